@@ -1,0 +1,201 @@
+"""The one error tree.
+
+::
+
+    PlaygroundError                 code, message, details
+    ├── ConfigurationError          a setting is wrong; names the variable            exit 2
+    ├── InvalidRequest              parsed but wrong                                  422
+    │   ├── MalformedRequest        not parseable at all                              400
+    │   ├── InputsInvalid           inputs do not fit the scenario's schema           422
+    │   └── PayloadTooLarge         over the stated bound                             413
+    ├── Unauthorized                no or wrong bearer token                          401
+    ├── Forbidden                   Host or Origin not allowed                        403
+    ├── NotFound                    nothing at this address                           404
+    │   ├── ScenarioNotFound  TemplateNotFound  AgentManifestNotFound  RunNotFound
+    ├── RegistryInvalid             a scenario file is broken: file, line, field      422
+    ├── RunNotTerminal              the run must be over first                        409
+    ├── Overloaded                  try again after ``retry_after`` seconds           503
+    ├── StoreUnavailable            the store cannot take or give data                503
+    ├── SdkUnavailable              the protocol SDK cannot be imported               503
+    ├── LaunchError                 an agent did not start: status, stderr tail
+    └── StepError                   a step cannot go on; fails its run
+        ├── AgentCallError          an agent's admin route refused or failed
+        ├── ExpectationFailed       ``expect`` did not hold: expected and actual
+        └── StepTimeout             a bounded wait ran out
+
+Kernel errors (a stopped actor, a full mailbox) live in :mod:`aitp_playground.actors`, which imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class PlaygroundError(Exception):
+    """Root of the tree: ``code`` is the stable name of section "HTTP API", ``message`` says what to do next.
+
+    ``details`` is JSON-able and never holds a secret.
+    """
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, details: Any = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+
+class ConfigurationError(PlaygroundError):
+    """A setting is missing or wrong; the message names the variable."""
+
+
+class InvalidRequest(PlaygroundError):
+    """The request was understood and is wrong."""
+
+    code = "invalid_request"
+    status = 422
+
+
+class MalformedRequest(InvalidRequest):
+    """The request could not be parsed."""
+
+    status = 400
+
+
+class InputsInvalid(InvalidRequest):
+    """``details`` is a list of ``{"pointer", "message"}``, one per fault."""
+
+    code = "inputs_invalid"
+
+
+class PayloadTooLarge(InvalidRequest):
+    """The body exceeds the route's bound."""
+
+    code = "payload_too_large"
+    status = 413
+
+
+class Unauthorized(PlaygroundError):
+    """No bearer token, or not one of ours."""
+
+    code = "unauthorized"
+    status = 401
+
+
+class Forbidden(PlaygroundError):
+    """The Host or Origin header names somebody else (DNS rebinding)."""
+
+    code = "forbidden"
+    status = 403
+
+
+class NotFound(PlaygroundError):
+    """Nothing is at this address."""
+
+    code = "not_found"
+    status = 404
+
+
+class ScenarioNotFound(NotFound):
+    """No scenario has this ref."""
+
+    code = "scenario_not_found"
+
+
+class TemplateNotFound(NotFound):
+    """The scenario has no template of this name."""
+
+    code = "template_not_found"
+
+
+class AgentManifestNotFound(NotFound):
+    """An agent's ``ref`` names no manifest file."""
+
+    code = "agent_manifest_not_found"
+
+
+class RunNotFound(NotFound):
+    """No run has this id."""
+
+    code = "run_not_found"
+
+
+class RegistryInvalid(PlaygroundError):
+    """A scenario file is broken. ``details`` is a list of ``{"file", "line", "field", "message"}``."""
+
+    code = "registry_validation_error"
+    status = 422
+
+
+class RunNotTerminal(PlaygroundError):
+    """The run is not over yet."""
+
+    code = "run_not_terminal"
+    status = 409
+
+
+class Overloaded(PlaygroundError):
+    """A bound is reached; the caller may try again after ``retry_after`` seconds."""
+
+    code = "overloaded"
+    status = 503
+
+    def __init__(self, message: str, *, retry_after: int = 1, details: Any = None) -> None:
+        super().__init__(message, details=details)
+        self.retry_after = retry_after
+
+
+class StoreUnavailable(Overloaded):
+    """The store cannot take or give data (full disk, lost file)."""
+
+
+class SdkUnavailable(PlaygroundError):
+    """The protocol SDK cannot be imported."""
+
+    code = "sdk_unavailable"
+    status = 503
+
+
+class LaunchError(PlaygroundError):
+    """An agent did not start. ``details``: ``{"agent_id", "exit_code"?, "stderr"}``."""
+
+
+class StepError(PlaygroundError):
+    """A step cannot go on. Fails its step and its run; the message becomes ``run.failed.error``.
+
+    ``output``: what the step had got so far, kept in the run's outputs.
+    """
+
+    def __init__(self, message: str, *, details: Any = None, output: dict[str, Any] | None = None) -> None:
+        super().__init__(message, details=details)
+        self.output = output
+
+
+class AgentCallError(StepError):
+    """An agent's admin route refused, failed or could not be reached.
+
+    ``refusal`` is the agent's own code (``peer_unknown``, ``tct_expired``, …) or a transport class
+    (``refused``, ``timeout``, ``truncated``, ``not_json``); ``status`` the HTTP status, None when there was none.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        refusal: str,
+        status: int | None = None,
+        details: Any = None,
+        output: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message, details=details, output=output)
+        self.refusal = refusal
+        self.http_status = status
+
+
+class ExpectationFailed(StepError):
+    """``expect`` or ``expect_status`` did not hold. ``details``: list of ``{"path", "operator", "expected", "actual"}``."""
+
+
+class StepTimeout(StepError):
+    """A bounded wait ran out."""

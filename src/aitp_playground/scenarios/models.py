@@ -1,0 +1,241 @@
+"""The scenario file kinds as pydantic models (``apiVersion: aitp.dev/v1``). Unknown keys are errors.
+
+A step's own model comes from the step types (:mod:`aitp_playground.steps`); here is only what all steps share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+
+API_VERSION = "aitp.dev/v1"
+#: One part of a ref, and every id in a scenario.
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]*$"
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=128)]
+Capability = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=128)]
+
+
+class AgentRef:
+    """Marks a step field (or each entry of a list field) that names an agent of the scenario."""
+
+
+class StepRef:
+    """Marks a step field (or each entry of a list field) that names an earlier step."""
+
+
+AgentId = Annotated[str, Field(min_length=1, max_length=128), AgentRef()]
+StepId = Annotated[str, Field(min_length=1, max_length=128), StepRef()]
+
+
+class Strict(BaseModel):
+    """No unknown keys, no mutation after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+# -- agents ------------------------------------------------------------------------------------------------------------
+
+
+class Entrypoint(Strict):
+    """What to run: a module (``researcher.main``) or a file below the agents directory."""
+
+    type: Literal["python_module", "python_file"]
+    value: str = Field(min_length=1)
+
+
+class HostSpec(Strict):
+    """How to run it. ``cwd`` is relative to the agents directory's parent; ``env`` is all the worker gets beside the
+    fixed names of :mod:`aitp_playground.hosting.contract`."""
+
+    python: str | None = None
+    cwd: str | None = None
+    startup_timeout_ms: int = Field(default=30_000, alias="startupTimeoutMs", ge=1, le=600_000)
+    env: Mapping[str, str] = Field(default_factory=dict)
+
+
+class AgentAitp(Strict):
+    """The agent's protocol face. ``ttl_secs`` is the manifest's life; a TCT lives 3600 s at most."""
+
+    offered_caps: tuple[Capability, ...] = Field(min_length=1)
+    display_name: str = Field(min_length=1, max_length=128)
+    identity_type: Literal["pinned_key", "oidc"] = "pinned_key"
+    oidc_issuer: str | None = None
+    oidc_subject: str | None = None
+    signing_suite: Literal["ed25519", "p256"] = "ed25519"
+    ttl_secs: int = Field(default=3600, ge=60, le=604_800)
+
+
+class AgentManifestSpec(Strict):
+    """``spec`` of an AgentManifest."""
+
+    entrypoint: Entrypoint
+    host: HostSpec = HostSpec()
+    aitp: AgentAitp
+    did_web: bool = False
+
+
+class AgentManifestMetadata(Strict):
+    """``metadata`` of an AgentManifest."""
+
+    id: Name
+    name: str
+    framework: Literal["crewai", "langchain", "langgraph", "custom"]
+    version: str
+
+
+class AgentManifest(Strict):
+    """``_shared/agents/<name>.yaml``: how to launch an agent and what it offers."""
+
+    api_version: Literal["aitp.dev/v1"] = Field(alias="apiVersion")
+    kind: Literal["AgentManifest"]
+    metadata: AgentManifestMetadata
+    spec: AgentManifestSpec
+
+
+class AgentSpec(Strict):
+    """An agent in a scenario. ``ref`` is ``_shared/agents/<name>``."""
+
+    id: Name
+    ref: str
+    port_offset: int = Field(default=0, ge=0, le=1000)
+    org: Literal["internal", "external"] = "internal"
+    cloud: str | None = None
+    did_web_host: str | None = None
+    signing_suite: Literal["ed25519", "p256"] | None = None
+
+
+# -- trust, steps ------------------------------------------------------------------------------------------------------
+
+
+class TrustSpec(Strict):
+    """The trust posture. ``eager``: every pair shakes hands before the workflow, both ways."""
+
+    boundary: Literal["intra_org", "cross_org", "cross_cloud"] = "intra_org"
+    discovery: Literal["static", "did_web", "cp_registry"] = "static"
+    eager: bool = True
+
+
+class Fault(Strict):
+    """A fault to inject into one step: the caller is given a URL that really fails."""
+
+    kind: Literal["manifest_404", "peer_offline"]
+    note: str | None = None
+
+
+class Expectation(Strict):
+    """One check of a step's output (``path``) or of the events between its start and end (``event``, ``where``).
+
+    ``path`` takes one of ``equals, not, contains, min, max, exists, matches``; with ``event``, ``min`` (default 1) and
+    ``max`` bound the count. Values may hold ``{{ outputs.step.path }}``.
+    """
+
+    path: str | None = None
+    event: str | None = None
+    where: Mapping[str, Any] = Field(default_factory=dict)
+    equals: Any = None
+    not_: Any = Field(default=None, alias="not")
+    contains: Any = None
+    min: Any = None
+    max: Any = None
+    exists: bool | None = None
+    matches: str | None = None
+
+
+class StepSpec(Strict):
+    """What every step has. ``type`` is narrowed to a Literal by each step type."""
+
+    #: Faults this step type takes.
+    faultable: ClassVar[bool] = False
+
+    id: Name
+    type: str
+    description: str | None = None
+    expect: tuple[Expectation, ...] = ()
+    requires: tuple[StepId, ...] = ()
+
+
+class InputsSpec(Strict):
+    """``schema`` is a JSON Schema (draft 2020-12) of an object; its defaults are filled in before validation."""
+
+    json_schema: Mapping[str, Any] = Field(default_factory=lambda: {"type": "object"}, alias="schema")
+
+
+class Workflow(Strict):
+    """The ordered steps."""
+
+    steps: tuple[SerializeAsAny[StepSpec], ...] = ()
+
+
+class ScenarioSpec(Strict):
+    """``spec`` of a ScenarioVersion."""
+
+    inputs: InputsSpec = InputsSpec()
+    agents: tuple[AgentSpec, ...] = Field(min_length=1)
+    trust: TrustSpec = TrustSpec()
+    workflow: Workflow = Workflow()
+
+
+class ScenarioMetadata(Strict):
+    """``metadata`` of a ScenarioVersion; the ref is ``<pack>/<scenario>@<version>``."""
+
+    pack: Name
+    scenario: Name
+    version: Name
+    name: str
+    summary: str = ""
+    tags: tuple[str, ...] = ()
+
+    @property
+    def ref(self) -> str:
+        """``<pack>/<scenario>@<version>``."""
+        return f"{self.pack}/{self.scenario}@{self.version}"
+
+
+class Scenario(Strict):
+    """``<pack>/<scenario>/<version>/scenario.yaml``, possibly with a template merged in."""
+
+    api_version: Literal["aitp.dev/v1"] = Field(alias="apiVersion")
+    kind: Literal["ScenarioVersion"]
+    metadata: ScenarioMetadata
+    spec: ScenarioSpec
+
+
+class PackMetadata(Strict):
+    """``metadata`` of a ScenarioPack."""
+
+    slug: Name
+    name: str
+    description: str = ""
+    tags: tuple[str, ...] = ()
+
+
+class ScenarioPack(Strict):
+    """``<pack>/pack.yaml``."""
+
+    api_version: Literal["aitp.dev/v1"] = Field(alias="apiVersion")
+    kind: Literal["ScenarioPack"]
+    metadata: PackMetadata
+
+
+class TemplateMetadata(Strict):
+    """``metadata`` of a ScenarioTemplate."""
+
+    name: Name
+    summary: str = ""
+
+
+class ResolvedScenario(BaseModel):
+    """What a run needs: the (merged) scenario and the manifest of each of its agents, by agent id.
+
+    ``directory`` is the scenario's own directory; ``agents_root`` the directory its workers' entrypoints live below.
+    """
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    ref: str
+    template: str | None = None
+    scenario: Scenario
+    manifests: Mapping[str, AgentManifest]

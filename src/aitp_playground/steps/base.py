@@ -1,0 +1,79 @@
+"""What a step type is, and what it may see of its run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aitp_playground.scenarios.models import StepSpec
+
+if TYPE_CHECKING:
+    from aitp_playground.scenarios.models import Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The step did what it is for. ``output`` becomes ``outputs[step_id]``.
+
+    ``degraded_by_cp``: the Control Plane's part did not happen; steps that require this one are then unproven.
+    """
+
+    output: dict[str, Any]
+    degraded_by_cp: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """The step was not tried. ``output`` (if any) becomes ``outputs[step_id]``; ``unproven`` marks a missing proof."""
+
+    notes: str
+    output: dict[str, Any] | None = None
+    unproven: bool = False
+
+
+StepOutcome = Completed | Skipped
+
+
+class AgentHandle(Protocol):
+    """One launched agent as a step sees it: who it is, where it is, and its admin side."""
+
+    agent_id: str
+    aid: str
+    base_url: str
+    manifest_url: str
+
+    async def post(self, route: str, body: Mapping[str, Any], *, timeout: float | None = None) -> dict[str, Any]:
+        """Poke ``/admin/<route>``. Raises :class:`~aitp_playground.errors.AgentCallError`."""
+
+
+class StepContext(Protocol):
+    """A step's window on its run."""
+
+    run_id: str
+    scenario: Scenario
+    outputs: Mapping[str, Any]
+    inputs: Mapping[str, Any]
+
+    async def record(self, event_type: str, /, **fields: Any) -> None:
+        """Append an event to the run's log, with this step's ``step_id``; returns when it has its place."""
+
+    def agent(self, agent_id: str) -> AgentHandle:
+        """The launched agent with this id."""
+
+    def party(self, agent_id: str) -> None:
+        """Say that this agent takes part: the step ends only when its telemetry up to now is in the log."""
+
+    def step_input(self) -> dict[str, Any]:
+        """This step's input: ``input_from``, else the rendered ``input_template``, else ``{}``."""
+
+    def faulted_url(self, kind: str, agent_id: str) -> str:
+        """A URL of that agent that really fails: its manifest's path with ``-missing``, or a closed port."""
+
+
+class Step(StepSpec):
+    """A step type: a pydantic model of its fields, and :meth:`run`. Subclasses set ``type`` as a ``Literal``."""
+
+    async def run(self, ctx: StepContext) -> StepOutcome:
+        """Do it. Raises :class:`~aitp_playground.errors.StepError` to fail the run."""
+        raise NotImplementedError

@@ -1,0 +1,147 @@
+"""What the playground asks of a store. Nothing above this file knows SQL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+RunStatus = Literal["pending", "running", "success", "failed", "cancelled"]
+TERMINAL: frozenset[RunStatus] = frozenset({"success", "failed", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunHeader:
+    """The immutable part of a run, written once. ``created_at`` is Unix seconds.
+
+    ``idempotency_key`` and ``request_digest`` belong together: the same key with another digest is a caller's mistake.
+    """
+
+    run_id: str
+    scenario_ref: str
+    template: str | None = None
+    run_label: str | None = None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    fault_injection: Mapping[str, Any] = field(default_factory=dict)
+    created_at: float
+    idempotency_key: str | None = None
+    request_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """The mutable row kept beside the events, in the same transaction; a fold of them, and rebuilt from them."""
+
+    run_id: str
+    status: RunStatus
+    event_count: int = 0
+    finished_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """What a list shows: header and summary. ``cancel_requested``: an intent stored before it was carried out."""
+
+    header: RunHeader
+    summary: RunSummary
+    cancel_requested: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """One event as stored and streamed: ``body`` is its JSON, encoded once, UTF-8, no newline."""
+
+    seq: int
+    type: str
+    ts: float
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """A read from an offset. ``next_after`` is the seq to pass next; ``more`` says whether stored events follow."""
+
+    events: tuple[StoredEvent, ...]
+    next_after: int
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """Newest first. ``next`` is the opaque cursor of the following page, None on the last."""
+
+    rows: tuple[RunRow, ...]
+    next: str | None
+
+
+class RunStore(Protocol):
+    """Durable runs. Writes are ordered per store and grouped into commits; a returned future resolves when its write
+    is on disk, and fails with :class:`~aitp_playground.errors.StoreUnavailable` when it cannot be.
+
+    Reads see every write whose future has resolved.
+    """
+
+    owner_id: str
+
+    async def open(self) -> None:
+        """Create or migrate the schema, take this process's owner lock. Raises ``StoreUnavailable``."""
+
+    async def close(self) -> None:
+        """Commit what was handed over, release the owner lock, close every handle."""
+
+    async def ping(self) -> None:
+        """Raises ``StoreUnavailable`` when a write could not be taken now (a full disk included)."""
+
+    # -- writes: return at once, the future is the commit -------------------------------------------------------------
+
+    def create(self, header: RunHeader) -> asyncio.Future[RunRow]:
+        """Store a new pending run owned by this process.
+
+        With an ``idempotency_key`` already used, nothing is written and the earlier run's row is the result.
+        """
+
+    def append(self, run_id: str, events: Sequence[StoredEvent], summary: RunSummary) -> asyncio.Future[None]:
+        """Add events (contiguous seqs) and replace the summary, in one transaction."""
+
+    def request_cancel(self, run_id: str) -> asyncio.Future[None]:
+        """Remember that somebody asked for the end of this run."""
+
+    def save_agent_log(self, run_id: str, agent_id: str, text: str) -> asyncio.Future[None]:
+        """Keep an agent's output (already bounded and redacted); the last one wins."""
+
+    def adopt(self, run_id: str) -> asyncio.Future[bool]:
+        """Make this process the owner of a run whose owner is dead. False when somebody else was faster."""
+
+    def delete(self, run_id: str) -> asyncio.Future[bool]:
+        """Remove a run with all that hangs on it. False when there was none."""
+
+    def prune(self, keep_finished: int) -> asyncio.Future[int]:
+        """Remove the oldest finished runs beyond ``keep_finished``; how many went."""
+
+    # -- reads --------------------------------------------------------------------------------------------------------
+
+    async def get(self, run_id: str) -> RunRow | None:
+        """A run's header and summary."""
+
+    async def read(self, run_id: str, *, after: int = 0, limit: int = 1000) -> EventPage:
+        """Events with ``seq > after``, in order."""
+
+    async def list_runs(
+        self,
+        *,
+        limit: int,
+        before: str | None = None,
+        status: str | None = None,
+        scenario_ref: str | None = None,
+    ) -> RunPage:
+        """Newest first. ``before`` is a cursor of an earlier page; raises ``InvalidRequest`` when it is not one."""
+
+    async def agent_log(self, run_id: str, agent_id: str) -> str | None:
+        """What :meth:`save_agent_log` kept."""
+
+    async def orphans(self) -> list[RunRow]:
+        """Unfinished runs (pending and running) whose owner process is dead, oldest first."""
+
+    async def count_by_status(self) -> Mapping[str, int]:
+        """How many runs are in each status."""
