@@ -7,7 +7,7 @@ The worker process gets, and alone keeps, these descriptors, named in its enviro
 - ``AITP_LIFELINE_FD``: a pipe end that gives end of file when the service is gone: the worker then exits at once;
 - 0 is ``/dev/null``, 1 and 2 are pipes the service reads.
 
-It runs the entrypoint as ``__main__`` with the agents directory first on ``sys.path`` and ``host.cwd`` as its working
+It runs the entrypoint as ``__main__`` with ``LaunchSpec.path`` first on ``sys.path`` and ``host.cwd`` as its working
 directory; its environment holds only ``PATH``, ``HOME``, ``LANG``, ``TZ``, ``TMPDIR`` (where the service has them), the
 three names above and the manifest's ``host.env``. When it serves, it writes one line to stdout::
 
@@ -29,7 +29,8 @@ from typing import Literal, Protocol
 class LaunchSpec:
     """One agent to start. ``bootstrap`` is secret: it goes through a descriptor, never argv, environment or a file.
 
-    ``listener`` stays the caller's; the launcher duplicates what it passes on. ``secrets`` are strings (tokens, seeds)
+    ``path``: directories put first on ``sys.path``, in this order (the pack's agents directory, the shipped one).
+    ``python``: an interpreter of its own, else the launcher's. ``listener`` stays the caller's; the launcher duplicates what it passes on. ``secrets`` are strings (tokens, seeds)
     that must be blotted out of anything the process prints.
     """
 
@@ -38,6 +39,7 @@ class LaunchSpec:
     entrypoint_type: Literal["python_module", "python_file"]
     entrypoint: str
     cwd: Path
+    path: tuple[Path, ...] = ()
     python: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     bootstrap: bytes

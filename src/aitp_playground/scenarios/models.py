@@ -6,6 +6,7 @@ A step's own model comes from the step types (:mod:`aitp_playground.steps`); her
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
@@ -230,7 +231,8 @@ class TemplateMetadata(Strict):
 class ResolvedScenario(BaseModel):
     """What a run needs: the (merged) scenario and the manifest of each of its agents, by agent id.
 
-    ``directory`` is the scenario's own directory; ``agents_root`` the directory its workers' entrypoints live below.
+    ``agents_root``: the directory first on its workers' path: ``agents`` beside the scenarios directory it came from when
+    there is one, else the shipped agents. ``host.cwd`` and ``python_file`` entrypoints are relative to its parent.
     """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
@@ -239,3 +241,4 @@ class ResolvedScenario(BaseModel):
     template: str | None = None
     scenario: Scenario
     manifests: Mapping[str, AgentManifest]
+    agents_root: Path
