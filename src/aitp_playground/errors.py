@@ -194,7 +194,7 @@ class AgentCallError(StepError):
 
 
 class ExpectationFailed(StepError):
-    """``expect`` or ``expect_status`` did not hold. ``details``: list of ``{"path", "operator", "expected", "actual"}``."""
+    """A check did not hold. ``details``: list of ``{"path", "operator", "expected", "actual"}``."""
 
 
 class StepTimeout(StepError):

@@ -30,8 +30,8 @@ class LaunchSpec:
     """One agent to start. ``bootstrap`` is secret: it goes through a descriptor, never argv, environment or a file.
 
     ``path``: directories put first on ``sys.path``, in this order (the pack's agents directory, the shipped one).
-    ``python``: an interpreter of its own, else the launcher's. ``listener`` stays the caller's; the launcher duplicates what it passes on. ``secrets`` are strings (tokens, seeds)
-    that must be blotted out of anything the process prints.
+    ``python``: an interpreter of its own, else the launcher's. ``listener`` stays the caller's; the launcher duplicates
+    what it passes on. ``secrets`` are strings (tokens, seeds) blotted out of anything the process prints.
     """
 
     run_id: str
@@ -71,8 +71,8 @@ class AgentProcess(Protocol):
     async def ready(self) -> Ready:
         """Wait for the ready line, at most the spec's start-up time-out.
 
-        Raises :class:`~aitp_playground.errors.LaunchError` (with exit code and the end of stderr) when the process exits
-        first, stays silent, or writes a ready line that is not one or names another port. The process is then gone.
+        Raises :class:`~aitp_playground.errors.LaunchError` (exit code and the end of stderr) when the process exits first,
+        stays silent, or writes a ready line that is not one or names another port. The process is then gone.
         """
 
     async def wait(self) -> Exit:

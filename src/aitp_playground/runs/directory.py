@@ -1,4 +1,4 @@
-"""RunDirectory: the one door to runs. Admission, lookup, activation, recovery. The API and the CLI talk only to this."""
+"""RunDirectory: the one door to runs: admission, lookup, activation, recovery. The API and the CLI talk only to this."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class RunView:
 
 @dataclass(frozen=True, slots=True)
 class CancelOutcome:
-    """``status`` after the call; ``cancelled``: this call (or an earlier one) ends the run; ``reason`` when it does not."""
+    """``status`` after the call; ``cancelled``: this or an earlier call ends the run; ``reason`` when it does not."""
 
     run_id: str
     status: str
@@ -70,8 +70,8 @@ class RunDirectory:
     """See the module docstring. Every method raises the errors of :mod:`aitp_playground.errors`."""
 
     async def submit(self, request: NewRun) -> Submitted:
-        """Check the request against the registry (ref, template, inputs, agent ids of faults), store the run as pending,
-        start it when there is room. On disk before it returns. Raises ScenarioNotFound, TemplateNotFound,
+        """Check the request against the registry (ref, template, inputs, agent ids of faults), store the run as
+        pending, start it when there is room. On disk before it returns. Raises ScenarioNotFound, TemplateNotFound,
         InputsInvalid, InvalidRequest, RegistryInvalid, Overloaded, StoreUnavailable."""
         raise NotImplementedError
 

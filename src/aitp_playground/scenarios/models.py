@@ -231,8 +231,8 @@ class TemplateMetadata(Strict):
 class ResolvedScenario(BaseModel):
     """What a run needs: the (merged) scenario and the manifest of each of its agents, by agent id.
 
-    ``agents_root``: the directory first on its workers' path: ``agents`` beside the scenarios directory it came from when
-    there is one, else the shipped agents. ``host.cwd`` and ``python_file`` entrypoints are relative to its parent.
+    ``agents_root``: the directory first on its workers' path: ``agents`` beside the scenarios directory it came from
+    when there is one, else the shipped agents. ``host.cwd`` and ``python_file`` entrypoints are relative to its parent.
     """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
