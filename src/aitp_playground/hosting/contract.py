@@ -71,7 +71,7 @@ class AgentProcess(Protocol):
     async def ready(self) -> Ready:
         """Wait for the ready line, at most the spec's start-up time-out.
 
-        Raises :class:`~aitp_playground.errors.LaunchError` (exit code and the end of stderr) when the process exits first,
+        Raises :class:`~aitp_playground.errors.LaunchError` (exit code, end of stderr) when the process exits first,
         stays silent, or writes a ready line that is not one or names another port. The process is then gone.
         """
 

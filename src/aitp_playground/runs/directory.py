@@ -1,4 +1,4 @@
-"""RunDirectory: the one door to runs: admission, lookup, activation, recovery. The API and the CLI talk only to this."""
+"""RunDirectory: the one door to runs: admission, lookup, activation, recovery. API and CLI talk only to this."""
 
 from __future__ import annotations
 
