@@ -5,11 +5,21 @@ A step's own model comes from the step types (:mod:`aitp_playground.steps`); her
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 API_VERSION = "aitp.dev/v1"
 #: One part of a ref, and every id in a scenario.
@@ -76,6 +86,8 @@ class AgentManifestSpec(Strict):
     host: HostSpec = HostSpec()
     aitp: AgentAitp
     did_web: bool = False
+    #: The worker asks for the operator's language model settings, key included.
+    llm: bool = False
 
 
 class AgentManifestMetadata(Strict):
@@ -129,11 +141,14 @@ class Fault(Strict):
 class Expectation(Strict):
     """One check of a step's output (``path``) or of the events between its start and end (``event``, ``where``).
 
-    ``path`` takes one of ``equals, not, contains, min, max, exists, matches``; with ``event``, ``min`` (default 1) and
-    ``max`` bound the count. Values may hold ``{{ outputs.step.path }}``.
+    ``path`` takes at least one of ``equals, not, contains, min, max, exists, matches``; with ``event``, ``min``
+    (default 1) and ``max`` bound the count. Values may hold ``{{ outputs.step.path }}``. ``model_fields_set`` tells which
+    operators were written: ``equals: null`` is a check, an absent ``equals`` is none.
     """
 
-    path: str | None = None
+    OPERATORS: ClassVar[frozenset[str]] = frozenset({"equals", "not_", "contains", "min", "max", "exists", "matches"})
+
+    path: str | None = Field(default=None, pattern=r"^\$(\.[A-Za-z0-9_@:-]+|\[\d+\])*$")
     event: str | None = None
     where: Mapping[str, Any] = Field(default_factory=dict)
     equals: Any = None
@@ -144,9 +159,45 @@ class Expectation(Strict):
     exists: bool | None = None
     matches: str | None = None
 
+    @field_validator("matches")
+    @classmethod
+    def _matches_compiles(cls, value: str | None) -> str | None:
+        try:
+            re.compile(value or "")
+        except re.error as problem:
+            raise ValueError(f"not a regular expression: {problem}") from None
+        return value
+
+    @model_validator(mode="after")
+    def _one_subject(self) -> Expectation:
+        if (self.path is None) is (self.event is None):
+            raise ValueError("an expectation has either a path or an event")
+        operators = self.model_fields_set & self.OPERATORS
+        if self.path is not None and not operators:
+            raise ValueError("a path needs an operator: equals, not, contains, min, max, exists or matches")
+        if self.path is not None and self.where:
+            raise ValueError("where belongs to an event, not to a path")
+        if self.event is not None:
+            if strangers := operators - {"min", "max"}:
+                raise ValueError(
+                    f"an event takes min and max, not {', '.join(sorted(strangers)).replace('not_', 'not')}"
+                )
+            for bound in (self.min, self.max):
+                if bound is not None and (not isinstance(bound, int) or isinstance(bound, bool) or bound < 0):
+                    raise ValueError("min and max of an event are counts")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written = {type(self).model_fields[name].alias or name for name in self.model_fields_set}
+        return {name: value for name, value in handler(self).items() if name in written}
+
 
 class StepSpec(Strict):
-    """What every step has. ``type`` is narrowed to a Literal by each step type."""
+    """What every step has. ``type`` is narrowed to a Literal by each step type.
+
+    ``on_mismatch: record`` lets the run go on when ``expect_status`` is not met. ``timeout_ms`` bounds the step.
+    """
 
     #: Faults this step type takes.
     faultable: ClassVar[bool] = False
@@ -156,6 +207,9 @@ class StepSpec(Strict):
     description: str | None = None
     expect: tuple[Expectation, ...] = ()
     requires: tuple[StepId, ...] = ()
+    on_mismatch: Literal["fail", "record"] = "fail"
+    fault: Fault | None = None
+    timeout_ms: int | None = Field(default=None, ge=1, le=600_000)
 
 
 class InputsSpec(Strict):
@@ -170,6 +224,12 @@ class Workflow(Strict):
     steps: tuple[SerializeAsAny[StepSpec], ...] = ()
 
 
+class AitpPolicy(Strict):
+    """What the agents of a scenario accept of each other. ``None``: every identity type that occurs in the scenario."""
+
+    accepted_identity_types: tuple[Literal["pinned_key", "oidc"], ...] | None = Field(default=None, min_length=1)
+
+
 class ScenarioSpec(Strict):
     """``spec`` of a ScenarioVersion."""
 
@@ -177,6 +237,7 @@ class ScenarioSpec(Strict):
     agents: tuple[AgentSpec, ...] = Field(min_length=1)
     trust: TrustSpec = TrustSpec()
     workflow: Workflow = Workflow()
+    aitp: AitpPolicy = AitpPolicy()
 
 
 class ScenarioMetadata(Strict):
@@ -226,6 +287,23 @@ class TemplateMetadata(Strict):
 
     name: Name
     summary: str = ""
+
+
+class TemplateSpec(Strict):
+    """What a template changes: the fields of ``trust`` that it writes; ``agents`` and ``workflow`` as a whole."""
+
+    trust: TrustSpec | None = None
+    agents: tuple[AgentSpec, ...] | None = Field(default=None, min_length=1)
+    workflow: Workflow | None = None
+
+
+class ScenarioTemplate(Strict):
+    """``<pack>/<scenario>/<version>/templates/<name>.yaml``."""
+
+    api_version: Literal["aitp.dev/v1"] = Field(alias="apiVersion")
+    kind: Literal["ScenarioTemplate"]
+    metadata: TemplateMetadata
+    spec: TemplateSpec = TemplateSpec()
 
 
 class ResolvedScenario(BaseModel):
