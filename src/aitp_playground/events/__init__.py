@@ -1,0 +1,1 @@
+"""Run events: what they are, which there are, how they are written down."""

@@ -1,0 +1,183 @@
+"""Sentences about events: the small template language of the vocabulary, and the cleaning of what agents say.
+
+A template is plain text with two constructs. ``{a|b|'words'}`` is the first of these that the event has, looked up
+among its promoted fields and then in its payload; quoted words stand for themselves. ``[…]`` is left out as a whole
+when a name in it is absent. Nothing in an event can end the line or reach the terminal: see :func:`plain`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from itertools import islice
+from typing import Any
+
+from aitp_playground.events.model import RunEvent
+
+Narration = Callable[[RunEvent], str]
+
+MAX_VALUE = 160
+MAX_LINE = 400
+_MAX_ITEMS = 8
+_UNKNOWN = "?"
+
+# Control characters (C0, DEL, C1), line and paragraph separators, bidirectional controls, zero-width characters,
+# lone surrogates, tag characters: all that can end a line, drive a terminal, or show text other than what it is.
+_UNSAFE = re.compile(
+    "[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+#: What a refusal code means, in words; the codes are those an agent answers with.
+REFUSALS: Mapping[str, str] = {
+    "tct_missing": "no TCT was presented",
+    "tct_invalid": "the TCT does not verify",
+    "tct_expired": "the TCT has expired",
+    "tct_revoked": "the TCT is revoked",
+    "wrong_issuer": "the TCT was issued by somebody else",
+    "wrong_audience": "the TCT is meant for somebody else",
+    "grant_missing": "the TCT does not grant this capability",
+    "pop_required": "possession of the key was not proven",
+    "pop_invalid": "the proof of possession does not verify",
+    "peer_unknown": "the caller was never introduced",
+    "replay": "the message was seen before",
+    "stale": "the message is too old",
+    "revocation_unknown": "the revocation state is unknown and this agent fails closed",
+    "delegation_redeemed": "the delegation was already redeemed",
+}
+_LONG_IDS = frozenset({"jti", "session_id", "aid", "aid_a", "aid_b", "parent_jti", "old_aid", "new_aid", "delivery_id"})
+_SEGMENT = re.compile(r"\[([^\]]*)\]")
+_NAME = re.compile(r"\{([^}]*)\}")
+
+
+def plain(text: str, limit: int = MAX_LINE) -> str:
+    """``text`` as one harmless line of at most ``limit`` characters; white space is folded, the rest escaped."""
+    text = _UNSAFE.sub(_escape, text[: limit * 2])
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match.group()
+    if character in "\t\n\r\x0b\x0c\u2028\u2029":
+        return " "
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def value_text(name: str, value: Any) -> str:
+    """A field's value for a reader: lists joined, objects as ``key=value``, long identifiers cut, at most 160 wide."""
+    if isinstance(value, str):
+        return _short_id(plain(value, MAX_VALUE)) if name in _LONG_IDS else plain(value, MAX_VALUE)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        if not value:
+            return "none"
+        shown = ", ".join(value_text("", item) for item in islice(value, _MAX_ITEMS))
+        return plain(shown + (f" and {len(value) - _MAX_ITEMS} more" if len(value) > _MAX_ITEMS else ""), MAX_VALUE)
+    if isinstance(value, Mapping):
+        pairs = ((plain(str(key), 40), item) for key, item in islice(value.items(), _MAX_ITEMS))
+        return plain(", ".join(f"{key}={_leaf(item)}" for key, item in pairs) or "nothing", MAX_VALUE)
+    return plain(_number(value), MAX_VALUE)
+
+
+def _leaf(value: Any) -> str:
+    return "…" if isinstance(value, Mapping | list | tuple) else value_text("", value)
+
+
+def _number(value: Any) -> str:
+    # Python refuses to print an integer of more than some 4,300 digits.
+    if isinstance(value, int) and value.bit_length() > 128:
+        return "a huge number"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _short_id(text: str) -> str:
+    if text.startswith("aid:pubkey:") and len(text) > 24:
+        return f"{text[:17]}…{text[-4:]}"
+    return f"{text[:8]}…" if len(text) >= 32 else text
+
+
+def look_up(event: RunEvent, name: str) -> Any:
+    """A promoted field, else a payload entry, else None."""
+    value = event.fields.get(name)
+    return event.payload.get(name) if value is None else value
+
+
+def pick(event: RunEvent, *names: str) -> str:
+    """The text of the first of ``names`` that the event has, else ``""``."""
+    for name in names:
+        value = look_up(event, name)
+        if value is not None and value != "":
+            return value_text(name, value)
+    return ""
+
+
+def template(text: str) -> Narration:
+    """Compile a template once; the result never raises, whatever the event holds."""
+    pieces = [
+        (piece, tuple(tuple(group.split("|")) for group in _NAME.findall(piece)), bool(position % 2))
+        for position, piece in enumerate(_SEGMENT.split(text))
+    ]
+    compiled = [(_NAME.split(piece)[::2], groups, optional) for piece, groups, optional in pieces]
+
+    def narrate(event: RunEvent) -> str:
+        out: list[str] = []
+        for texts, groups, optional in compiled:
+            values = [_choose(event, group) for group in groups]
+            if optional and not all(values):
+                continue
+            out.append(texts[0])
+            for value, following in zip(values, texts[1:], strict=True):
+                out += (value or _UNKNOWN, following)
+        return plain("".join(out))
+
+    return narrate
+
+
+def _choose(event: RunEvent, group: tuple[str, ...]) -> str:
+    for name in group:
+        value = name[1:-1] if name.startswith("'") else pick(event, name)
+        if value:
+            return value
+    return ""
+
+
+def because(opening: str) -> Narration:
+    """A template followed by the reason: a refusal code put into words, then code and source in brackets."""
+    begin = template(opening)
+
+    def narrate(event: RunEvent) -> str:
+        code = pick(event, "cause", "code", "reason", "refusal")
+        words = REFUSALS.get(code) or pick(event, "error", "message")
+        marks = ", ".join(mark for mark in (code, pick(event, "source")) if mark and mark != words)
+        reason = f"{words} ({marks})" if words and marks else words or marks
+        return plain(f"{begin(event)}: {reason}" if reason else begin(event))
+
+    return narrate
+
+
+def peers_resolved(event: RunEvent) -> str:
+    """Where each peer was found, and why not where it was looked for first."""
+    peers = event.get("peers")
+    if not isinstance(peers, Mapping) or not peers:
+        return "there are no peers to find"
+    found = (f"{plain(str(agent), 80)} ({_how_found(peer)})" for agent, peer in islice(peers.items(), _MAX_ITEMS))
+    return plain("peers found: " + ", ".join(found))
+
+
+def _how_found(peer: Any) -> str:
+    if not isinstance(peer, Mapping):
+        return _UNKNOWN
+    parts = (value_text("", peer[name]) for name in ("source", "reason") if name in peer)
+    return ", ".join(parts) or _UNKNOWN
+
+
+_DELIVERED = template("the Control Plane reported {event_type|'something'}")
+_DELIVERED_FOREIGN = template(
+    "the Control Plane reported {event_type|'something'} of another run[ ({foreign_count} of these so far)]"
+)
+
+
+def webhook_delivered(event: RunEvent) -> str:
+    """A delivery, and whether it is about this run at all."""
+    return (_DELIVERED_FOREIGN if event.get("foreign") is True else _DELIVERED)(event)

@@ -1,0 +1,349 @@
+"""The event vocabulary: one row per type says everything the service knows about that type.
+
+A new type is a new row in ``_ROWS``; validation, narration, log lines, metrics and the telemetry filter follow from it.
+The type itself is the metric label, and every type is counted.
+
+Columns:
+
+- ``origin``: who speaks. ``agent`` rows, and no others, are taken from an agent's telemetry;
+- ``must``, ``may``: the promoted fields of this type, beside those of :data:`ANYWHERE`, which any event may carry, and,
+  for agents, those of :data:`FROM_AGENTS`. What has no promoted name stands in ``payload``;
+- ``narrate``: one plain English line (the template language is in :mod:`aitp_playground.events.narration`);
+- ``level``: of the event's log line;
+- ``status``: the status this event gives the run when it is the one that ends it;
+- ``after_terminal``: whether it may follow the event that ended the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from aitp_playground.events.model import PROMOTED, EventDraft
+from aitp_playground.events.narration import Narration, because, peers_resolved, template, webhook_delivered
+
+Origin = Literal["service", "agent", "control_plane"]
+Level = Literal["debug", "info", "warning", "error"]
+EndStatus = Literal["success", "failed", "cancelled"]
+
+#: An event of a step carries its ``step_id``, and ``agent`` and ``capability`` where the step has them.
+ANYWHERE = frozenset({"agent_id", "agent", "step_id", "capability", "notes", "payload"})
+FROM_AGENTS = frozenset(
+    {"aid", "initiator", "target", "aid_a", "aid_b", "session_id", "grants", "jti", "error", "cause", "source_url"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EventSpec:
+    """A row of the table; the columns are explained in the module docstring."""
+
+    type: str
+    origin: Origin
+    narrate: Narration
+    must: frozenset[str] = frozenset()
+    may: frozenset[str] = frozenset()
+    level: Level = "info"
+    status: EndStatus | None = None
+    after_terminal: bool = False
+
+    @property
+    def allowed(self) -> frozenset[str]:
+        """Every promoted field an event of this type may carry."""
+        common = ANYWHERE | FROM_AGENTS if self.origin == "agent" else ANYWHERE
+        return common | self.must | self.may
+
+
+def _row(
+    event_type: str,
+    narration: str | Narration,
+    *,
+    origin: Origin = "service",
+    must: str = "",
+    may: str = "",
+    level: Level = "info",
+    status: EndStatus | None = None,
+    after_terminal: bool = False,
+) -> EventSpec:
+    return EventSpec(
+        event_type,
+        origin,
+        template(narration) if isinstance(narration, str) else narration,
+        frozenset(must.split()),
+        frozenset(may.split()),
+        level,
+        status,
+        after_terminal,
+    )
+
+
+def _agent(event_type: str, narration: str | Narration, must: str = "", level: Level = "info") -> EventSpec:
+    return _row(event_type, narration, origin="agent", must=f"agent_id {must}", level=level)
+
+
+def _cp(event_type: str, narration: str | Narration, **columns: Any) -> EventSpec:
+    return _row(event_type, narration, origin="control_plane", **columns)
+
+
+_CALLER = "{initiator|caller|peer|aid_a|subject|'a caller'}"
+_PEER = "{target|peer|responder|aid_b|peer_aid|'its peer'}"
+_SPEAKER = "{agent_id|initiator|aid_a|'an agent'}"
+
+_ROWS = (
+    # -- the run and its agents ---------------------------------------------------------------------------------------
+    _row("run.started", "run started[: {scenario_ref}][, template {template}]", may="scenario_ref template"),
+    _row("oidc.issuer_minted", "the run's own OIDC issuer is ready[: {issuer}]", may="source_url"),
+    _row("agent.spawning", "{agent_id}: starting a process of its own, port {port}", must="agent_id port"),
+    _row("agent.ready", "{agent_id}: ready as {aid}, port {port}", must="agent_id aid port"),
+    _row("trust.peers_resolved", peers_resolved, must="peers"),
+    _row("run.complete", "run complete[, {proof}]", may="result", status="success"),
+    _row("run.failed", "run failed: {error}", must="error", may="cause", level="error", status="failed"),
+    _row("run.cancelled", "run cancelled[: {cause|reason}]", may="cause error", level="warning", status="cancelled"),
+    # -- trust --------------------------------------------------------------------------------------------------------
+    _row("trust.establishing", "{initiator} opens a handshake with {target}", must="initiator target"),
+    _row(
+        "trust.established",
+        "{initiator} now holds a TCT from {target}, granting {grants} (jti {jti})",
+        must="initiator target grants jti",
+        may="aid_a aid_b session_id",
+    ),
+    _row(
+        "trust.failed",
+        because("{initiator} and {target} could not establish trust"),
+        must="initiator target error",
+        may="cause aid_a aid_b session_id source_url",
+        level="warning",
+    ),
+    _row(
+        "manifest.verify_failed",
+        because("the manifest at {source_url} was not accepted"),
+        must="cause source_url",
+        may="error aid initiator target",
+        level="warning",
+    ),
+    _row(
+        "delegation.issuing",
+        "{delegator|initiator|agent|'an agent'} delegates {scope|grants|'what it may do'} to "
+        "{delegatee|target|'another agent'}[, out of what {via_peer} granted it]",
+        may="initiator target grants",
+    ),
+    _row(
+        "delegation.redeeming",
+        "{delegatee|initiator|agent|'an agent'} takes its delegation to {target|'the issuer'} to redeem it",
+        may="initiator target jti",
+    ),
+    _row(
+        "revocation.published",
+        "the TCT {jti} is revoked[ at {issuer|initiator}][, via {via}]",
+        must="jti",
+        may="initiator target cause",
+    ),
+    _row(
+        "tct.renewed",
+        "{agent_id|agent|initiator|'an agent'} holds a renewed TCT[ from {via_peer|target|issuer}][ (jti {jti})]",
+        may="jti initiator target grants",
+    ),
+    _row(
+        "tct.cache.stats",
+        "{agent_id|agent|'an agent'} reports its verification cache[: {hits} hits][, {misses} misses]",
+        may="result",
+    ),
+    _row(
+        "identity.key.rotated",
+        "{agent_id|agent|'an agent'} has a new key[: {aid|new_aid}][, before {old_aid}]",
+        may="aid aid_a aid_b",
+    ),
+    _row(
+        "session.bundle.exported",
+        "{agent_id|coordinator|agent|'an agent'} signed a session bundle[ {session_id}][ for {participants}]",
+        may="session_id result",
+    ),
+    _row(
+        "session.bundle.verified",
+        "{agent_id|verifier|agent|'an agent'} verified the session bundle[: {kind}]",
+        may="session_id result",
+    ),
+    _row("spki.pin.checked", "the certificate's key was compared with its pins[; pinned: {is_pinned}]", may="result"),
+    # -- steps --------------------------------------------------------------------------------------------------------
+    _row(
+        "step.started",
+        "step {step_id}[ ({step_type})] started[: {description|notes}]",
+        must="step_id",
+        may="initiator target",
+    ),
+    _row("step.complete", "step {step_id} complete", must="step_id result", may="initiator target"),
+    _row(
+        "step.failed",
+        "step {step_id} failed: {error}",
+        must="step_id error",
+        may="cause initiator target result",
+        level="error",
+    ),
+    _row(
+        "step.skipped",
+        "step {step_id} skipped: {notes}",
+        must="step_id notes",
+        may="cause initiator target result",
+        level="warning",
+    ),
+    _row(
+        "step.probing_no_trust",
+        "{agent|initiator|'an agent'} calls {capability|'a capability'} of {target_agent|target|'its peer'} "
+        "without a TCT",
+        must="step_id",
+        may="initiator target",
+    ),
+    _row(
+        "step.probing_with_held_tct",
+        "{agent|initiator|'an agent'} calls {capability|'a capability'} of {target_agent|target|'its peer'} "
+        "with the TCT it holds[ (jti {jti|presented_jti})]",
+        must="step_id",
+        may="initiator target jti",
+    ),
+    _row(
+        "step.access_denied",
+        because("{target|target_agent|'the peer'} denied {agent|initiator|'the caller'}[ {capability}]"),
+        must="step_id",
+        may="initiator target error cause jti result",
+        level="warning",
+    ),
+    _row(
+        "step.unexpected_status",
+        "the answer was {status_code|'no status'}, not the expected {expected_status|expect_status|'one'}",
+        must="step_id",
+        may="initiator target error cause result",
+        level="warning",
+    ),
+    _row(
+        "step.fault_injected",
+        "fault {kind|cause|'on purpose'}: the call goes to an address that fails[, {mutated_url|source_url}]",
+        must="step_id",
+        may="initiator target source_url cause",
+        level="warning",
+    ),
+    _row(
+        "step.fault_complete",
+        because("the fault had its effect"),
+        must="step_id",
+        may="initiator target source_url cause error result",
+    ),
+    # -- the Control Plane --------------------------------------------------------------------------------------------
+    _cp("cp.enroll_started", "{agent_id|agent|'an agent'} enrolls with the Control Plane", may="aid"),
+    _cp("cp.enroll_complete", "{agent_id|agent|'an agent'} is enrolled with the Control Plane", may="aid result"),
+    _cp(
+        "cp.webhook.subscribed",
+        "the Control Plane will report[ {events}] to {url|source_url|'this run'}",
+        may="source_url",
+    ),
+    _cp(
+        "cp.webhook.subscribe_failed",
+        because("the Control Plane took no webhook subscription"),
+        may="cause error source_url",
+        level="warning",
+    ),
+    _cp(
+        "cp.webhook.delivered",
+        webhook_delivered,
+        must="delivery_id",
+        may="event_type foreign",
+        after_terminal=True,
+    ),
+    _cp(
+        "cp.webhook.unsubscribed",
+        "the webhook subscription at the Control Plane is removed",
+        may="cause error source_url",
+        after_terminal=True,
+    ),
+    _cp(
+        "cp.trust_anchor.provisioned",
+        "{agent_id|agent|'an agent'} is pinned at the Control Plane[ in namespace {namespace}]",
+        may="aid result source_url",
+    ),
+    _cp(
+        "cp.delegation.tree",
+        "the Control Plane knows {count|'some'} delegations[ of {delegator|agent|aid}]",
+        may="aid result",
+    ),
+    _cp(
+        "cp.degraded",
+        because("the Control Plane did not do its part[ in {operation}]; the run goes on without"),
+        may="cause error source_url aid",
+        level="warning",
+        after_terminal=True,
+    ),
+    # -- what agents report -------------------------------------------------------------------------------------------
+    _agent("handshake.started", f"{_SPEAKER} and {_PEER} exchanged hellos[, session {{session_id}}]", "session_id"),
+    _agent(
+        "handshake.complete", f"{_SPEAKER} and {_PEER} hold each other's TCTs[, session {{session_id}}]", "session_id"
+    ),
+    _agent("handshake.failed", because(f"{_SPEAKER} broke off the handshake with {_PEER}"), level="warning"),
+    _agent(
+        "delegation.issued", f"{_SPEAKER} issued a delegation[ to {{delegatee}}][ for {{scope}}] (jti {{jti}})", "jti"
+    ),
+    _agent(
+        "delegation.redeemed",
+        f"{_SPEAKER} exchanged a delegation for a TCT[ for {{delegatee|subject}}][ (jti {{jti}})]",
+    ),
+    _agent("delegation.rejected", because(f"{_SPEAKER} rejected a delegation"), level="warning"),
+    _agent("tct.revoked", f"{_SPEAKER} revoked the TCT {{jti}}[: {{reason}}]", "jti"),
+    _agent("tct.renewal.requested", f"{_SPEAKER} asks {_PEER} to renew its TCT[ (jti {{jti}})]"),
+    _agent("tct.renewal.issued", f"{_SPEAKER} issued a renewed TCT[ to {{subject|target|peer}}][ (jti {{jti}})]"),
+    _agent("capability.self_execute", f"{_SPEAKER} does {{capability}} itself", "capability"),
+    _agent("capability.invoked", f"{_SPEAKER} did {{capability}} for {_CALLER}[ under TCT {{jti}}]", "capability"),
+    _agent(
+        "capability.denied",
+        because("{agent_id} refused " + _CALLER + "'s call to {capability}"),
+        "capability",
+        "warning",
+    ),
+    _agent("llm.started", f"{_SPEAKER} asks the language model[ {{model}}]"),
+    _agent("llm.complete", f"{_SPEAKER} has the language model's answer[ ({{model}})]"),
+    _agent("llm.failed", because(f"{_SPEAKER} got no answer from the language model[ {{model}}]"), level="warning"),
+    _agent("cp.enroll_succeeded", f"{_SPEAKER} is in the Control Plane's registry[ as {{aid}}]"),
+    _agent("cp.enroll_failed", because(f"{_SPEAKER} could not enroll with the Control Plane"), level="warning"),
+    _agent(
+        "revocation.list_fetched",
+        f"{_SPEAKER} verified a revocation list[ of {{issuer|source_url}}][, {{count|entry_count|entries}} revoked]",
+    ),
+    _agent("revocation.refresh_failed", because(f"{_SPEAKER} could not fetch a revocation list"), level="warning"),
+    _agent("revocation.verify_failed", because(f"{_SPEAKER} discarded a revocation list"), "cause", "warning"),
+)
+
+
+_TABLE: Mapping[str, EventSpec] = {row.type: row for row in _ROWS}
+assert len(_TABLE) == len(_ROWS), "an event type has two rows"
+
+TYPES = tuple(_TABLE)
+AGENT_TYPES = frozenset(row.type for row in _ROWS if row.origin == "agent")
+TERMINAL_TYPES: Mapping[str, EndStatus] = {row.type: row.status for row in _ROWS if row.status is not None}
+AFTER_TERMINAL = frozenset(row.type for row in _ROWS if row.after_terminal)
+
+_SHAPES: Mapping[str, type] = {"error": str, "grants": list, "result": Mapping, "peers": Mapping, "payload": Mapping}
+
+
+def spec(event_type: str) -> EventSpec | None:
+    """The row of a type, None for an unknown one."""
+    return _TABLE.get(event_type)
+
+
+def validate(draft: EventDraft) -> None:
+    """Hold a draft against its row. Raises ValueError that names the type and every fault.
+
+    For tests and strict mode: an unknown type, a missing or undeclared field, a field of the wrong shape.
+    """
+    row = _TABLE.get(draft.type)
+    if row is None:
+        raise ValueError(f"{draft.type}: no such event type; add a row to the vocabulary")
+    present = {name for name, value in draft.fields.items() if value is not None}
+    faults = [f"{name} is missing" for name in sorted(row.must - present)]
+    faults += [f"{name} is not declared" for name in sorted(present - row.allowed)]
+    faults += [
+        f"{name} must be a {shape.__name__}"
+        for name, shape in _SHAPES.items()
+        if name in present and not isinstance(draft.fields[name], shape)
+    ]
+    if faults:
+        raise ValueError(f"{draft.type}: {'; '.join(faults)}")
+
+
+assert all(row.must | row.may <= set(PROMOTED) for row in _ROWS), "a row names a field that is not promoted"
