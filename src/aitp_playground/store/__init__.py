@@ -1,0 +1,1 @@
+"""Where runs are kept: the port (:mod:`.port`) and SQLite behind it (:mod:`.sqlite`)."""

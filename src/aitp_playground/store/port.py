@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from aitp_playground.errors import StoreUnavailable
+
 RunStatus = Literal["pending", "running", "success", "failed", "cancelled"]
 TERMINAL: frozenset[RunStatus] = frozenset({"success", "failed", "cancelled"})
 
@@ -75,6 +77,17 @@ class RunPage:
     next: str | None
 
 
+class OutOfSequence(StoreUnavailable):
+    """An append does not continue the log: an earlier one failed, or somebody else wrote. Nothing of it was stored.
+
+    ``expected`` is the seq that the run's next event must have.
+    """
+
+    def __init__(self, message: str, *, expected: int) -> None:
+        super().__init__(message, details={"expected": expected})
+        self.expected = expected
+
+
 class RunStore(Protocol):
     """Durable runs. Writes are ordered per store and grouped into commits; a returned future resolves when its write
     is on disk, and fails with :class:`~aitp_playground.errors.StoreUnavailable` when it cannot be.
@@ -102,7 +115,10 @@ class RunStore(Protocol):
         """
 
     def append(self, run_id: str, events: Sequence[StoredEvent], summary: RunSummary) -> asyncio.Future[None]:
-        """Add events (contiguous seqs) and replace the summary, in one transaction."""
+        """Add events (contiguous seqs) and replace the summary, in one transaction.
+
+        The future fails with ``RunNotFound``, with :class:`OutOfSequence`, or with ``Overloaded`` when too much waits.
+        """
 
     def request_cancel(self, run_id: str) -> asyncio.Future[None]:
         """Remember that somebody asked for the end of this run."""

@@ -1,0 +1,58 @@
+"""Read-only connections and the few threads that use them."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from aitp_playground.errors import StoreUnavailable
+from aitp_playground.store.files import connect_reader
+from aitp_playground.store.writer import unavailable
+
+T = TypeVar("T")
+
+
+class Readers:
+    """At most ``threads`` reads at once, each on a connection of its own; connections are opened when first needed."""
+
+    def __init__(self, path: Path, *, threads: int) -> None:
+        self._path = path
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="store-reader")
+        self._idle: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
+
+    async def run(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``query`` in a thread. Raises ``StoreUnavailable`` when SQLite cannot answer."""
+        try:
+            reading = asyncio.get_running_loop().run_in_executor(self._pool, self._with_connection, query)
+        except RuntimeError:
+            raise StoreUnavailable("the run store is closed") from None
+        return await reading
+
+    def close(self) -> None:
+        """Let reads under way finish, refuse the waiting ones, close the connections. Blocks."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        while not self._idle.empty():
+            self._idle.get_nowait().close()
+
+    def _with_connection(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            connection = self._idle.get_nowait()
+        except queue.Empty:
+            connection = self._connect()
+        try:
+            return query(connection)
+        except sqlite3.Error as failure:
+            raise unavailable(failure) from failure
+        finally:
+            self._idle.put(connection)
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            return connect_reader(self._path)
+        except sqlite3.Error as failure:
+            raise unavailable(failure) from failure

@@ -1,0 +1,91 @@
+"""The statements that only look. Each function gets a connection for itself while it runs."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any, get_args
+
+from aitp_playground.errors import InvalidRequest
+from aitp_playground.store.owners import is_alive, sweep
+from aitp_playground.store.port import EventPage, RunPage, RunRow, RunStatus, StoredEvent
+from aitp_playground.store.rows import COLUMNS, decode_cursor, encode_cursor, run_row
+from aitp_playground.store.writes import FINISHED
+
+
+def get(connection: sqlite3.Connection, run_id: str) -> RunRow | None:
+    """One run by its id."""
+    row = connection.execute(f"SELECT {COLUMNS} FROM runs WHERE run_id = ?", (run_id,)).fetchone()  # noqa: S608 - a constant
+    return None if row is None else run_row(row)
+
+
+def read(connection: sqlite3.Connection, run_id: str, after: int, limit: int) -> EventPage:
+    """A page of events; an unknown run has none. One more row than asked for tells whether there is more."""
+    rows = connection.execute(
+        "SELECT seq, type, ts, body FROM events"
+        " WHERE run_key = (SELECT key FROM runs WHERE run_id = ?) AND seq > ? ORDER BY seq LIMIT ?",
+        (run_id, after, _bounded(limit) + 1),
+    ).fetchall()
+    events = tuple([StoredEvent(*row) for row in rows[:limit]])
+    return EventPage(events, events[-1].seq if events else after, len(rows) > limit)
+
+
+def list_runs(
+    connection: sqlite3.Connection, limit: int, before: str | None, status: str | None, scenario_ref: str | None
+) -> RunPage:
+    """Newest first. The place of a cursor is a value, not a count, so runs that come or go elsewhere do not move it."""
+    conditions, values = ["1"], list[Any]()
+    if status is not None:
+        conditions.append("status = ?")
+        values.append(status)
+    if scenario_ref is not None:
+        conditions.append("scenario_ref = ?")
+        values.append(scenario_ref)
+    if before is not None:
+        conditions.append("(created_at, key) < (?, ?)")
+        values += decode_cursor(before)
+    rows = connection.execute(
+        f"SELECT {COLUMNS}, key FROM runs WHERE {' AND '.join(conditions)}"  # noqa: S608 - constants; values are bound
+        " ORDER BY created_at DESC, key DESC LIMIT ?",
+        (*values, _bounded(limit) + 1),
+    ).fetchall()
+    page = tuple(run_row(row[:-1]) for row in rows[:limit])
+    following = encode_cursor(page[-1].header.created_at, rows[limit - 1][-1]) if len(rows) > limit else None
+    return RunPage(page, following)
+
+
+def agent_log(connection: sqlite3.Connection, run_id: str, agent_id: str) -> str | None:
+    """The kept output of an agent."""
+    row = connection.execute(
+        "SELECT text FROM agent_logs WHERE run_key = (SELECT key FROM runs WHERE run_id = ?) AND agent_id = ?",
+        (run_id, agent_id),
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def orphans(connection: sqlite3.Connection, own_directory: Path) -> list[RunRow]:
+    """Unfinished runs of dead owners, oldest first; also removes dead owners' lock files."""
+    rows = connection.execute(
+        f"SELECT {COLUMNS}, owner, owner_dir FROM runs WHERE status NOT IN ({FINISHED}) ORDER BY created_at, key"  # noqa: S608
+    ).fetchall()
+    owners = {(owner, directory) for *_, owner, directory in rows}
+    dead = {owner for owner, directory in owners if not is_alive(owner, own_directory, Path(directory))}
+    sweep(own_directory)
+    return [run_row(row[:-2]) for row in rows if row[-2] in dead]
+
+
+def count_by_status(connection: sqlite3.Connection) -> dict[str, int]:
+    """Every status is there, also those that no run has."""
+    found = dict(connection.execute("SELECT status, count(*) FROM runs GROUP BY status").fetchall())
+    return {status: found.get(status, 0) for status in get_args(RunStatus)}
+
+
+def run_ids(connection: sqlite3.Connection) -> list[str]:
+    """All of them, oldest first."""
+    return [run_id for (run_id,) in connection.execute("SELECT run_id FROM runs ORDER BY key")]
+
+
+def _bounded(limit: int) -> int:
+    if limit < 1:
+        raise InvalidRequest("'limit' must be at least 1")
+    return limit

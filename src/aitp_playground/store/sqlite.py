@@ -1,0 +1,233 @@
+"""The embedded run store: SQLite in WAL mode with ``synchronous=FULL``, one writer, a few readers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+
+from aitp_playground.errors import StoreUnavailable
+from aitp_playground.store import reads, writes
+from aitp_playground.store.files import connect_writer
+from aitp_playground.store.owners import OwnerLock
+from aitp_playground.store.port import EventPage, RunHeader, RunPage, RunRow, RunSummary, StoredEvent
+from aitp_playground.store.readers import Readers
+from aitp_playground.store.rows import encode_json
+from aitp_playground.store.schema import migrate
+from aitp_playground.store.writer import Work, Writer, unavailable
+
+T = TypeVar("T")
+
+PING_SECONDS = 5.0
+CLOSE_SECONDS = 10.0
+#: Runs removed in one transaction: a lowered retention must not hold up the appends of live runs.
+PRUNE_AT_ONCE = 50
+
+log = structlog.get_logger(__name__)
+
+
+class SqliteRunStore:
+    """A :class:`~aitp_playground.store.port.RunStore` in one file, or in memory (``:memory:``) while it is open.
+
+    Several processes may use one file. Beyond ``max_waiting_events`` events or ``max_waiting_bytes`` bytes handed over
+    and not yet committed, ``create``, ``append`` and ``save_agent_log`` fail with ``Overloaded``; what ends, cancels or
+    removes a run by a call of its own is always taken. Used from the event loop that opened it.
+    """
+
+    def __init__(
+        self,
+        database: str,
+        *,
+        state_dir: Path,
+        max_waiting_events: int = 50_000,
+        max_waiting_bytes: int = 128 * 1024 * 1024,
+        reader_threads: int = 4,
+    ) -> None:
+        self._path = None if database == ":memory:" else Path(database).expanduser().absolute()
+        self._owner = OwnerLock(state_dir / "owners")
+        self.owner_id = self._owner.owner_id
+        self._max_events = max_waiting_events
+        self._max_bytes = max_waiting_bytes
+        self._reader_threads = reader_threads
+        self._writer: Writer | None = None
+        self._readers: Readers | None = None
+        self._file: os.stat_result | None = None
+        self._pruning: set[asyncio.Task[int]] = set()
+
+    async def open(self) -> None:
+        """Raises ``StoreUnavailable``, also for a database of a later release. A failed store may be opened again."""
+        loop = asyncio.get_running_loop()
+        opening = loop.run_in_executor(None, self._open, loop)
+        try:
+            await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            with suppress(StoreUnavailable):
+                await opening
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Returns within about ``CLOSE_SECONDS`` plus the longest read; writes a stuck disk did not take are logged."""
+        for task in list(self._pruning):
+            task.cancel()
+        await asyncio.gather(*self._pruning, return_exceptions=True)
+        await asyncio.get_running_loop().run_in_executor(None, self._close)
+
+    @property
+    def backlog(self) -> int:
+        """Events handed over and not yet on disk."""
+        return self._writer.backlog if self._writer is not None else 0
+
+    async def ping(self) -> None:
+        """Writes a few pages and frees them, behind the writes that wait; longer than ``PING_SECONDS`` is a failure."""
+        try:
+            async with asyncio.timeout(PING_SECONDS):
+                await self._write(writes.ping)
+        except TimeoutError:
+            raise StoreUnavailable(f"the run store did not take a write within {PING_SECONDS:.0f} s") from None
+
+    # -- writes -------------------------------------------------------------------------------------------------------
+
+    def create(self, header: RunHeader) -> asyncio.Future[RunRow]:
+        """See the port. ``inputs`` and ``fault_injection`` must be JSON-able (``TypeError`` at once)."""
+        inputs, faults = encode_json(header.inputs), encode_json(header.fault_injection)
+        work = partial(writes.create, header=header, inputs=inputs, faults=faults, owner=self._owner)
+        return self._write(work, events=1, size=len(inputs) + len(faults))
+
+    def append(self, run_id: str, events: Sequence[StoredEvent], summary: RunSummary) -> asyncio.Future[None]:
+        """See the port."""
+        events = tuple(events)
+        work = partial(writes.append, run_id=run_id, events=events, summary=summary)
+        return self._write(work, events=max(1, len(events)), size=sum([len(event.body) for event in events]))
+
+    def request_cancel(self, run_id: str) -> asyncio.Future[None]:
+        """See the port. Does nothing to a run that is over; fails with ``RunNotFound``."""
+        return self._write(partial(writes.request_cancel, run_id=run_id))
+
+    def save_agent_log(self, run_id: str, agent_id: str, text: str) -> asyncio.Future[None]:
+        """See the port. Fails with ``RunNotFound``."""
+        work = partial(writes.save_agent_log, run_id=run_id, agent_id=agent_id, text=text)
+        return self._write(work, events=1, size=len(text))
+
+    def adopt(self, run_id: str) -> asyncio.Future[bool]:
+        """See the port. A run of a live owner, this one included, and a finished run cannot be adopted."""
+        if self._path is None:
+            return self._write(lambda _: False)
+        return self._write(partial(writes.adopt, run_id=run_id, owner=self._owner))
+
+    def delete(self, run_id: str) -> asyncio.Future[bool]:
+        """See the port. Whether the run is over is the caller's to check."""
+        return self._write(partial(writes.delete, run_id=run_id))
+
+    def prune(self, keep_finished: int) -> asyncio.Future[int]:
+        """See the port. In several transactions when much must go; closing the store stops between two of them."""
+        some = partial(writes.prune, keep_finished=keep_finished, at_most=PRUNE_AT_ONCE)
+        task = asyncio.get_running_loop().create_task(self._prune_all(some, self._write(some)))
+        self._pruning.add(task)
+        task.add_done_callback(self._pruning.discard)
+        return task
+
+    async def rebuild_summaries(self, fold: writes.Fold) -> int:
+        """Make every summary again from header and events, a transaction a run; how many were wrong.
+
+        ``fold`` runs in the writer's thread.
+        """
+        changed = 0
+        for run_id in await self._read(reads.run_ids):
+            changed += await self._write(partial(writes.rebuild_summary, run_id=run_id, fold=fold))
+        return changed
+
+    # -- reads --------------------------------------------------------------------------------------------------------
+
+    async def get(self, run_id: str) -> RunRow | None:
+        """See the port."""
+        return await self._read(partial(reads.get, run_id=run_id))
+
+    async def read(self, run_id: str, *, after: int = 0, limit: int = 1000) -> EventPage:
+        """See the port. An unknown run has no events."""
+        return await self._read(partial(reads.read, run_id=run_id, after=after, limit=limit))
+
+    async def list_runs(
+        self, *, limit: int, before: str | None = None, status: str | None = None, scenario_ref: str | None = None
+    ) -> RunPage:
+        """See the port."""
+        return await self._read(
+            partial(reads.list_runs, limit=limit, before=before, status=status, scenario_ref=scenario_ref)
+        )
+
+    async def agent_log(self, run_id: str, agent_id: str) -> str | None:
+        """See the port."""
+        return await self._read(partial(reads.agent_log, run_id=run_id, agent_id=agent_id))
+
+    async def orphans(self) -> list[RunRow]:
+        """See the port. What is in memory dies with its owner: nothing is orphaned there."""
+        if self._path is None:
+            return []
+        return await self._read(partial(reads.orphans, own_directory=self._owner.directory))
+
+    async def count_by_status(self) -> Mapping[str, int]:
+        """See the port. All five statuses are there."""
+        return await self._read(reads.count_by_status)
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _write(self, work: Work[T], *, events: int = 0, size: int = 0) -> asyncio.Future[T]:
+        if self._writer is not None:
+            return self._writer.submit(work, events=events, size=size)
+        refused: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        refused.set_exception(StoreUnavailable("the run store is not open"))
+        return refused
+
+    async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """A database in memory has one connection, so its reads queue behind its writes."""
+        return await (self._readers.run(query) if self._readers is not None else self._write(query))
+
+    async def _prune_all(self, some: Work[int], first: asyncio.Future[int]) -> int:
+        total = removed = await first
+        while removed == PRUNE_AT_ONCE:
+            removed = await self._write(some)
+            total += removed
+        return total
+
+    def _open(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            connection = connect_writer(self._path)
+            try:
+                migrate(connection)
+                if self._path is not None:
+                    self._owner.acquire()
+                    self._file = self._path.stat()
+            except BaseException:
+                connection.close()
+                self._owner.release()
+                raise
+        except (sqlite3.Error, OSError) as failure:
+            raise unavailable(failure) from failure
+        bounds: dict[str, Any] = {"max_events": self._max_events, "max_bytes": self._max_bytes}
+        self._writer = Writer(connection, loop, guard=self._refuse_lost_file, **bounds)
+        if self._path is not None:
+            self._readers = Readers(self._path, threads=self._reader_threads)
+
+    def _refuse_lost_file(self) -> None:
+        """SQLite goes on writing to a file that was removed or replaced, and acknowledges what nobody can ever read."""
+        if self._path is None or self._file is None:
+            return
+        with suppress(FileNotFoundError):
+            if os.path.samestat(self._file, self._path.stat()):
+                return
+        raise StoreUnavailable(f"{self._path} was removed or replaced while in use; restart the service")
+
+    def _close(self) -> None:
+        # Readers first: the last connection to close folds the write-ahead log in, and only a writer can.
+        if self._readers is not None:
+            self._readers.close()
+        if self._writer is not None and not self._writer.stop(CLOSE_SECONDS):
+            log.error("store.close_timed_out", waiting_events=self._writer.backlog)
+        self._owner.release()

@@ -1,0 +1,234 @@
+"""One thread that writes. What waits while a commit is under way becomes the next commit."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import structlog
+
+from aitp_playground.errors import InvalidRequest, Overloaded, PlaygroundError, StoreUnavailable
+from aitp_playground.store.port import OutOfSequence
+
+T = TypeVar("T")
+#: Runs inside a transaction it does not end. It may run twice (see :meth:`Writer._one_by_one`), so its only effect is
+#: on the connection.
+Work = Callable[[sqlite3.Connection], T]
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Operation:
+    work: Work[Any]
+    future: asyncio.Future[Any]
+    events: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    future: asyncio.Future[Any]
+    value: Any = None
+    error: Exception | None = None
+
+
+class Writer:
+    """Takes operations from one event loop and commits them in the order given, in groups.
+
+    ``guard`` runs before each group and raises when writing would be in vain. The connection is the writer's from now
+    on; it closes it when it stops.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        guard: Callable[[], None],
+        max_events: int,
+        max_bytes: int,
+    ) -> None:
+        self._connection = connection
+        self._loop = loop
+        self._guard = guard
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+        self._changed = threading.Condition()
+        self._waiting: list[_Operation] = []
+        self._events = 0
+        self._bytes = 0
+        self._stopping = False
+        self._failing = False
+        # A daemon: a disk that hangs in fsync must not keep the process from ending.
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def backlog(self) -> int:
+        """Events handed over and not yet committed."""
+        return self._events
+
+    def submit(self, work: Work[T], *, events: int = 0, size: int = 0) -> asyncio.Future[T]:
+        """Queue ``work``; the future has its result once it is committed.
+
+        ``events`` and ``size`` (bytes) count against the bounds; work of no weight is always taken, and so is any
+        single piece when nothing waits. Beyond the bounds the future fails with ``Overloaded``.
+        """
+        future: asyncio.Future[T] = self._loop.create_future()
+        with self._changed:
+            refusal = self._refusal(events, size)
+            if refusal is None:
+                self._events += events
+                self._bytes += size
+                self._waiting.append(_Operation(work, future, events, size))
+                self._changed.notify()
+        if refusal is not None:
+            future.set_exception(refusal)
+        return future
+
+    def stop(self, timeout: float) -> bool:
+        """Refuse new work, commit what waits, close the connection. Blocks; False when ``timeout`` seconds ran out."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _refusal(self, events: int, size: int) -> PlaygroundError | None:
+        if self._stopping:
+            return StoreUnavailable("the run store is closed")
+        full = self._events + events > self._max_events or self._bytes + size > self._max_bytes
+        if full and self._events and (events or size):
+            return Overloaded(f"{self._events} events wait to be stored; try again shortly")
+        return None
+
+    # -- in the thread ------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while group := self._take():
+                self._deliver(self._commit(group))
+                with self._changed:
+                    self._events -= sum(operation.events for operation in group)
+                    self._bytes -= sum(operation.size for operation in group)
+        finally:
+            self._finish()
+
+    def _take(self) -> list[_Operation]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._stopping)
+            group, self._waiting = self._waiting, []
+            return group
+
+    def _commit(self, group: Sequence[_Operation]) -> list[_Outcome]:
+        try:
+            self._guard()
+            outcomes = self._together(group)
+            if outcomes is None:
+                outcomes = self._one_by_one(group)
+        except Exception as failure:  # noqa: BLE001 - whatever it is, somebody waits for the answer
+            outcomes = [_Outcome(operation.future, error=_store_error(failure)) for operation in group]
+        finally:
+            self._roll_back()
+        self._note([outcome.error for outcome in outcomes])
+        return outcomes
+
+    def _together(self, group: Sequence[_Operation]) -> list[_Outcome] | None:
+        """One transaction, or None when a piece of work failed and nothing was written."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            outcomes = [_Outcome(operation.future, operation.work(self._connection)) for operation in group]
+        except Exception as failure:  # noqa: BLE001 - it belongs to one of them; the others are tried again without it
+            self._roll_back()
+            return [_Outcome(group[0].future, error=_store_error(failure))] if len(group) == 1 else None
+        self._connection.execute("COMMIT")
+        return outcomes
+
+    def _one_by_one(self, group: Sequence[_Operation]) -> list[_Outcome]:
+        """One transaction still, with a savepoint for each piece of work: only those that fail are left out."""
+        outcomes = []
+        self._connection.execute("BEGIN IMMEDIATE")
+        for operation in group:
+            self._connection.execute("SAVEPOINT piece")
+            try:
+                outcomes.append(_Outcome(operation.future, operation.work(self._connection)))
+            except Exception as failure:
+                if not self._connection.in_transaction:
+                    raise  # SQLite gave up the whole transaction, as it may on a full disk
+                self._connection.execute("ROLLBACK TO piece")
+                outcomes.append(_Outcome(operation.future, error=_store_error(failure)))
+            self._connection.execute("RELEASE piece")
+        self._connection.execute("COMMIT")
+        return outcomes
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            try:
+                self._connection.execute("ROLLBACK")
+            except sqlite3.Error as failure:
+                log.error("store.rollback_failed", error=str(failure))  # noqa: TRY400 - the message says it all
+
+    def _note(self, errors: Sequence[Exception | None]) -> None:
+        """Say once that writing fails, and once that it works again."""
+        failures = [e for e in errors if isinstance(e, StoreUnavailable) and not isinstance(e, OutOfSequence)]
+        if failures and not self._failing:
+            self._failing = True
+            log.error("store.unavailable", error=failures[0].message)
+        elif self._failing and None in errors:
+            self._failing = False
+            log.info("store.available")
+
+    def _deliver(self, outcomes: Sequence[_Outcome]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(_settle, outcomes)
+        except RuntimeError:
+            log.warning("store.loop_closed", undelivered=len(outcomes))
+
+    def _finish(self) -> None:
+        with self._changed:
+            self._stopping = True
+            left, self._waiting = self._waiting, []
+        if left:
+            closed = [
+                _Outcome(operation.future, error=StoreUnavailable("the run store is closed")) for operation in left
+            ]
+            self._deliver(closed)
+        try:
+            # Somebody else's reader is no reason to wait for long: the next process folds the log in as well.
+            self._connection.execute("PRAGMA busy_timeout=200")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as failure:
+            log.warning("store.checkpoint_failed", error=str(failure))
+        finally:
+            self._connection.close()
+
+
+def _settle(outcomes: Sequence[_Outcome]) -> None:
+    for outcome in outcomes:
+        if outcome.future.done():
+            continue  # its waiter was cancelled; the write stands
+        if outcome.error is not None:
+            outcome.future.set_exception(outcome.error)
+        else:
+            outcome.future.set_result(outcome.value)
+
+
+def _store_error(failure: Exception) -> Exception:
+    """The failure as callers know it: ours, a fault in the data, a defect as it is, or ``StoreUnavailable``."""
+    if isinstance(failure, UnicodeEncodeError):
+        return InvalidRequest("text with a lone surrogate cannot be stored")
+    if isinstance(failure, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError):
+        return failure
+    return unavailable(failure) if isinstance(failure, sqlite3.Error | OSError) else failure
+
+
+def unavailable(failure: Exception) -> StoreUnavailable:
+    """``StoreUnavailable`` because of what SQLite or the file system said."""
+    error = StoreUnavailable(f"the run store cannot be used now: {failure}")
+    error.__cause__ = failure
+    return error
