@@ -1,0 +1,29 @@
+"""The calls that only Linux has. Elsewhere they do nothing: there the lifeline descriptor alone ends a worker."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel kill this process when ``parent`` (more exactly: the thread that made us) ends; prctl(2)."""
+    if _libc is None:
+        return
+    if _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != parent:  # it ended before the call
+        os._exit(1)
+
+
+def set_name(name: str) -> None:
+    """Show ``name`` (its first 15 bytes) in ps and top."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)

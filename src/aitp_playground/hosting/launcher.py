@@ -1,0 +1,81 @@
+"""Chooses the launcher of each agent."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+
+from aitp_playground import resources
+from aitp_playground.config import Settings
+from aitp_playground.hosting.contract import LaunchSpec
+from aitp_playground.hosting.exec import ExecLauncher
+from aitp_playground.hosting.forkserver import ForkServerLauncher, fork_supported
+from aitp_playground.hosting.process import WorkerProcess
+
+_log = structlog.get_logger(__name__)
+
+#: Variables that only a starting interpreter or dynamic linker heeds; a forked child would ignore them.
+_START_ONLY = ("PYTHON", "LD_")
+
+
+class AgentLauncher:
+    """Forks agents that take the default interpreter, executes those with an interpreter of their own.
+
+    Implements :class:`~aitp_playground.hosting.contract.Launcher`.
+    """
+
+    def __init__(self, *, python: str, agents_dir: Path, pool_size: int = 0, fork: bool = True) -> None:
+        """``fork=False``: execute them all. Without Linux that is so anyway."""
+        self._python = python
+        self._exec = ExecLauncher(python=python, agents_dir=agents_dir)
+        self._fork = None
+        if fork and fork_supported():
+            self._fork = ForkServerLauncher(python=python, agents_dir=agents_dir, pool_size=pool_size)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> AgentLauncher:
+        """The launcher that the settings ask for, with the shipped agents."""
+        return cls(
+            python=settings.python,
+            agents_dir=resources.agents_dir(),
+            pool_size=settings.agent_pool_size,
+            fork=settings.agent_launcher == "fork",
+        )
+
+    async def start(self) -> None:
+        """See the contract."""
+        await self._exec.start()
+        if self._fork is not None:
+            await self._fork.start()
+
+    async def launch(self, spec: LaunchSpec) -> WorkerProcess:
+        """See the contract."""
+        python = self._own_interpreter(spec)
+        if python is None and self._fork is not None and not any(name.startswith(_START_ONLY) for name in spec.env):
+            return await self._fork.launch(spec)
+        return await self._exec.launch(replace(spec, python=python))
+
+    async def close(self) -> None:
+        """See the contract. Both launchers are closed, whatever happens to one."""
+        closing = [self._exec.close()]
+        if self._fork is not None:
+            closing.append(self._fork.close())
+        failures = [end for end in await asyncio.gather(*closing, return_exceptions=True) if end is not None]
+        if failures:
+            raise failures[0]
+
+    def _own_interpreter(self, spec: LaunchSpec) -> str | None:
+        """The manifest's interpreter; None for the default one, also when an absolute path leads nowhere."""
+        if spec.python is None or spec.python == self._python:
+            return None
+        if os.path.isabs(spec.python):  # noqa: PTH117 - it stays a string
+            if Path(spec.python).exists():
+                return spec.python
+            _log.warning("agent.python_missing", agent_id=spec.agent_id, python=spec.python, using=self._python)
+            return None
+        return shutil.which(spec.python) or spec.python
