@@ -1,0 +1,201 @@
+"""Prometheus metrics of one process, in a registry of their own.
+
+Every label is bounded: event types come from the vocabulary, routes and step types are declared once at start, and what
+was not declared counts as ``other``. All series exist from the start, so that a rate over a first occurrence is right.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Literal, get_args
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from aitp_playground.events.model import RunEvent
+from aitp_playground.events.vocabulary import TERMINAL_TYPES, TYPES, spec
+
+#: What ``GET /metrics`` says its body is.
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+OTHER = "other"
+StepOutcome = Literal["complete", "skipped", "failed"]
+TelemetryResult = Literal["accepted", "duplicate", "rejected"]
+Fed = Literal["runs_pending", "runs_running", "agents_live", "store_queued_events", "store_last_commit_seconds"]
+
+_LAUNCH_RESULTS = ("ready", "failed", "cancelled")
+_STATUS_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
+_FED_HELP: dict[Fed, str] = {
+    "runs_pending": "Runs that wait for a place",
+    "runs_running": "Runs that are going on",
+    "agents_live": "Agent processes alive",
+    "store_queued_events": "Events handed to the store and not yet on disk",
+    "store_last_commit_seconds": "How long the store's latest commit took",
+}
+_RUN_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_LAUNCH_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_HTTP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_MAX_STARTED = 10_000
+
+
+class Metrics:
+    """What is counted. Names start with ``aitp_playground_``; times are seconds.
+
+    ``routes``: ``(method, template)`` pairs as the router knows them; ``step_types``: the registered ones. Both may be
+    declared later too, before the first request or run.
+    """
+
+    def __init__(self, *, routes: Iterable[tuple[str, str]] = (), step_types: Iterable[str] = ()) -> None:
+        # A second series per counter that only says when this process made it is noise.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library left it unannotated
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._make_run_metrics()
+        self._make_service_metrics()
+        self.declare_step_types([OTHER, *step_types])
+        self.declare_routes([(OTHER, OTHER), *routes])
+
+    # -- declaring ----------------------------------------------------------------------------------------------------
+
+    def declare_step_types(self, step_types: Iterable[str]) -> None:
+        """Make the series of these step types, for each outcome."""
+        for step_type in step_types:
+            for outcome in get_args(StepOutcome):
+                self._steps[step_type, outcome] = self._step_counter.labels(step_type, outcome)
+
+    def declare_routes(self, routes: Iterable[tuple[str, str]]) -> None:
+        """Make the series of these routes, for each class of status."""
+        for method, route in routes:
+            for status_class in _STATUS_CLASSES:
+                self._requests[method, route, status_class] = self._request_counter.labels(method, route, status_class)
+            self._request_seconds[method, route] = self._request_histogram.labels(method, route)
+
+    def feed(self, name: Fed, read: Callable[[], float]) -> None:
+        """Let ``read`` say this gauge's value whenever the metrics are rendered; one that fails reads as NaN."""
+
+        def guarded() -> float:
+            try:
+                return float(read())
+            except Exception:  # noqa: BLE001 - one broken source must not hide all the others
+                return math.nan
+
+        self._fed[name].set_function(guarded)
+
+    # -- counting -----------------------------------------------------------------------------------------------------
+
+    def observe_event(self, event: RunEvent) -> None:
+        """Count a recorded event once; run starts and ends also feed the run metrics."""
+        self._count_event.get(event.type, self._count_other)()
+        if event.type in self._turning_points:
+            self._observe_turn(event)
+
+    @contextmanager
+    def launching(self) -> Iterator[None]:
+        """Around the launch of one agent, until it is ready: counts how it ended and, when it is ready, how long."""
+        begun = time.perf_counter()
+        result = "cancelled"
+        try:
+            yield
+            result = "ready"
+        except Exception:
+            result = "failed"
+            raise
+        finally:
+            self._launches[result].inc()
+            if result == "ready":
+                self._launch_seconds.observe(time.perf_counter() - begun)
+
+    def step_ended(self, step_type: str, outcome: StepOutcome) -> None:
+        """A step of this type came to this end."""
+        self._steps.get((step_type, outcome), self._steps[OTHER, outcome]).inc()
+
+    def telemetry_batch(self, result: TelemetryResult) -> None:
+        """An agent's batch was taken, had been seen already, or was turned away."""
+        self._telemetry[result].inc()
+
+    def http_request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """A request was answered. ``route`` is the router's template, never the path that was asked for."""
+        status_class = f"{status // 100}xx"
+        if (method, route, status_class) not in self._requests:
+            method, route = OTHER, OTHER
+            status_class = status_class if status_class in _STATUS_CLASSES else "5xx"
+        self._requests[method, route, status_class].inc()
+        self._request_seconds[method, route].observe(seconds)
+
+    @contextmanager
+    def subscriber(self) -> Iterator[None]:
+        """Around the serving of one event stream."""
+        self._subscribers.inc()
+        try:
+            yield
+        finally:
+            self._subscribers.dec()
+
+    def idempotent_replay(self) -> None:
+        """A request for a run was answered with the run that an earlier, equal request had made."""
+        self._replays.inc()
+
+    def render(self) -> bytes:
+        """The Prometheus text form."""
+        return generate_latest(self.registry)
+
+    # -- making -------------------------------------------------------------------------------------------------------
+
+    def _make_run_metrics(self) -> None:
+        runs = self._counter("runs", "Runs that ended, by status", "status")
+        self._runs = {status: runs.labels(status) for status in TERMINAL_TYPES.values()}
+        self._runs_started = self._counter("runs_started", "Runs that began")
+        self._run_seconds = self._histogram("run_duration_seconds", "From a run's start to its end", _RUN_BUCKETS)
+        self._started: dict[str, float] = {}
+        self._turning_points = frozenset({"run.started", *TERMINAL_TYPES})
+        events = self._counter("events", "Recorded events, by type and by who spoke", "type", "origin")
+        self._count_event = {name: events.labels(name, row.origin).inc for name in TYPES if (row := spec(name))}
+        self._count_other = events.labels(OTHER, OTHER).inc
+        self._step_counter = self._counter("steps", "Steps that ended, by type and outcome", "step_type", "outcome")
+        self._steps: dict[tuple[str, str], Counter] = {}
+        launches = self._counter("agent_launches", "Agents launched, by result", "result")
+        self._launches = {result: launches.labels(result) for result in _LAUNCH_RESULTS}
+        self._launch_seconds = self._histogram("agent_launch_seconds", "From launch to ready", _LAUNCH_BUCKETS)
+
+    def _make_service_metrics(self) -> None:
+        telemetry = self._counter("telemetry_batches", "Telemetry batches of agents, by result", "result")
+        self._telemetry = {result: telemetry.labels(result) for result in get_args(TelemetryResult)}
+        self._request_counter = self._counter("http_requests", "Requests answered", "method", "route", "status_class")
+        self._requests: dict[tuple[str, str, str], Counter] = {}
+        self._request_histogram = self._histogram(
+            "http_request_seconds", "Time to answer a request", _HTTP_BUCKETS, "method", "route"
+        )
+        self._request_seconds: dict[tuple[str, str], Histogram] = {}
+        self._subscribers = self._gauge("sse_subscribers", "Event streams being served")
+        self._replays = self._counter("idempotent_replays", "Requests answered with an earlier run")
+        self._fed = {name: self._gauge(name, text) for name, text in _FED_HELP.items()}
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"aitp_playground_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(f"aitp_playground_{name}", text, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(f"aitp_playground_{name}", text, labels, buckets=buckets, registry=self.registry)
+
+    def _observe_turn(self, event: RunEvent) -> None:
+        if event.type == "run.started":
+            self._runs_started.inc()
+            if len(self._started) < _MAX_STARTED:
+                self._started[event.run_id] = event.ts
+            return
+        self._runs[TERMINAL_TYPES[event.type]].inc()
+        begun = self._started.pop(event.run_id, None)
+        if begun is not None:
+            self._run_seconds.observe(max(0.0, event.ts - begun))
