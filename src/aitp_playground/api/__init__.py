@@ -1,0 +1,37 @@
+"""The HTTP API: thin handlers that parse, ask a service, and answer. One file per resource."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from aitp_playground.api import agents, health, metrics, runs, scenarios, stream, telemetry
+from aitp_playground.api.access import access
+from aitp_playground.api.bodies import MIB, hold_continue
+from aitp_playground.api.errors import error_shape
+from aitp_playground.api.headers import secure
+from aitp_playground.api.services import SERVICES, Services
+from aitp_playground.api.stream import STREAM_OPTIONS, STREAMS, OpenStreams, StreamOptions
+
+__all__ = ["CLIENT_MAX_SIZE", "SERVICES", "STREAM_OPTIONS", "Services", "StreamOptions", "setup"]
+
+#: For handlers that read a body by aiohttp's own means; ours state their bound.
+CLIENT_MAX_SIZE = MIB
+RESOURCES = (health, scenarios, runs, stream, agents, telemetry, metrics)
+
+
+def setup(app: web.Application, services: Services, *, streams: StreamOptions | None = None) -> None:
+    """Put the API on ``app``. Open streams end on shutdown, before any ``cleanup_ctx`` of the services does."""
+    app[SERVICES] = services
+    app[STREAM_OPTIONS] = streams or StreamOptions()
+    app[STREAMS] = OpenStreams(app[STREAM_OPTIONS])
+    app.middlewares.extend([metrics.stopwatch, error_shape, access(services.settings)])
+    app.on_response_prepare.extend([secure, metrics.count])
+    app.on_shutdown.append(app[STREAMS].close)
+    for resource in RESOURCES:
+        app.add_routes([_reluctant(route) for route in resource.ROUTES])
+    metrics.declare_routes(app)
+
+
+def _reluctant(route: web.RouteDef) -> web.RouteDef:
+    """The same route, which does not ask for a body before somebody wants to read it."""
+    return web.RouteDef(route.method, route.path, route.handler, {**route.kwargs, "expect_handler": hold_continue})

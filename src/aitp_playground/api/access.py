@@ -1,0 +1,132 @@
+"""Who may talk to the service: Host and Origin checks against DNS rebinding, then bearer keys. No body is read here."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import re
+from collections.abc import Iterable
+from hashlib import sha256
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+from yarl import URL
+
+from aitp_playground.api.routing import template
+from aitp_playground.config import LOOPBACK_HOSTS, Settings
+from aitp_playground.errors import Forbidden, Unauthorized
+
+WEBHOOK = "/webhooks/cp/{run_id}"
+#: Telemetry and the webhook prove their callers by tokens and signatures of their own; the page asks for the key.
+KEYLESS = frozenset({"/healthz", "/readyz", "/dashboard", "/internal/telemetry", WEBHOOK})
+#: A Control Plane calls under whatever name it knows, and is no browser: its signature counts.
+ANY_HOST = frozenset({WEBHOOK})
+WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - recognised, not bound
+
+#: RFC 3986, section 3.2, without userinfo: a bracketed IPv6 literal or a name, then a port that may be empty.
+_AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%[\w.~-]+)?)\]|([A-Za-z0-9_.-]+))(?::(\d{0,5}))?", re.ASCII)
+_ORIGIN = re.compile(r"https?://([^/?#@]+)", re.ASCII | re.IGNORECASE)
+_BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
+
+
+def canonical(host: str) -> str:
+    """One spelling per host: lower case, no trailing dot, IP addresses compressed, IPv4-mapped ones as IPv4."""
+    name = host.lower().removesuffix(".")
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return name
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
+
+
+def host_of(authority: str) -> str | None:
+    """The canonical host of ``host[:port]``; None when it is not one."""
+    match = _AUTHORITY.fullmatch(authority)
+    if match is None or int(match[3] or 0) > 65535:
+        return None
+    return canonical(match[1] or match[2]) or None
+
+
+def origin_host(origin: str) -> str | None:
+    """The canonical host of a serialised web origin; None for ``null`` and everything that is not http or https."""
+    match = _ORIGIN.fullmatch(origin)
+    return host_of(match[1]) if match else None
+
+
+class Door:
+    """The checks of one process. A wildcard bind also answers to the address a connection really came in on."""
+
+    def __init__(self, settings: Settings) -> None:
+        names = {*LOOPBACK_HOSTS, settings.host, URL(settings.playground_base_url).raw_host or ""}
+        self._hosts = frozenset(canonical(name) for name in names if name)
+        self._wildcard = settings.host in WILDCARDS
+        self._keys = tuple(sha256(key).digest() for key in settings.api_keys)
+
+    def check_host(self, request: web.Request) -> None:
+        """Raises Forbidden unless Host, an absolute request target and Origin all name this service."""
+        allowed = self._hosts | self._arrived_at(request)
+        if not self._names_us(request, allowed):
+            raise Forbidden(
+                "the Host header does not name this service; use the address it is bound to, or set PLAYGROUND_BASE_URL"
+            )
+        if any(origin_host(origin) not in allowed for origin in request.headers.getall(hdrs.ORIGIN, [])):
+            raise Forbidden("requests from pages of another origin are refused")
+
+    def check_key(self, request: web.Request) -> None:
+        """Raises Unauthorized unless one of the keys is presented, in constant time for any number of keys."""
+        if not self._keys:
+            return
+        presented = bearer(request)
+        if presented is None:
+            raise Unauthorized("send one of PLAYGROUND_API_KEYS as 'Authorization: Bearer <key>'")
+        digest = sha256(presented.encode("utf-8", "surrogateescape")).digest()
+        if not _any([hmac.compare_digest(digest, key) for key in self._keys]):
+            raise Unauthorized("the bearer key is not one of PLAYGROUND_API_KEYS")
+
+    def _names_us(self, request: web.Request, allowed: frozenset[str]) -> bool:
+        hosts = request.headers.getall(hdrs.HOST, [])
+        if len(hosts) != 1 or host_of(hosts[0]) not in allowed:
+            return False
+        try:
+            target = request.url.host
+        except ValueError:
+            return False
+        return canonical(target or "") in allowed
+
+    def _arrived_at(self, request: web.Request) -> frozenset[str]:
+        if not self._wildcard or request.transport is None:
+            return frozenset()
+        address = request.transport.get_extra_info("sockname")
+        return frozenset({canonical(address[0])}) if isinstance(address, tuple) else frozenset()
+
+
+def _any(results: Iterable[bool]) -> bool:
+    """Looks at every result, however early one is true."""
+    found = False
+    for result in results:
+        found |= result
+    return found
+
+
+def bearer(request: web.Request) -> str | None:
+    """The token of the one ``Authorization: Bearer`` header (RFC 6750, section 2.1), None without exactly one."""
+    headers = request.headers.getall(hdrs.AUTHORIZATION, [])
+    match = _BEARER.fullmatch(headers[0]) if len(headers) == 1 else None
+    return match[1] if match else None
+
+
+def access(settings: Settings) -> Middleware:
+    """The middleware. An address that matches no route is behind the key too."""
+    door = Door(settings)
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        route = template(request)
+        if route not in ANY_HOST:
+            door.check_host(request)
+        if route not in KEYLESS:
+            door.check_key(request)
+        return await handler(request)
+
+    return guard

@@ -1,0 +1,148 @@
+"""Request bodies: bounded in size, depth and time, JSON objects, checked against a strict model."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, ClassVar, TypeVar
+
+import orjson
+from aiohttp import HttpVersion11, hdrs, web
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from aitp_playground.errors import InvalidRequest, MalformedRequest, PayloadTooLarge
+from aitp_playground.events.codec import decode_json
+
+MIB = 1 << 20
+#: A body that trickles in must not hold its handler for ever.
+BODY_SECONDS = 30.0
+#: Levels of nesting in a body; orjson encodes 254, the rest is for what the body is later wrapped in.
+_MAX_DEPTH = 200
+_HEADROOM = 254 - _MAX_DEPTH
+_TOO_DEEP = f"the body is nested deeper than {_MAX_DEPTH} levels"
+_MAX_FAULTS = 50
+
+
+class Body(BaseModel):
+    """A request body: no unknown keys, no coercion. ``exact``: JSON that could be misread is refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    exact: ClassVar[bool] = True
+
+
+BodyT = TypeVar("BodyT", bound=Body)
+
+
+async def hold_continue(_request: web.Request) -> None:
+    """An ``expect_handler`` that promises nothing yet: ``100 Continue`` goes out when the body is wanted."""
+
+
+async def read_body(request: web.Request, limit: int) -> bytes:
+    """The raw body, at most ``limit`` bytes after decompression. Raises PayloadTooLarge, MalformedRequest."""
+    too_large = PayloadTooLarge(f"the body is larger than {limit} bytes")
+    if (request.content_length or 0) > limit:
+        raise too_large
+    await _send_continue(request)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > limit:
+                    raise too_large
+    except TimeoutError:
+        raise MalformedRequest(f"the body did not arrive within {BODY_SECONDS:g} s") from None
+    return bytes(body)
+
+
+async def read_model(request: web.Request, model: type[BodyT], limit: int = MIB, *, optional: bool = False) -> BodyT:
+    """The body as ``model``; with ``optional`` no body stands for ``{}``.
+
+    Raises MalformedRequest (not a JSON object), InvalidRequest (``details``: ``{"pointer", "message"}`` per fault).
+    """
+    raw = await read_body(request, limit)
+    if optional and not raw.strip():
+        raw = b"{}"
+    document = _object(raw, request, exact=model.exact)
+    try:
+        return model.model_validate(document)
+    except ValidationError as failure:
+        raise InvalidRequest("the body does not fit this route", details=_faults(failure)) from None
+
+
+async def _send_continue(request: web.Request) -> None:
+    """RFC 9110, section 10.1.1. Other expectations are ignored."""
+    if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue" and request.version >= HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # What was written is no part of the answer, whose size is counted from here.
+        request.writer.output_size = 0
+
+
+def _object(raw: bytes, request: web.Request, *, exact: bool) -> dict[str, Any]:
+    if (request.charset or "utf-8").lower() not in {"utf-8", "utf8"}:
+        raise MalformedRequest("the body must be UTF-8")
+    try:
+        document = _exact(raw) if exact else _lenient(raw)
+    except RecursionError:
+        raise MalformedRequest(_TOO_DEEP) from None
+    except ValueError as fault:
+        raise MalformedRequest(f"the body is not usable JSON: {fault}") from None
+    if not isinstance(document, dict):
+        raise MalformedRequest("the body must be a JSON object")
+    return document
+
+
+def _exact(raw: bytes) -> Any:
+    """Only what reads back as it was sent: RFC 8259 without repeated names, lone surrogates or 65-bit integers."""
+    orjson.loads(raw)
+    document = json.loads(raw, object_pairs_hook=_unique)
+    orjson.dumps(_buried(document))
+    return document
+
+
+def _lenient(raw: bytes) -> Any:
+    """What the event log can hold; a worker's odd text or number must not cost its events."""
+    document = decode_json(raw)
+    try:
+        orjson.dumps(_buried(document))
+    except orjson.JSONEncodeError:
+        _refuse_depth(document)
+    return document
+
+
+def _buried(document: Any) -> Any:
+    """What is accepted must still be encodable once it lies deep inside a stored record."""
+    for _ in range(_HEADROOM):
+        document = [document]
+    return document
+
+
+def _refuse_depth(document: Any) -> None:
+    level = [document]
+    for _ in range(_MAX_DEPTH):
+        nested = [item for item in level if isinstance(item, dict | list)]
+        level = [part for item in nested for part in (item.values() if isinstance(item, dict) else item)]
+        if not level:
+            return
+    raise RecursionError
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """RFC 8259, section 4: what a repeated name means is anybody's guess, so it is not guessed."""
+    members: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in members:
+            raise ValueError(f"the key {name[:100]!r} is repeated")
+        members[name] = value
+    return members
+
+
+def _faults(failure: ValidationError) -> list[dict[str, str]]:
+    """Where and what, never the value."""
+    errors = failure.errors(include_url=False, include_context=False, include_input=False)
+    return [{"pointer": _pointer(error["loc"]), "message": error["msg"]} for error in errors[:_MAX_FAULTS]]
+
+
+def _pointer(location: tuple[str | int, ...]) -> str:
+    """RFC 6901."""
+    return "".join("/" + str(part)[:100].replace("~", "~0").replace("/", "~1") for part in location)

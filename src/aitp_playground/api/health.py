@@ -1,0 +1,40 @@
+"""Is it alive, would it take work, what can its SDK do."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from aitp_playground.api import sdk
+from aitp_playground.api.answers import answer
+from aitp_playground.api.services import SERVICES
+from aitp_playground.errors import Overloaded, StoreUnavailable
+
+PING_SECONDS = 5.0
+
+
+async def healthz(_request: web.Request) -> web.Response:
+    """The process serves; nothing else is asked."""
+    return answer({"status": "ok"})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """503 with the reason while draining or without a store."""
+    directory = request.app[SERVICES].directory
+    if reason := directory.draining:
+        raise Overloaded(f"not ready: {reason}", retry_after=5)
+    try:
+        async with asyncio.timeout(PING_SECONDS):
+            await directory.ping()
+    except TimeoutError:
+        raise StoreUnavailable("not ready: the store does not answer", retry_after=5) from None
+    return answer({"status": "ready"})
+
+
+async def capabilities(_request: web.Request) -> web.Response:
+    """Importing the SDK reads files, so it happens off the loop."""
+    return answer(await asyncio.to_thread(sdk.probe))
+
+
+ROUTES = [web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/capabilities", capabilities)]

@@ -1,0 +1,25 @@
+"""What the handlers ask: the services of one process, found through one typed key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from aitp_playground.config import Settings
+from aitp_playground.observability.metrics import Metrics
+from aitp_playground.runs.directory import RunDirectory
+from aitp_playground.scenarios.catalog import Catalog
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything a handler may ask. Who builds them also starts and closes them."""
+
+    settings: Settings
+    catalog: Catalog
+    directory: RunDirectory
+    metrics: Metrics
+
+
+SERVICES = web.AppKey("services", Services)

@@ -1,0 +1,176 @@
+"""A run's events as Server-Sent Events (WHATWG HTML, section 9.2).
+
+Each event is one frame, ``id`` its seq. A reader that names both ``Last-Event-ID`` and ``?after`` resumes after the
+greater: a browser that reconnects repeats the URL it began with, and has read further since.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+from aiohttp import hdrs, web
+
+from aitp_playground.api import query
+from aitp_playground.api.paths import run_id_of
+from aitp_playground.api.services import SERVICES
+from aitp_playground.errors import Overloaded
+from aitp_playground.store.port import StoredEvent
+
+log = structlog.get_logger(__name__)
+
+END = b'data: {"type":"stream.end"}\n\n'
+HEARTBEAT = b":\n\n"
+#: Frames are handed to the connection in pieces of about this size, each waiting for room.
+PIECE_BYTES = 64 * 1024
+_HEADERS = {
+    hdrs.CONTENT_TYPE: "text/event-stream",
+    hdrs.CACHE_CONTROL: "no-cache",
+    "X-Accel-Buffering": "no",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamOptions:
+    """``heartbeat``, ``stall`` (how long one piece may wait for a reader) and ``poll`` (how soon a silent leave is
+    noticed) are seconds; ``limit`` is the number of open streams."""
+
+    heartbeat: float = 15.0
+    stall: float = 120.0
+    poll: float = 1.0
+    limit: int = 1000
+
+
+@dataclass(slots=True)
+class OpenStreams:
+    """The streams of one application, so that they are bounded and end before their services do."""
+
+    options: StreamOptions
+    closing: bool = False
+    _leases: set[asyncio.Timeout] = field(default_factory=set)
+
+    @property
+    def count(self) -> int:
+        """How many are open."""
+        return len(self._leases)
+
+    @contextlib.asynccontextmanager
+    async def admit(self) -> AsyncIterator[None]:
+        """Room for one stream. Raises Overloaded without it; TimeoutError inside when the service shuts down."""
+        if self.closing or self.count >= self.options.limit:
+            raise Overloaded("no room for another event stream", retry_after=5)
+        async with asyncio.timeout(None) as lease:
+            self._leases.add(lease)
+            try:
+                yield
+            finally:
+                self._leases.discard(lease)
+
+    async def close(self, _app: web.Application) -> None:
+        """End every stream; runs as ``on_shutdown``, while the services still stand."""
+        self.closing = True
+        now = asyncio.get_running_loop().time()
+        for lease in self._leases:
+            lease.reschedule(now)
+
+
+STREAM_OPTIONS = web.AppKey("stream_options", StreamOptions)
+STREAMS = web.AppKey("streams", OpenStreams)
+
+
+async def stream_events(request: web.Request) -> web.StreamResponse:
+    """Stored events, then live ones, then ``stream.end``."""
+    directory, run_id, after = request.app[SERVICES].directory, run_id_of(request), _resume_after(request)
+    await directory.row(run_id)
+    if request.method == hdrs.METH_HEAD:
+        return web.Response(headers=_HEADERS)
+    streams = request.app[STREAMS]
+    response = web.StreamResponse(headers=_HEADERS)
+    try:
+        async with streams.admit():
+            with request.app[SERVICES].metrics.subscriber():
+                await response.prepare(request)
+                await _pump(request, response, directory.stream(run_id, after=after), streams.options)
+    except (TimeoutError, ConnectionError):
+        _let_go(request)
+    except Exception as fault:
+        if not response.prepared:
+            raise
+        # The status line is gone; without stream.end the reader knows that there is more, and reconnects.
+        log.error("api.stream_cut", run_id=run_id, exc_info=fault)
+    return response
+
+
+def _resume_after(request: web.Request) -> int:
+    header = request.headers.get("Last-Event-ID", "").strip()
+    seen = query.whole(header, "Last-Event-ID", low=0, high=query.MAX_SEQ) if header else 0
+    return max(seen, query.number(request, "after", low=0, high=query.MAX_SEQ) or 0)
+
+
+async def _pump(
+    request: web.Request,
+    response: web.StreamResponse,
+    batches: AsyncIterator[list[StoredEvent]],
+    options: StreamOptions,
+) -> None:
+    loop = asyncio.get_running_loop()
+    upcoming = asyncio.create_task(_following(batches))
+    quiet_until = loop.time() + options.heartbeat
+    try:
+        while request.transport is not None:
+            patience = min(options.poll, max(0.0, quiet_until - loop.time()))
+            done, _ = await asyncio.wait({upcoming}, timeout=patience)
+            if done:
+                batch = upcoming.result()
+                if batch is None:
+                    await _write(response, END, options)
+                    return
+                for piece in pieces(batch):
+                    await _write(response, piece, options)
+                upcoming = asyncio.create_task(_following(batches))
+            elif loop.time() >= quiet_until:
+                await _write(response, HEARTBEAT, options)
+            else:
+                continue
+            quiet_until = loop.time() + options.heartbeat
+    finally:
+        upcoming.cancel()
+        await asyncio.gather(upcoming, return_exceptions=True)
+        if isinstance(batches, AsyncGenerator):
+            await batches.aclose()
+
+
+async def _following(batches: AsyncIterator[list[StoredEvent]]) -> list[StoredEvent] | None:
+    """The next batch, None after the last. In a task of its own, a heartbeat does not interrupt it."""
+    return await anext(batches, None)
+
+
+def pieces(batch: Sequence[StoredEvent]) -> Iterator[bytes]:
+    """The frames of ``batch``, joined into pieces of a bounded size."""
+    frames: list[bytes] = []
+    size = 0
+    for event in batch:
+        frames.append(b"id: %d\ndata: %b\n\n" % (event.seq, event.body))
+        size += len(frames[-1])
+        if size >= PIECE_BYTES:
+            yield b"".join(frames)
+            frames, size = [], 0
+    if frames:
+        yield b"".join(frames)
+
+
+async def _write(response: web.StreamResponse, piece: bytes, options: StreamOptions) -> None:
+    async with asyncio.timeout(options.stall):
+        await response.write(piece)
+
+
+def _let_go(request: web.Request) -> None:
+    """A reader that does not read would keep the farewell waiting for ever."""
+    if request.transport is not None and request.transport.get_write_buffer_size() > 0:
+        request.transport.abort()
+
+
+ROUTES = [web.get("/runs/{run_id}/events", stream_events)]
