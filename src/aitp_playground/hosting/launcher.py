@@ -49,9 +49,13 @@ class AgentLauncher:
 
     async def start(self) -> None:
         """See the contract."""
-        await self._exec.start()
-        if self._fork is not None:
-            await self._fork.start()
+        try:
+            await self._exec.start()
+            if self._fork is not None:
+                await self._fork.start()
+        except BaseException:
+            await self.close()
+            raise
 
     async def launch(self, spec: LaunchSpec) -> WorkerProcess:
         """See the contract."""
