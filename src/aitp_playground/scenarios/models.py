@@ -42,9 +42,16 @@ StepId = Annotated[str, Field(min_length=1, max_length=128), StepRef()]
 
 
 class Strict(BaseModel):
-    """No unknown keys, no mutation after loading."""
+    """No unknown keys, no mutation after loading. ``x-*`` keys are the author's own and are passed over."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pass_over_extensions(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        return {name: value for name, value in data.items() if not (isinstance(name, str) and name.startswith("x-"))}
 
 
 # -- agents ------------------------------------------------------------------------------------------------------------
@@ -142,8 +149,8 @@ class Expectation(Strict):
     """One check of a step's output (``path``) or of the events between its start and end (``event``, ``where``).
 
     ``path`` takes at least one of ``equals, not, contains, min, max, exists, matches``; with ``event``, ``min``
-    (default 1) and ``max`` bound the count. Values may hold ``{{ outputs.step.path }}``. ``model_fields_set`` tells which
-    operators were written: ``equals: null`` is a check, an absent ``equals`` is none.
+    (default 1) and ``max`` bound the count. Values may hold ``{{ outputs.step.path }}``. ``model_fields_set`` tells
+    which operators were written: ``equals: null`` is a check, an absent ``equals`` is none.
     """
 
     OPERATORS: ClassVar[frozenset[str]] = frozenset({"equals", "not_", "contains", "min", "max", "exists", "matches"})

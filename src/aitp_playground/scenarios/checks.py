@@ -1,0 +1,114 @@
+"""What a scenario of the right shape can still have wrong: names that lead nowhere. Each of these is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from aitp_playground.scenarios.findings import Finding, KeyPath, Marks, nearest
+from aitp_playground.scenarios.inputs import schema_faults
+from aitp_playground.scenarios.models import AgentManifest, AgentRef, Scenario, StepRef, StepSpec
+from aitp_playground.scenarios.references import named
+from aitp_playground.scenarios.render import declared_inputs, input_key, output_step, placeholders
+
+STEPS: KeyPath = ("spec", "workflow", "steps")
+AGENTS: KeyPath = ("spec", "agents")
+
+Fault = tuple[KeyPath, str]
+
+
+def check(scenario: Scenario, manifests: Mapping[str, AgentManifest], marks: Marks) -> list[Finding]:
+    """The errors in ``scenario``; ``manifests`` by agent id (those that could be read)."""
+    rules: tuple[Callable[[Scenario, Mapping[str, AgentManifest]], Iterator[Fault]], ...] = (
+        _inputs,
+        _agents,
+        _step_ids,
+        _names,
+        _capabilities,
+        _input_placeholders,
+        _expectations,
+        _faults,
+    )
+    return [marks.finding(path, message) for rule in rules for path, message in rule(scenario, manifests)]
+
+
+def _inputs(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault]:
+    for path, message in schema_faults(scenario.spec.inputs.json_schema):
+        yield ("spec", "inputs", "schema", *path), message
+
+
+def _agents(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault]:
+    yield from _duplicates([agent.id for agent in scenario.spec.agents], AGENTS, "agent")
+
+
+def _step_ids(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault]:
+    yield from _duplicates([step.id for step in scenario.spec.workflow.steps], STEPS, "step")
+
+
+def _duplicates(ids: list[str], at: KeyPath, what: str) -> Iterator[Fault]:
+    for index, name in enumerate(ids):
+        if name in ids[:index]:
+            yield (*at, index, "id"), f"{what} {name!r} is already there as number {ids.index(name) + 1}"
+
+
+def _names(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault]:
+    agents = {agent.id for agent in scenario.spec.agents}
+    for at, step, earlier in _steps(scenario):
+        for path, name in named(step, AgentRef):
+            if name not in agents:
+                yield (*at, *path), f"no agent {name!r}{nearest(name, agents)}"
+        for path, name in named(step, StepRef):
+            if name not in earlier:
+                yield (*at, *path), f"no earlier step {name!r}{nearest(name, earlier)}"
+
+
+def _capabilities(scenario: Scenario, manifests: Mapping[str, AgentManifest]) -> Iterator[Fault]:
+    if len(manifests) < len({agent.id for agent in scenario.spec.agents}):
+        return
+    offered = {capability for manifest in manifests.values() for capability in manifest.spec.aitp.offered_caps}
+    for at, step, _ in _steps(scenario):
+        capability = getattr(step, "capability", None)
+        if isinstance(capability, str) and capability not in offered:
+            yield (*at, "capability"), f"no agent offers {capability!r}{nearest(capability, offered)}"
+
+
+def _input_placeholders(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault]:
+    declared = declared_inputs(scenario.spec.inputs.json_schema)
+    for at, step, _earlier in _steps(scenario):
+        for path, expression in placeholders(getattr(step, "input_template", None)):
+            key = input_key(expression)
+            if key is None:
+                yield (
+                    (*at, "input_template", *path),
+                    f"{{{{ {expression} }}}} is no placeholder; write {{{{ inputs.key }}}}",
+                )
+            elif key not in declared:
+                yield (*at, "input_template", *path), f"no input {key!r} is declared{nearest(key, declared)}"
+
+
+def _expectations(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault]:
+    for at, step, earlier in _steps(scenario):
+        known = {*earlier, step.id}
+        for index, expectation in enumerate(step.expect):
+            written: dict[str, Any] = expectation.model_dump(by_alias=True)
+            for path, expression in placeholders(written):
+                name = output_step(expression)
+                where = (*at, "expect", index, *path)
+                if name is None:
+                    yield where, f"{{{{ {expression} }}}} is no placeholder; write {{{{ outputs.step.path }}}}"
+                elif name not in known:
+                    yield where, f"no earlier step {name!r}{nearest(name, known)}"
+
+
+def _faults(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault]:
+    for at, step, _earlier in _steps(scenario):
+        if step.fault is not None and not type(step).faultable:
+            yield (*at, "fault"), f"a {step.type} step takes no fault"
+
+
+def _steps(scenario: Scenario) -> Iterator[tuple[KeyPath, StepSpec, set[str]]]:
+    """Each step with its place and the ids before it."""
+    earlier: set[str] = set()
+    for index, step in enumerate(scenario.spec.workflow.steps):
+        yield (*STEPS, index), step, set(earlier)
+        earlier.add(step.id)

@@ -1,0 +1,138 @@
+"""What is in the scenarios directories. Blocking: the catalog calls it in a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aitp_playground.scenarios.findings import Finding
+from aitp_playground.scenarios.loaded import LoadedScenario
+from aitp_playground.scenarios.loader import Entry, load
+from aitp_playground.scenarios.manifests import Manifests, fresh
+from aitp_playground.scenarios.models import ScenarioPack, StepSpec
+from aitp_playground.scenarios.shape import shaped
+from aitp_playground.scenarios.source import Broken, Stamp, read_document, settled_stamp, stamp
+
+
+@dataclass(slots=True)
+class Listing:
+    """One look at everything."""
+
+    packs: list[ScenarioPack] = field(default_factory=list)
+    scenarios: list[LoadedScenario] = field(default_factory=list)
+    errors: list[Finding] = field(default_factory=list)
+    warnings: list[Finding] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _PackFile:
+    pack: ScenarioPack | None
+    findings: list[Finding]
+    stamps: dict[Path, Stamp]
+
+
+class Index:
+    """``entries``: ref → what came of it, usable or not, as of the last look."""
+
+    def __init__(self, roots: Sequence[Path], step_types: Mapping[str, type[StepSpec]]) -> None:
+        self.roots = tuple(roots)
+        self.entries: dict[str, Entry] = {}
+        self._step_types = step_types
+        self._manifests = Manifests(self.roots)
+        self._by_path: dict[Path, Entry] = {}
+        self._packs: dict[Path, _PackFile] = {}
+
+    def known(self, ref: str) -> Entry | None:
+        """The entry of ``ref`` if it is known and nothing it depends on has changed."""
+        entry = self.entries.get(ref)
+        if entry is None or not fresh(entry.stamps):
+            return None
+        return entry
+
+    def scan(self) -> Listing:
+        """Look at every file, reading those that changed."""
+        listing = Listing()
+        self._by_path = {path: self._entry(path, root) for root in self.roots for path in _scenario_files(root)}
+        self.entries = {}
+        for entry in self._by_path.values():
+            self._admit(entry, listing)
+        listing.scenarios = [entry.scenario for _, entry in sorted(self.entries.items()) if entry.scenario is not None]
+        for manifest in self._manifests.all():
+            listing.errors += manifest.findings
+        self._list_packs(listing)
+        return listing
+
+    def _entry(self, path: Path, root: Path) -> Entry:
+        kept = self._by_path.get(path)
+        if kept is None or not fresh(kept.stamps):
+            kept = load(path, root, self._step_types, self._manifests)
+            # The same address in an earlier root would win: notice when it comes into being.
+            inner = path.relative_to(root)
+            kept.stamps.update({earlier / inner: stamp(earlier / inner) for earlier in _before(root, self.roots)})
+        return kept
+
+    def _admit(self, entry: Entry, listing: Listing) -> None:
+        other = self.entries.get(entry.ref)
+        if other is not None and other.root != entry.root:
+            return
+        listing.errors += entry.errors
+        listing.warnings += entry.warnings
+        if entry.scenario is not None:
+            for findings in entry.scenario.broken.values():
+                listing.errors += findings
+        if other is None:
+            self.entries[entry.ref] = entry
+        elif entry.scenario is not None:
+            message = f"{entry.ref} is already the ref of {other.path.relative_to(other.root).as_posix()}"
+            listing.errors.append(entry.scenario.marks.finding(("metadata",), message))
+
+    def _list_packs(self, listing: Listing) -> None:
+        slugs: set[str] = set()
+        for root in self.roots:
+            for folder in _folders(root):
+                file = self._pack(folder / "pack.yaml", root)
+                listing.errors += file.findings
+                if file.pack is not None and file.pack.metadata.slug not in slugs:
+                    slugs.add(file.pack.metadata.slug)
+                    listing.packs.append(file.pack)
+        listing.packs.sort(key=lambda pack: pack.metadata.slug)
+
+    def _pack(self, path: Path, root: Path) -> _PackFile:
+        kept = self._packs.get(path)
+        if kept is None or not fresh(kept.stamps):
+            kept = self._packs[path] = _read_pack(path, root)
+        return kept
+
+
+def _read_pack(path: Path, root: Path) -> _PackFile:
+    seen = settled_stamp(path)
+    if seen is None:
+        return _PackFile(None, [], {path: None})
+    try:
+        document = read_document(path, root)
+    except Broken as broken:
+        return _PackFile(None, [broken.finding], {path: seen, **broken.stamps})
+    pack, findings = shaped(ScenarioPack, document.data, document.marks)
+    return _PackFile(pack, findings, document.stamps)
+
+
+def _scenario_files(root: Path) -> Iterator[Path]:
+    for pack in _folders(root):
+        for scenario in _folders(pack):
+            for version in _folders(scenario):
+                path = version / "scenario.yaml"
+                if path.is_file():
+                    yield path
+
+
+def _folders(folder: Path) -> list[Path]:
+    """The directories in ``folder``, by name, that are not set apart by a leading ``_`` or ``.``."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.name[0] not in "_." and path.is_dir())
+    except OSError:
+        return []
+
+
+def _before(root: Path, roots: Sequence[Path]) -> Sequence[Path]:
+    return roots[: roots.index(root)]

@@ -1,0 +1,88 @@
+"""Agent manifests: ``_shared/agents/<name>.yaml``, in the scenario's own root or else in the others, in their order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aitp_playground.scenarios.findings import Finding
+from aitp_playground.scenarios.models import AgentManifest
+from aitp_playground.scenarios.shape import shaped
+from aitp_playground.scenarios.source import Broken, Stamp, read_document, settled_stamp, stamp
+
+MANIFEST_DIR = "_shared/agents"
+_REF = re.compile(rf"{MANIFEST_DIR}/([a-z0-9][a-z0-9._-]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestFile:
+    """One manifest file: the manifest, or what is wrong with it."""
+
+    manifest: AgentManifest | None
+    findings: list[Finding]
+    stamps: dict[Path, Stamp]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a ref led to. ``message`` says why there is no ``manifest``; ``missing``: because no file is there."""
+
+    manifest: AgentManifest | None = None
+    message: str = ""
+    missing: bool = False
+    stamps: dict[Path, Stamp] = field(default_factory=dict)
+
+
+class Manifests:
+    """Reads manifests and keeps them until their files change."""
+
+    def __init__(self, roots: Sequence[Path]) -> None:
+        self._roots = tuple(roots)
+        self._kept: dict[Path, ManifestFile] = {}
+
+    def find(self, ref: str, home: Path) -> Found:
+        """The manifest that ``ref`` names for a scenario of the root ``home``."""
+        name = _REF.fullmatch(ref)
+        if name is None:
+            return Found(message=f"{ref!r} names no manifest: write {MANIFEST_DIR}/<name>")
+        stamps: dict[Path, Stamp] = {}
+        for root in sorted(self._roots, key=lambda root: root != home):
+            path = root / MANIFEST_DIR / f"{name[1]}.yaml"
+            if stamp(path) is None:
+                stamps[path] = None
+                continue
+            file = self.read(path, root)
+            stamps.update(file.stamps)
+            if file.manifest is None:
+                first = file.findings[0]
+                return Found(message=f"{ref} is broken: {first.file}:{first.line} {first.message}", stamps=stamps)
+            return Found(file.manifest, stamps=stamps)
+        return Found(message=f"no manifest {ref!r} in any scenarios directory", missing=True, stamps=stamps)
+
+    def read(self, path: Path, root: Path) -> ManifestFile:
+        """The manifest file at ``path``."""
+        kept = self._kept.get(path)
+        if kept is None or not fresh(kept.stamps):
+            kept = self._kept[path] = _read(path, root)
+        return kept
+
+    def all(self) -> list[ManifestFile]:
+        """Every manifest file of every root."""
+        return [self.read(path, root) for root in self._roots for path in sorted((root / MANIFEST_DIR).glob("*.yaml"))]
+
+
+def fresh(stamps: dict[Path, Stamp]) -> bool:
+    """Whether nothing of this has changed since it was read."""
+    return all(stamp(path) == seen for path, seen in stamps.items())
+
+
+def _read(path: Path, root: Path) -> ManifestFile:
+    before = {path: settled_stamp(path)}
+    try:
+        document = read_document(path, root)
+    except Broken as broken:
+        return ManifestFile(None, [broken.finding], {**before, **broken.stamps})
+    manifest, findings = shaped(AgentManifest, document.data, document.marks)
+    return ManifestFile(manifest, findings, document.stamps)

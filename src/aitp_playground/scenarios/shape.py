@@ -1,0 +1,89 @@
+"""From a document to a model: pydantic's faults become findings with a line and the nearest valid key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from aitp_playground.scenarios.findings import Finding, KeyPath, Marks, nearest
+from aitp_playground.scenarios.models import StepSpec
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def shaped(model: type[Model], data: Any, marks: Marks, at: KeyPath = ()) -> tuple[Model | None, list[Finding]]:
+    """``data``, which stands at ``at`` in its file, as ``model``; or None and what is wrong with it."""
+    try:
+        return model.model_validate(data), []
+    except ValidationError as problem:
+        return None, [
+            marks.finding((*at, *error["loc"]), _message(model, error["type"], error["loc"], error["msg"]))
+            for error in problem.errors(include_url=False, include_input=False, include_context=False)
+        ]
+
+
+def shaped_steps(
+    raw: list[Any], step_types: Mapping[str, type[StepSpec]], marks: Marks, at: KeyPath
+) -> tuple[list[StepSpec], list[Finding]]:
+    """Each entry as the model of its type; a broken one is left out and reported."""
+    steps: list[StepSpec] = []
+    findings: list[Finding] = []
+    for index, entry in enumerate(raw):
+        path = (*at, index)
+        if not isinstance(entry, dict):
+            findings.append(marks.finding(path, "a step is a mapping"))
+            continue
+        name = entry.get("type", default_type(entry))
+        model = step_types.get(name) if isinstance(name, str) else None
+        if model is None:
+            findings.append(
+                marks.finding((*path, "type"), f"unknown step type {name!r}{nearest(str(name), step_types)}")
+            )
+            continue
+        step, faults = shaped(model, {**entry, "type": name}, marks, path)
+        findings += faults
+        if step is not None:
+            steps.append(step)
+    return steps, findings
+
+
+def default_type(entry: Mapping[str, Any]) -> str:
+    """The type of a step that names none."""
+    return "workflow" if "agent" in entry and "capability" in entry else "meta"
+
+
+def _message(model: type[BaseModel], kind: str, loc: KeyPath, text: str) -> str:
+    if kind == "extra_forbidden":
+        holder = _model_at(model, loc[:-1])
+        return f"unknown key {loc[-1]!r}" + (nearest(str(loc[-1]), _keys(holder)) if holder else "")
+    if kind == "missing":
+        return f"the key {loc[-1]!r} is missing"
+    text = text.removeprefix("Value error, ")
+    return text[:1].lower() + text[1:]
+
+
+def _keys(model: type[BaseModel]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield field.alias or name
+
+
+def _model_at(model: type[BaseModel], loc: KeyPath) -> type[BaseModel] | None:
+    """The model that validates what stands at ``loc``, if there is exactly one candidate on the way."""
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        field = next((f for name, f in model.model_fields.items() if part in (name, f.alias)), None)
+        inner = next(_models_in(field.annotation), None) if field else None
+        if inner is None:
+            return None
+        model = inner
+    return model
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
