@@ -40,7 +40,7 @@ class Actor(Generic[M]):
         future that fails counts as the message's failure.
 
         If it raises and the message was asked, the asker gets the exception and the actor lives on. If the message was
-        told, the exception is reported under the actor's name and the instance ends; its policy says whether another follows.
+        told, the exception is reported under the actor's name and the instance ends; the policy says what follows.
         """
         raise NotImplementedError
 

@@ -54,17 +54,19 @@ class Incarnation(Generic[M]):
             if envelope is None:
                 if self._mailbox.closed:
                     return
-                await self._pause(self._mailbox.arrival())
+                _heed_cancellation()
+                await self._mailbox.arrival()
                 burst = 0
                 continue
             await self._handle(on_message, envelope)
             burst += 1
             if burst == BURST:
-                await self._pause(asyncio.sleep(0))
+                _heed_cancellation()
+                await asyncio.sleep(0)
                 burst = 0
 
     async def end(self, reason: BaseException | None, timeout: float) -> None:
-        """Tear down: children, then ``on_stop``, at most ``timeout`` seconds each; then the askers still owed an answer."""
+        """Tear down: children, then ``on_stop``, at most ``timeout`` seconds each; then the askers still waiting."""
         self._ending = True
         self._replies.begin_closing()
         try:
@@ -115,12 +117,6 @@ class Incarnation(Generic[M]):
             self._fault = error
             self._mailbox.wake()
 
-    async def _pause(self, wait: Coroutine[Any, Any, None]) -> None:
-        await wait
-        if _cancellations():
-            # A handler kept a cancellation to itself; it was meant for the actor.
-            raise asyncio.CancelledError
-
     async def _hook(self, hook: Coroutine[Any, Any, None]) -> None:
         before = _cancellations()
         try:
@@ -131,7 +127,7 @@ class Incarnation(Generic[M]):
             raise self._strayed(error) from error
 
     def _strayed(self, error: asyncio.CancelledError) -> ActorError:
-        """Awaiting what somebody cancelled looks like being cancelled; nobody cancelled the actor, so it is a failure."""
+        """Awaiting what somebody cancelled looks like being cancelled; the actor was not, so it is a failure."""
         failure = ActorError(self._name, "something the actor awaited was cancelled")
         failure.__cause__ = error
         return failure
@@ -141,3 +137,9 @@ def _cancellations() -> int:
     task = asyncio.current_task()
     assert task is not None
     return task.cancelling()
+
+
+def _heed_cancellation() -> None:
+    """End the actor if a handler kept a cancellation to itself: it was meant for the actor."""
+    if _cancellations():
+        raise asyncio.CancelledError

@@ -1,8 +1,8 @@
 """A mailbox with two bounded lanes.
 
 Order: first in, first out within a lane, so also for each sender within a lane. Between lanes, control goes first;
-after ``CONTROL_RUN`` control messages in a row one waiting data message is let through, so that a flood of control slows
-data down but cannot starve it. A full data lane never delays a control message.
+after ``CONTROL_RUN`` control messages in a row one waiting data message is let through, so that a flood of control
+slows data down but cannot starve it. A full data lane never delays a control message.
 
 Acceptance is decided here and nowhere else: a message is either refused with an exception, or it is in a lane and
 leaves it only towards the handler or, at the end, towards a refusal of its asker.
