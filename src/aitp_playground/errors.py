@@ -173,10 +173,11 @@ class StepError(PlaygroundError):
 
 
 class AgentCallError(StepError):
-    """An agent's admin route refused, failed or could not be reached.
+    """An agent's admin route refused or failed.
 
-    ``refusal`` is the agent's own code (``peer_unknown``, ``tct_expired``, …) or a transport class
-    (``refused``, ``timeout``, ``truncated``, ``not_json``); ``status`` the HTTP status, None when there was none.
+    ``refusal`` says how: the agent's own code (``no_tct_held``, ``peer_unknown``, …); when its peer failed it, the
+    class of that failure (``refused``, ``timeout``, ``truncated``, ``http_4xx``, ``protocol``, …); ``agent_unreachable`` when
+    the agent itself did not answer. ``http_status`` is the admin answer's status, None when there was none.
     """
 
     def __init__(
@@ -191,6 +192,11 @@ class AgentCallError(StepError):
         super().__init__(message, details=details, output=output)
         self.refusal = refusal
         self.http_status = status
+
+    @property
+    def transport(self) -> bool:
+        """The agent's peer could not be talked to at all (no HTTP answer came)."""
+        return self.refusal in {"refused", "timeout", "truncated", "dns", "unreachable"}
 
 
 class ExpectationFailed(StepError):

@@ -2,11 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+import hashlib
+import time
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from aitp_playground.store.port import RunPage, RunRow, StoredEvent
+import orjson
+import structlog
+
+from aitp_playground.actors import ActorError, ActorRef, AskTimeout, MailboxFull, Supervisor
+from aitp_playground.errors import (
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    PlaygroundError,
+    RunNotFound,
+    RunNotTerminal,
+    Unauthorized,
+)
+from aitp_playground.runs.actor import RunActor
+from aitp_playground.runs.board import AgentRow
+from aitp_playground.runs.concurrency import ignore_failure
+from aitp_playground.runs.conductor import Conductor
+from aitp_playground.runs.feed import Feed
+from aitp_playground.runs.intake import telemetry_drafts
+from aitp_playground.runs.log import EventLog, Observer
+from aitp_playground.runs.messages import Begin, CancelRun, Interrupted, RunMessage, Telemetry
+from aitp_playground.runs.services import RunServices
+from aitp_playground.runs.state import RunState
+from aitp_playground.runs.views import ViewCache
+from aitp_playground.scenarios.catalog import Catalog
+from aitp_playground.scenarios.inputs import complete_inputs
+from aitp_playground.scenarios.models import ResolvedScenario
+from aitp_playground.store.port import TERMINAL, RunHeader, RunPage, RunRow, StoredEvent
+
+log = structlog.get_logger(__name__)
+
+CANCEL_WAIT = 3.0
+TELEMETRY_TIMEOUT = 10.0
+#: How often a run that another process conducts is looked at in the shared database.
+FOREIGN_POLL = 0.25
+#: Finished runs beyond the retention are removed each time this many have ended.
+PRUNE_EVERY = 25
+PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,75 +94,323 @@ class CancelOutcome:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentRow:
-    """One line of ``GET /agents``. ``status``: spawning, ready, exited, crashed. ``aid`` is "" until ready."""
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """An unfinished run of this process."""
 
-    run_id: str
-    agent_id: str
-    port: int
-    pid: int | None
-    aid: str
-    manifest_url: str
-    status: str
-    exit_code: int | None
+    ref: ActorRef[RunMessage]
+    feed: Feed
 
 
 class RunDirectory:
-    """See the module docstring. Every method raises the errors of :mod:`aitp_playground.errors`."""
+    """See the module docstring. Every method raises the errors of :mod:`aitp_playground.errors`.
+
+    ``observers`` see each event of each run once it is on disk (log line, metrics).
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        services: RunServices,
+        supervisor: Supervisor,
+        *,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self._catalog = catalog
+        self._services = services
+        self._store = services.store
+        self._settings = services.settings
+        self._supervisor = supervisor
+        self._observers = tuple(observers)
+        self._live: dict[str, _Live] = {}
+        self._waiting: deque[str] = deque()
+        self._running: set[str] = set()
+        self._chores: set[asyncio.Task[None]] = set()
+        self._draining: str | None = None
+        self._ended_count = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._views = ViewCache(self._store)
+
+    # -- admission -----------------------------------------------------------------------------------------------------
 
     async def submit(self, request: NewRun) -> Submitted:
         """Check the request against the registry (ref, template, inputs, agent ids of faults), store the run as
         pending, start it when there is room. On disk before it returns. Raises ScenarioNotFound, TemplateNotFound,
         InputsInvalid, InvalidRequest, RegistryInvalid, Overloaded, StoreUnavailable."""
-        raise NotImplementedError
+        resolved = await self._catalog.resolve(request.scenario_ref, request.template)
+        header = self._header(request, resolved)
+        if self._draining is not None:
+            raise Overloaded(self._draining, retry_after=5)
+        if len(self._waiting) >= self._settings.max_pending_runs and len(self._running) >= self._limit:
+            raise Overloaded(f"{len(self._waiting)} runs are waiting already (MAX_PENDING_RUNS)", retry_after=1)
+        row = await self._store.create(header)
+        if row.header.run_id != header.run_id:
+            if row.header.request_digest != header.request_digest:
+                raise InvalidRequest(
+                    "this Idempotency-Key was used for a different request; send a new key with a new request",
+                    details={"run_id": row.header.run_id},
+                )
+            return Submitted(row, existing=True)
+        self._activate(header, RunState(), resolved)
+        self._enqueue(header.run_id)
+        return Submitted(row)
+
+    def _header(self, request: NewRun, resolved: ResolvedScenario) -> RunHeader:
+        known = {agent.id for agent in resolved.scenario.spec.agents}
+        for kind, targets in request.fault_injection.items():
+            for target in targets:
+                if target not in known:
+                    raise InvalidRequest(
+                        f"fault_injection.{kind} names {target!r}, which is no agent of {resolved.ref}; "
+                        f"its agents are {', '.join(sorted(known))}"
+                    )
+        return RunHeader(
+            run_id=str(uuid.uuid4()),
+            scenario_ref=resolved.ref,
+            template=request.template,
+            run_label=request.run_label,
+            inputs=complete_inputs(resolved.scenario.spec.inputs.json_schema, request.inputs),
+            fault_injection=dict(request.fault_injection),
+            created_at=time.time(),
+            idempotency_key=request.idempotency_key,
+            request_digest=_digest(request) if request.idempotency_key is not None else None,
+        )
+
+    @property
+    def _limit(self) -> int:
+        return self._settings.max_concurrent_runs
+
+    def _activate(self, header: RunHeader, state: RunState, resolved: ResolvedScenario | None = None) -> _Live:
+        feed = Feed(committed=state.seq)
+        events = EventLog(header.run_id, self._store, feed, self._observers, state)
+
+        async def conduct(run: ActorRef[RunMessage]) -> None:
+            found = resolved or await self._catalog.resolve(header.scenario_ref, header.template)
+            await Conductor(header, found, self._services).conduct(run)
+
+        ref = self._supervisor.spawn(
+            lambda: RunActor(header, events, self._store, conduct, self._on_ended), name=f"run:{header.run_id}"
+        )
+        live = _Live(ref, feed)
+        self._live[header.run_id] = live
+        self._idle.clear()
+        return live
+
+    def _enqueue(self, run_id: str) -> None:
+        self._waiting.append(run_id)
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._waiting and len(self._running) < self._limit and self._draining is None:
+            run_id = self._waiting.popleft()
+            if (live := self._live.get(run_id)) is not None:
+                self._running.add(run_id)
+                live.ref.tell(Begin())
+
+    def _on_ended(self, run_id: str) -> None:
+        """The terminal event is on disk: readers finish, the actor goes, the next run gets its place."""
+        live = self._live.pop(run_id)
+        live.feed.close()
+        self._running.discard(run_id)
+        if run_id in self._waiting:
+            self._waiting.remove(run_id)
+        self._services.board.clear_run(run_id)
+        self._chore(self._retire(live.ref))
+        self._admit()
+        if not self._live:
+            self._idle.set()
+        self._ended_count += 1
+        if self._ended_count % PRUNE_EVERY == 0:
+            ignore_failure(self._store.prune(self._settings.run_retention))
+
+    async def _retire(self, ref: ActorRef[RunMessage]) -> None:
+        await ref.stop(timeout=5.0)
+
+    def _chore(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """How many runs are going on, and how many wait for a place."""
+        return len(self._running), len(self._waiting)
+
+    # -- recovery and drain --------------------------------------------------------------------------------------------
+
+    async def recover(self, *, adopt_pending: bool = True) -> int:
+        """End the runs whose process died; start those it had not begun. How many were taken care of."""
+        orphans = await self._store.orphans()
+        for row in orphans:
+            pending = row.summary.status == "pending" and not row.cancel_requested
+            if (pending and not adopt_pending) or not await self._store.adopt(row.header.run_id):
+                continue
+            live = self._activate(row.header, await self._views.state(row.header.run_id))
+            if pending:
+                self._enqueue(row.header.run_id)
+            else:
+                live.ref.tell(Interrupted(cancelled=row.cancel_requested))
+        return len(orphans)
+
+    @property
+    def draining(self) -> str | None:
+        """Why no new runs are taken, or None."""
+        return self._draining
+
+    async def drain(self, grace: float) -> None:
+        """Take no new runs; give running ones ``grace`` seconds, then cancel them. Pending ones wait for the next start."""
+        self._draining = "the server is shutting down"
+        try:
+            async with asyncio.timeout(grace):
+                await self._running_done()
+        except TimeoutError:
+            await asyncio.gather(*(self.cancel(run_id) for run_id in list(self._running)), return_exceptions=True)
+        await asyncio.gather(*self._chores, return_exceptions=True)
+
+    async def _running_done(self) -> None:
+        while self._running:
+            feeds = [live.feed for run_id, live in self._live.items() if run_id in self._running]
+            await asyncio.gather(*(feed.ended() for feed in feeds))
+            await asyncio.sleep(0)
+
+    # -- reading -------------------------------------------------------------------------------------------------------
 
     async def row(self, run_id: str) -> RunRow:
         """Header and summary. Raises RunNotFound."""
-        raise NotImplementedError
+        row = await self._store.get(run_id)
+        if row is None:
+            raise RunNotFound(f"no run has the id {run_id!r}")
+        return row
 
     async def view(self, run_id: str, *, events: bool = True, after: int = 0, limit: int | None = None) -> RunView:
         """The run with its outputs; ``limit=None`` gives every event. Raises RunNotFound."""
-        raise NotImplementedError
+        row = await self.row(run_id)
+        state = await self._views.state(run_id)
+        found: list[StoredEvent] = []
+        more, position = False, after
+        while events:
+            wanted = PAGE if limit is None else min(PAGE, limit - len(found))
+            page = await self._store.read(run_id, after=position, limit=wanted)
+            found.extend(page.events)
+            more, position = page.more, page.next_after
+            if not more or (limit is not None and len(found) >= limit):
+                break
+        return RunView(
+            row=row,
+            proof=state.proof,
+            outputs=state.outputs,
+            error=state.error,
+            events=tuple(found),
+            more=more,
+            next_after=position,
+        )
 
     async def list_runs(
         self, *, limit: int = 100, before: str | None = None, status: str | None = None, scenario_ref: str | None = None
     ) -> RunPage:
         """Newest first."""
-        raise NotImplementedError
+        return await self._store.list_runs(limit=limit, before=before, status=status, scenario_ref=scenario_ref)
 
-    def stream(self, run_id: str, *, after: int = 0) -> AsyncIterator[list[StoredEvent]]:
+    async def stream(self, run_id: str, *, after: int = 0) -> AsyncIterator[list[StoredEvent]]:
         """Batches of events with ``seq > after``: stored ones, then live ones as they are committed, gap-free and
         duplicate-free. Ends after the last event of a run that is over. A slow reader is caught up from the store.
         Raises RunNotFound on the first step."""
-        raise NotImplementedError
+        row = await self.row(run_id)
+        while True:
+            live = self._live.get(run_id)
+            batch = live.feed.since(after) if live is not None else None
+            if batch is None:
+                batch = list((await self._store.read(run_id, after=after, limit=PAGE)).events)
+            if batch:
+                after = batch[-1].seq
+                yield batch
+            elif live is not None:
+                await live.feed.wait(after)
+            else:
+                row = await self.row(run_id)
+                if row.summary.status in TERMINAL and after >= row.summary.event_count:
+                    return
+                if row.summary.status not in TERMINAL:
+                    # Another process conducts it; its database is all we share.
+                    await asyncio.sleep(FOREIGN_POLL)
+
+    # -- writing -------------------------------------------------------------------------------------------------------
 
     async def cancel(self, run_id: str) -> CancelOutcome:
         """Ends a run; returns when it is over, or after about 3 s with the intent stored. Raises RunNotFound."""
-        raise NotImplementedError
+        row = await self.row(run_id)
+        if row.summary.status in TERMINAL:
+            return CancelOutcome(run_id, row.summary.status, cancelled=False, reason="already terminal")
+        intent = self._store.request_cancel(run_id)
+        ignore_failure(intent)
+        live = self._live.get(run_id)
+        if live is not None:
+            try:
+                status = await live.ref.ask(CancelRun(), timeout=CANCEL_WAIT)
+            except AskTimeout:
+                await intent
+            except ActorError:
+                pass
+            else:
+                if status == "cancelled":
+                    return CancelOutcome(run_id, status, cancelled=True)
+                return CancelOutcome(run_id, status, cancelled=False, reason="already terminal")
+        else:
+            await intent
+        row = await self.row(run_id)
+        return CancelOutcome(run_id, row.summary.status, cancelled=True)
 
     async def delete(self, run_id: str) -> None:
         """Raises RunNotFound, RunNotTerminal."""
-        raise NotImplementedError
+        row = await self.row(run_id)
+        if row.summary.status not in TERMINAL:
+            raise RunNotTerminal(f"run {run_id} is {row.summary.status}; cancel it first (POST /runs/{run_id}/cancel)")
+        if not await self._store.delete(run_id):
+            raise RunNotFound(f"no run has the id {run_id!r}")
+        self._views.forget(run_id)
 
     async def telemetry(self, token: str, emitter_seq: int, events: list[Mapping[str, Any]]) -> dict[str, Any]:
         """Take an agent's telemetry batch; the token fixes run and agent. On disk before it returns
         ``{"accepted": n, "emitter_seq": last}``. Raises Unauthorized, InvalidRequest, Overloaded."""
-        raise NotImplementedError
+        count = self._services.metrics.telemetry_batch
+        try:
+            ref, agent_id = self._services.tokens.who(token)
+            batch = telemetry_drafts(agent_id, emitter_seq, events)
+            taken, last = await ref.ask(Telemetry(agent_id, batch), timeout=TELEMETRY_TIMEOUT)
+        except (MailboxFull, AskTimeout):
+            count("rejected")
+            raise Overloaded("the run cannot take telemetry fast enough; send the batch again") from None
+        except ActorError:
+            count("rejected")
+            raise Unauthorized("this telemetry token belongs to no agent of a running run") from None
+        except PlaygroundError:
+            count("rejected")
+            raise
+        count("accepted" if taken or not batch else "duplicate")
+        return {"accepted": taken, "emitter_seq": last}
+
+    # -- agents --------------------------------------------------------------------------------------------------------
 
     def agents(self) -> list[AgentRow]:
         """Agents of unfinished runs, and crashed ones for a minute."""
-        raise NotImplementedError
+        return self._services.board.rows()
 
     async def agent_log(self, run_id: str, agent_id: str) -> str:
         """The worker's output, bounded and redacted. Raises RunNotFound, NotFound."""
-        raise NotImplementedError
-
-    @property
-    def draining(self) -> str | None:
-        """Why no new runs are taken, or None."""
-        raise NotImplementedError
+        await self.row(run_id)
+        text = self._services.board.output(run_id, agent_id)
+        if text is None:
+            text = await self._store.agent_log(run_id, agent_id)
+        if text is None:
+            raise NotFound(f"run {run_id} has no output of an agent {agent_id!r}")
+        return text
 
     async def ping(self) -> None:
         """Raises StoreUnavailable."""
-        raise NotImplementedError
+        await self._store.ping()
+
+
+def _digest(request: NewRun) -> str:
+    parts = [request.scenario_ref, request.inputs, request.template, request.run_label, request.fault_injection]
+    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from aitp_playground.scenarios.models import StepSpec
 
 if TYPE_CHECKING:
-    from aitp_playground.scenarios.models import Scenario
+    from aitp_playground.scenarios.models import Fault, Scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,14 @@ class StepContext(Protocol):
     def step_input(self) -> dict[str, Any]:
         """This step's input: ``input_from``, else the rendered ``input_template``, else ``{}``."""
 
+    def provider(self, caller: str, capability: str) -> str:
+        """Who executes it: the caller when it offers it, else the first agent in scenario order that does."""
+
+    def fault(self, declared: Fault | None, target: str) -> Fault | None:
+        """The fault to inject: the step's own, else the one the run was started with for this target."""
+
     def faulted_url(self, kind: str, agent_id: str) -> str:
-        """A URL of that agent that really fails: its manifest's path with ``-missing``, or a closed port."""
+        """A manifest URL of that agent that really fails: its path with ``-missing``, or a port that nobody serves."""
 
 
 class Step(StepSpec):

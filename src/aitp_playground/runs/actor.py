@@ -1,0 +1,257 @@
+"""RunActor: the only writer of one run's log. Everything that happens to a run reaches it as a message."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import structlog
+
+from aitp_playground.actors import Actor, ActorRef, ActorStopped
+from aitp_playground.errors import PlaygroundError, RunNotTerminal, StoreUnavailable
+from aitp_playground.events.codec import decode
+from aitp_playground.events.model import EventDraft, RunEvent, draft
+from aitp_playground.runs.log import EventLog
+from aitp_playground.runs.messages import (
+    Begin,
+    CancelRun,
+    CommitFailed,
+    Conducted,
+    Interrupted,
+    Reached,
+    Record,
+    RunMessage,
+    StepEvents,
+    Telemetry,
+)
+from aitp_playground.runs.state import fold
+from aitp_playground.store.port import RunHeader, RunStore
+
+log = structlog.get_logger(__name__)
+
+#: Events of one step that ``expect`` can look at; a step that produces more is checked against the last ones.
+STEP_WINDOW = 10_000
+INTERRUPTED = "interrupted by a restart"
+
+#: How many events of a batch were new, and the number of the last one.
+Taken = tuple[int, int]
+Conduct = Callable[[ActorRef[RunMessage]], Awaitable[None]]
+
+
+class RunActor(Actor[RunMessage]):
+    """Owns the log of one run. What takes time happens in the conductor, a child task that reports by message, so that
+    cancel and telemetry always get through at once.
+
+    ``conduct`` does the run's work and raises to fail it. ``ended`` is called once, when the terminal event is on disk.
+    """
+
+    def __init__(
+        self, header: RunHeader, events: EventLog, store: RunStore, conduct: Conduct, ended: Callable[[str], None]
+    ) -> None:
+        self._header = header
+        self._log = events
+        self._store = store
+        self._conduct = conduct
+        self._ended = ended
+        self._conducting: asyncio.Task[None] | None = None
+        self._cancelled = False
+        self._broken: str | None = None
+        self._window: list[RunEvent] = []
+        self._emitted: defaultdict[str, int] = defaultdict(int)
+        self._reaching: list[tuple[str, int, asyncio.Future[None]]] = []
+        self._awaiting_end: list[asyncio.Future[str]] = []
+        self._on_disk = events.state.over
+
+    async def on_start(self) -> None:
+        structlog.contextvars.bind_contextvars(run_id=self._header.run_id)
+
+    async def on_message(self, message: RunMessage) -> Any:
+        match message:
+            case Record(drafts):
+                self._refuse_when_broken()
+                self._append(drafts)
+            case Telemetry(agent_id, events):
+                return self._take_telemetry(agent_id, events)
+            case Reached(agent_id, emitter_seq):
+                return self._reach(agent_id, emitter_seq)
+            case StepEvents():
+                return tuple(self._window)
+            case Begin():
+                self._begin()
+            case Conducted(error):
+                self._conducting = None
+                self._end(self._verdict(error))
+            case CancelRun():
+                return self._cancel()
+            case Interrupted(cancelled):
+                self._end(draft("run.cancelled") if cancelled else draft("run.failed", error=INTERRUPTED))
+            case CommitFailed(reason):
+                self._broke(reason)
+        return None
+
+    # -- the work ------------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        if self._log.state.status != "pending" or self._conducting is not None:
+            return
+        self._append([draft("run.started", scenario_ref=self._header.scenario_ref, template=self._header.template)])
+        self._conducting = self.tasks.spawn(self._supervise_conductor(), name=f"conduct:{self._header.run_id}")
+
+    async def _supervise_conductor(self) -> None:
+        """Whatever becomes of the conductor, the actor hears of it: no exception leaves a run running for ever."""
+        error: str | None = "the conductor was stopped"
+        try:
+            await self._conduct(self.ref)
+            error = None
+        except PlaygroundError as failure:
+            error = failure.message
+        except Exception as failure:
+            log.exception("run.conductor_failed")
+            error = f"internal error: {type(failure).__name__}; the server's log has the details"
+        finally:
+            with contextlib.suppress(ActorStopped):  # the service is going down: recovery ends the run
+                self.ref.tell(Conducted(error))
+
+    def _verdict(self, error: str | None) -> EventDraft:
+        if self._broken is not None:
+            return draft("run.failed", error=f"the store could not take events: {self._broken}")
+        if self._cancelled:
+            return draft("run.cancelled")
+        return draft("run.complete") if error is None else draft("run.failed", error=error)
+
+    # -- the log -------------------------------------------------------------------------------------------------------
+
+    def _append(self, drafts: Sequence[EventDraft]) -> asyncio.Future[None]:
+        events, commit = self._log.append(drafts)
+        commit.add_done_callback(self._notice_failed_commit)
+        for event in events:
+            if event.type == "step.started":
+                self._window.clear()
+            self._window.append(event)
+        del self._window[:-STEP_WINDOW]
+        return commit
+
+    def _notice_failed_commit(self, commit: asyncio.Future[None]) -> None:
+        if commit.cancelled() or (failure := commit.exception()) is None:
+            return
+        with contextlib.suppress(ActorStopped):
+            self.ref.tell(CommitFailed(str(failure)))
+
+    def _refuse_when_broken(self) -> None:
+        if self._broken is not None:
+            raise StoreUnavailable(f"the store could not take events of this run: {self._broken}")
+
+    def _take_telemetry(self, agent_id: str, events: Sequence[tuple[int, EventDraft]]) -> asyncio.Future[Taken] | Taken:
+        self._refuse_when_broken()
+        if self._log.state.over:
+            raise RunNotTerminal("the run is over; its log takes no more telemetry")
+        seen = self._emitted[agent_id]
+        step = self._log.state.current_step
+        fresh = [_within_step(entry, step) for number, entry in events if number > seen]
+        last = max(seen, events[-1][0]) if events else seen
+        if not fresh:
+            return 0, last
+        answer = _when_done(self._append(fresh), (len(fresh), last))
+        self._emitted[agent_id] = last
+        self._answer_reached()
+        return answer
+
+    def _reach(self, agent_id: str, emitter_seq: int) -> asyncio.Future[None] | None:
+        if self._emitted[agent_id] >= emitter_seq:
+            return None
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._reaching.append((agent_id, emitter_seq, future))
+        return future
+
+    def _answer_reached(self) -> None:
+        still = []
+        for agent_id, emitter_seq, future in self._reaching:
+            if self._emitted[agent_id] < emitter_seq:
+                still.append((agent_id, emitter_seq, future))
+            elif not future.done():
+                future.set_result(None)
+        self._reaching = still
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def _cancel(self) -> asyncio.Future[str] | str:
+        if self._on_disk:
+            return self._log.state.status
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._awaiting_end.append(future)
+        if not self._log.state.over and not self._cancelled:
+            self._cancelled = True
+            if self._conducting is not None:
+                self._conducting.cancel()
+            else:
+                self._end(draft("run.cancelled"))
+        return future
+
+    def _end(self, terminal: EventDraft) -> None:
+        if self._broken is not None:
+            self.tasks.spawn(self._end_when_possible(terminal), name=f"end:{self._header.run_id}")
+        elif not self._log.state.over:
+            self._append([terminal]).add_done_callback(self._over)
+
+    def _over(self, commit: asyncio.Future[None]) -> None:
+        if commit.cancelled() or commit.exception() is not None:
+            return
+        self._on_disk = True
+        for future in self._awaiting_end:
+            if not future.done():
+                future.set_result(self._log.state.status)
+        self._awaiting_end.clear()
+        self._ended(self._header.run_id)
+
+    def _broke(self, reason: str) -> None:
+        """The first failed commit ends the run; the later ones of the same gap are its echo."""
+        if self._broken is not None or self._on_disk:
+            return
+        self._broken = reason
+        log.error("run.commit_failed", reason=reason)
+        if self._conducting is not None:
+            self._conducting.cancel()
+        else:
+            self._end(self._verdict(None))
+
+    async def _end_when_possible(self, terminal: EventDraft) -> None:
+        """Go back to what is on disk and end the run from there, as soon as the store takes writes again."""
+        delay = 0.1
+        while True:
+            try:
+                page = await self._store.read(self._header.run_id, after=0, limit=1_000_000)
+                self._log.state = fold(decode(entry.body) for entry in page.events)
+                _, commit = self._log.append([terminal])
+                await commit
+            except StoreUnavailable:
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 5.0)
+            else:
+                self._over(commit)
+                return
+
+
+def _within_step(entry: EventDraft, step_id: str | None) -> EventDraft:
+    """Steps run one at a time and end when their parties' telemetry is in, so the step in progress is the cause."""
+    if step_id is None or "step_id" in entry.fields:
+        return entry
+    return EventDraft(entry.type, {**entry.fields, "step_id": step_id}, entry.id, entry.ts)
+
+
+def _when_done(commit: asyncio.Future[None], value: Taken) -> asyncio.Future[Taken]:
+    answer: asyncio.Future[Taken] = commit.get_loop().create_future()
+
+    def settle(done: asyncio.Future[None]) -> None:
+        if answer.done():
+            return
+        failure = None if done.cancelled() else done.exception()
+        if failure is not None:
+            answer.set_exception(failure)
+        else:
+            answer.set_result(value)
+
+    commit.add_done_callback(settle)
+    return answer

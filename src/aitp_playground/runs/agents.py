@@ -1,0 +1,92 @@
+"""One launched agent as the run sees it: its address, its AID and its admin side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+import orjson
+
+from aitp_playground.errors import AgentCallError
+from aitp_playground.net import read_bounded
+
+ADMIN_TIMEOUT = 30.0
+#: An admin answer carries at most a capability's result.
+MAX_ANSWER = 4 * 1024 * 1024
+
+
+class LaunchedAgent:
+    """Implements :class:`~aitp_playground.steps.base.AgentHandle`. ``aid`` is what the launch channel told."""
+
+    def __init__(self, agent_id: str, port: int, admin_token: str, session: aiohttp.ClientSession) -> None:
+        self.agent_id = agent_id
+        self.port = port
+        self.aid = ""
+        self.base_url = f"http://localhost:{port}"
+        self.manifest_url = f"{self.base_url}/.well-known/aitp-manifest"
+        self.emitter_seq = 0
+        self._session = session
+        self._headers = {"Authorization": f"Bearer {admin_token}"}
+
+    async def post(self, route: str, body: Mapping[str, Any], *, timeout: float | None = None) -> dict[str, Any]:
+        """Poke ``/admin/<route>``."""
+        return await self._call("POST", route, body, timeout or ADMIN_TIMEOUT)
+
+    async def put(self, route: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace ``/admin/<route>``."""
+        return await self._call("PUT", route, body, ADMIN_TIMEOUT)
+
+    async def _call(self, method: str, route: str, body: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+        url = f"http://127.0.0.1:{self.port}/admin/{route}"
+        try:
+            async with self._session.request(
+                method,
+                url,
+                data=orjson.dumps(body),
+                headers={**self._headers, "Content-Type": "application/json"},
+                timeout=aiohttp.ClientTimeout(total=timeout),
+                allow_redirects=False,
+            ) as response:
+                raw = await read_bounded(response, MAX_ANSWER)
+                status = response.status
+        except TimeoutError:
+            raise self._unreachable(route, f"did not answer within {timeout:g} s") from None
+        except (aiohttp.ClientError, OSError) as failure:
+            raise self._unreachable(route, f"could not be reached ({type(failure).__name__})") from failure
+        return self._read(route, status, raw)
+
+    def _read(self, route: str, status: int, raw: bytes) -> dict[str, Any]:
+        try:
+            answer = orjson.loads(raw)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise self._unreachable(route, f"gave no JSON object (status {status})")
+        seq = answer.get("emitter_seq")
+        if isinstance(seq, int):
+            self.emitter_seq = max(self.emitter_seq, seq)
+        if status != 200:
+            raise self._refused(route, status, answer.get("error"))
+        return answer
+
+    def _refused(self, route: str, status: int, error: Any) -> AgentCallError:
+        error = error if isinstance(error, dict) else {}
+        details = error.get("details")
+        code = str(error.get("code", "unknown"))
+        if code == "peer_failed" and isinstance(details, dict):
+            code = str(details.get("class", code))
+        message = f"{self.agent_id}: {error.get('message', f'{route} answered {status}')}"
+        return AgentCallError(message, refusal=code, status=status, details=details)
+
+    def _unreachable(self, route: str, what: str) -> AgentCallError:
+        return AgentCallError(f"agent {self.agent_id} {what} at {route}", refusal="agent_unreachable")
+
+
+async def flush(agent: LaunchedAgent, seconds: float) -> None:
+    """Have an agent's telemetry acknowledged; an agent that cannot within ``seconds`` is left to its exit flush."""
+    try:
+        await agent.post("flush", {}, timeout=seconds)
+    except AgentCallError:
+        await asyncio.sleep(0)

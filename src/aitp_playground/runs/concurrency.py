@@ -1,0 +1,30 @@
+"""Several waits at once, failing as one would expect a single wait to fail."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any
+
+
+async def together(work: Iterable[Coroutine[Any, Any, Any]]) -> None:
+    """Run all of it concurrently; the first failure cancels the rest and is raised bare, not in a group."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for item in work:
+                group.create_task(item)
+    except BaseExceptionGroup as failures:
+        raise first_leaf(failures) from None
+
+
+def ignore_failure(future: asyncio.Future[Any]) -> None:
+    """Nobody waits for this one: a failure is the store's to report, and no surprise when the loop closes."""
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+def first_leaf(group: BaseExceptionGroup[Any]) -> BaseException:
+    """The first exception that is no group."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found

@@ -1,0 +1,198 @@
+"""The conductor: one run from the launch of its agents to their end. It waits; the run's actor never does.
+
+Whatever it finds out goes to the actor as a message; it touches no state of the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import structlog
+
+from aitp_playground.actors import ActorRef
+from aitp_playground.errors import AgentCallError, PlaygroundError, StepError, StepTimeout
+from aitp_playground.events.model import EventDraft, RunEvent, draft
+from aitp_playground.runs.agents import flush
+from aitp_playground.runs.cast import Cast
+from aitp_playground.runs.concurrency import together
+from aitp_playground.runs.context import RunContext, fault_for
+from aitp_playground.runs.messages import Reached, Record, RunMessage, StepEvents
+from aitp_playground.runs.services import RunServices
+from aitp_playground.scenarios.models import ResolvedScenario
+from aitp_playground.steps import Step
+from aitp_playground.steps.base import Completed, Skipped, StepOutcome
+from aitp_playground.steps.expect import check
+from aitp_playground.steps.handshake import establish
+from aitp_playground.store.port import RunHeader
+from aitp_playground.trust import PeerQuery, ResolvePeers
+
+#: How long the end of a step waits for telemetry that its parties had emitted.
+TELEMETRY_WAIT = 1.0
+#: How long an answer of the run's own actor may take; it never waits for anything slow itself.
+ACTOR_TIMEOUT = 30.0
+
+
+class Conductor:
+    """Conducts one run. ``conduct`` raises to fail it; the agents are gone when it returns or raises."""
+
+    def __init__(self, header: RunHeader, resolved: ResolvedScenario, services: RunServices) -> None:
+        self._header = header
+        self._resolved = resolved
+        self._spec = resolved.scenario.spec
+        self._services = services
+        self._outputs: dict[str, Any] = {}
+        self._not_proven: set[str] = set()
+
+    async def conduct(self, run: ActorRef[RunMessage]) -> None:
+        """Launch, introduce, establish trust, work, dismiss."""
+        limit = self._services.settings.run_timeout_secs
+        async with Cast(run, self._header, self._resolved, self._services, self._recorder(run)) as cast:
+            try:
+                async with asyncio.timeout(limit):
+                    await cast.watch_over(self._perform(run, cast))
+            except TimeoutError:
+                raise StepTimeout(f"the run took more than {limit:g} s (RUN_TIMEOUT_SECS)") from None
+
+    @staticmethod
+    def _recorder(run: ActorRef[RunMessage]) -> Any:
+        async def record(*drafts: EventDraft) -> None:
+            await run.ask(Record(drafts), timeout=ACTOR_TIMEOUT)
+
+        return record
+
+    async def _perform(self, run: ActorRef[RunMessage], cast: Cast) -> None:
+        await cast.launch()
+        peers = await self._resolve_peers(run, cast)
+        await cast.introduce(peers)
+        if self._spec.trust.eager:
+            await self._establish_all(run, cast)
+        for step in self._spec.workflow.steps:
+            assert isinstance(step, Step)
+            await self._run_step(run, cast, step)
+
+    # -- trust ---------------------------------------------------------------------------------------------------------
+
+    async def _resolve_peers(self, run: ActorRef[RunMessage], cast: Cast) -> Mapping[str, Mapping[str, Any]]:
+        queries = tuple(
+            PeerQuery(
+                agent_id=agent.id,
+                manifest_url=cast.agent(agent.id).manifest_url,
+                aid=cast.agent(agent.id).aid,
+                port=cast.agent(agent.id).port,
+                org=agent.org,
+                did_web_host=agent.did_web_host,
+            )
+            for agent in self._spec.agents
+        )
+        peers: Mapping[str, Mapping[str, Any]] = await self._services.trust.ask(
+            ResolvePeers(self._spec.trust.discovery, queries), timeout=ACTOR_TIMEOUT
+        )
+        await run.ask(Record((draft("trust.peers_resolved", peers=peers),)), timeout=ACTOR_TIMEOUT)
+        return peers
+
+    async def _establish_all(self, run: ActorRef[RunMessage], cast: Cast) -> None:
+        """One handshake per pair, initiator first in scenario order; all pairs at once."""
+        pairs = combinations([agent.id for agent in self._spec.agents], 2)
+        await together(self._establish_pair(run, cast, first, second) for first, second in pairs)
+
+    async def _establish_pair(self, run: ActorRef[RunMessage], cast: Cast, first: str, second: str) -> None:
+        ctx = RunContext(run, self._header, self._resolved, cast, self._outputs)
+        body: dict[str, Any] = {"peer": second, "requested_grants": [], "direction": "both"}
+        fault = fault_for(self._header.fault_injection, second)
+        if fault is not None:
+            body["manifest_url"] = ctx.faulted_url(fault.kind, second)
+        try:
+            answer = await establish(ctx, first, second, body)
+        except AgentCallError:
+            if fault is None:
+                raise
+        else:
+            if fault is not None:
+                raise StepError(f"the injected fault {fault.kind} on {second} had no effect: trust was established")
+            issued = answer["issued"]
+            await ctx.record(
+                "trust.established", initiator=second, target=first, grants=issued["grants"], jti=issued["jti"]
+            )
+        finally:
+            await ctx.close()
+        await self._await_telemetry(run, cast, [first], [second])
+
+    # -- steps ---------------------------------------------------------------------------------------------------------
+
+    async def _run_step(self, run: ActorRef[RunMessage], cast: Cast, step: Step) -> None:
+        structlog.contextvars.bind_contextvars(step_id=step.id)
+        ctx = RunContext(run, self._header, self._resolved, cast, self._outputs, step)
+        await ctx.record("step.started", **ctx.labels())
+        try:
+            outcome = self._unproven(step) or await step.run(ctx)
+            await self._await_telemetry(run, cast, ctx.poked, ctx.parties)
+            if isinstance(outcome, Completed) and not outcome.degraded_by_cp:
+                self._check(step, outcome, await self._events_of_step(run))
+        except PlaygroundError as failure:
+            await self._await_telemetry(run, cast, ctx.poked, ctx.parties)
+            output = getattr(failure, "output", None)
+            await ctx.record(
+                "step.failed", **ctx.labels(), error=failure.message, result=output, details=failure.details
+            )
+            self._services.metrics.step_ended(step.type, "failed")
+            raise StepError(f"step {step.id} failed: {failure.message}", details=failure.details) from failure
+        finally:
+            await ctx.close()
+            structlog.contextvars.unbind_contextvars("step_id")
+        await self._conclude(ctx, step, outcome)
+        self._services.metrics.step_ended(step.type, "skipped" if isinstance(outcome, Skipped) else "complete")
+
+    async def _conclude(self, ctx: RunContext, step: Step, outcome: StepOutcome) -> None:
+        if outcome.output is not None:
+            self._outputs[step.id] = outcome.output
+        if isinstance(outcome, Skipped):
+            if outcome.unproven:
+                self._not_proven.add(step.id)
+            await ctx.record(
+                "step.skipped",
+                **ctx.labels(),
+                notes=outcome.notes,
+                result=outcome.output,
+                unproven=outcome.unproven or None,
+            )
+            return
+        unproven = outcome.degraded_by_cp and bool(step.expect)
+        if outcome.degraded_by_cp:
+            self._not_proven.add(step.id)
+        await ctx.record("step.complete", **ctx.labels(), result=outcome.output, unproven=unproven or None)
+
+    def _unproven(self, step: Step) -> Skipped | None:
+        missing = [required for required in step.requires if required in self._not_proven]
+        if not missing:
+            return None
+        return Skipped(notes=f"unproven: it requires {', '.join(missing)}, which could not be tried", unproven=True)
+
+    def _check(self, step: Step, outcome: Completed, events: Sequence[RunEvent]) -> None:
+        if step.expect:
+            outputs = {**self._outputs, step.id: outcome.output}
+            check(step.expect, output=outcome.output, events=events, outputs=outputs)
+
+    async def _events_of_step(self, run: ActorRef[RunMessage]) -> Sequence[RunEvent]:
+        events: Sequence[RunEvent] = await run.ask(StepEvents(), timeout=ACTOR_TIMEOUT)
+        return events
+
+    async def _await_telemetry(
+        self, run: ActorRef[RunMessage], cast: Cast, poked: Sequence[str], parties: Sequence[str]
+    ) -> None:
+        """Return once the log holds what these agents had emitted, or the bounded wait is over.
+
+        A poked agent's answer told its last number; a party that was only called is asked to flush.
+        """
+        try:
+            async with asyncio.timeout(TELEMETRY_WAIT), asyncio.TaskGroup() as group:
+                for agent_id in poked:
+                    wanted = Reached(agent_id, cast.agent(agent_id).emitter_seq)
+                    group.create_task(run.ask(wanted, timeout=TELEMETRY_WAIT * 2))
+                for agent_id in set(parties) - set(poked):
+                    group.create_task(flush(cast.agent(agent_id), TELEMETRY_WAIT))
+        except TimeoutError:
+            log = structlog.get_logger(__name__)
+            log.warning("step.telemetry_late", agents=sorted({*poked, *parties}))

@@ -1,0 +1,134 @@
+"""RunContext: what one step sees of its run. Implements :class:`~aitp_playground.steps.base.StepContext`."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from aitp_playground.actors import ActorRef
+from aitp_playground.errors import StepError
+from aitp_playground.events.model import draft
+from aitp_playground.runs.cast import Cast
+from aitp_playground.runs.messages import Record, RunMessage
+from aitp_playground.scenarios.models import Fault, ResolvedScenario
+from aitp_playground.scenarios.render import declared_inputs, render
+from aitp_playground.steps import Step
+from aitp_playground.store.port import RunHeader
+
+RECORD_TIMEOUT = 30.0
+_LABELS = ("agent", "capability", "initiator")
+
+
+def fault_for(injection: Mapping[str, Any], target: str) -> Fault | None:
+    """The fault a run was started with for calls aimed at ``target``."""
+    for kind, targets in injection.items():
+        if target in targets:
+            return Fault(kind=kind, note="injected by the request")
+    return None
+
+
+class _Poke:
+    """An agent's handle that remembers that this step poked it, so that its telemetry is waited for."""
+
+    def __init__(self, ctx: RunContext, agent_id: str) -> None:
+        self._ctx = ctx
+        self._agent = ctx.cast.agent(agent_id)
+        self.agent_id = agent_id
+        self.aid = self._agent.aid
+        self.base_url = self._agent.base_url
+        self.manifest_url = self._agent.manifest_url
+
+    async def post(self, route: str, body: Mapping[str, Any], *, timeout: float | None = None) -> dict[str, Any]:
+        self._ctx.poked.append(self.agent_id)
+        return await self._agent.post(route, body, timeout=timeout)
+
+
+class RunContext:
+    """A window for one step (or, without a step, for the eager trust before the workflow)."""
+
+    def __init__(
+        self,
+        run: ActorRef[RunMessage],
+        header: RunHeader,
+        resolved: ResolvedScenario,
+        cast: Cast,
+        outputs: Mapping[str, Any],
+        step: Step | None = None,
+    ) -> None:
+        self.run_id = header.run_id
+        self.scenario = resolved.scenario
+        self.inputs = header.inputs
+        self.outputs = outputs
+        self.cast = cast
+        self.poked: list[str] = []
+        self.parties: list[str] = []
+        self._run = run
+        self._header = header
+        self._resolved = resolved
+        self._step = step
+        self._dead_ends: list[socket.socket] = []
+
+    async def record(self, event_type: str, /, **fields: Any) -> None:
+        """Append an event; it carries the step's id when there is a step."""
+        if self._step is not None:
+            fields.setdefault("step_id", self._step.id)
+        await self._run.ask(Record((draft(event_type, **fields),)), timeout=RECORD_TIMEOUT)
+
+    def labels(self) -> dict[str, Any]:
+        """What events of this step carry: the agent and the capability where the step has them."""
+        assert self._step is not None
+        found = {name: getattr(self._step, name) for name in _LABELS if getattr(self._step, name, None)}
+        return {**found, "step_type": self._step.type}
+
+    def agent(self, agent_id: str) -> _Poke:
+        """A launched agent."""
+        return _Poke(self, agent_id)
+
+    def party(self, agent_id: str) -> None:
+        """This agent takes part without being poked."""
+        self.parties.append(agent_id)
+
+    def provider(self, caller: str, capability: str) -> str:
+        """The caller when it offers the capability, else the first agent in scenario order that does."""
+        offers = {agent_id: found.spec.aitp.offered_caps for agent_id, found in self._resolved.manifests.items()}
+        if capability in offers[caller]:
+            return caller
+        for agent in self.scenario.spec.agents:
+            if capability in offers[agent.id]:
+                return agent.id
+        raise StepError(f"no agent of this scenario offers {capability}")
+
+    def step_input(self) -> dict[str, Any]:
+        """This step's input; text from a template is given as ``{"prompt": text}``."""
+        source = getattr(self._step, "input_from", None)
+        if source is not None:
+            if source not in self.outputs:
+                raise StepError(f"input_from: step {source} left no output")
+            return dict(self.outputs[source])
+        template = getattr(self._step, "input_template", None)
+        if template is None:
+            return {}
+        declared = declared_inputs(self.scenario.spec.inputs.json_schema)
+        rendered = render(template, self.inputs, declared)
+        return rendered if isinstance(rendered, dict) else {"prompt": rendered}
+
+    def fault(self, declared: Fault | None, target: str) -> Fault | None:
+        """The step's own fault, else the one the run was started with for this target."""
+        return declared or fault_for(self._header.fault_injection, target)
+
+    def faulted_url(self, kind: str, agent_id: str) -> str:
+        """A manifest URL of that agent that really fails, until :meth:`close`."""
+        url = self.cast.agent(agent_id).manifest_url
+        if kind == "manifest_404":
+            return f"{url}-missing"
+        # Bound and not listening: connections are refused, and nobody else can take the port meanwhile.
+        dead_end = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._dead_ends.append(dead_end)
+        dead_end.bind(("127.0.0.1", 0))
+        return f"http://localhost:{dead_end.getsockname()[1]}/.well-known/aitp-manifest"
+
+    async def close(self) -> None:
+        """Give the dead ends back."""
+        for dead_end in self._dead_ends:
+            dead_end.close()

@@ -1,0 +1,54 @@
+"""The door for telemetry: what an agent may say about its run, and what is taken of it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from aitp_playground.errors import InvalidRequest
+from aitp_playground.events.model import EventDraft, draft
+from aitp_playground.events.vocabulary import AGENT_TYPES
+
+MAX_BATCH = 1000
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+#: Names an agent does not get to choose: the token fixes them, or the run's actor does.
+_NOT_THEIRS = frozenset({"emitter_seq", "id", "type", "ts", "run_id", "seq", "agent_id", "step_id"})
+
+
+def telemetry_drafts(
+    agent_id: str, emitter_seq: int, events: Sequence[Mapping[str, Any]]
+) -> tuple[tuple[int, EventDraft], ...]:
+    """Check a batch and turn it into ``(emitter_seq, draft)`` pairs. Raises InvalidRequest naming the entry."""
+    if len(events) > MAX_BATCH:
+        raise InvalidRequest(f"a batch holds at most {MAX_BATCH} events, this one {len(events)}")
+    pairs = tuple(_entry(agent_id, index, event) for index, event in enumerate(events))
+    numbers = [number for number, _ in pairs]
+    if any(later <= earlier for earlier, later in pairwise(numbers)):
+        raise InvalidRequest("the events of a batch must be in the order of their emitter_seq")
+    if numbers and numbers[-1] != emitter_seq:
+        raise InvalidRequest(f"emitter_seq is {emitter_seq}, but the last event of the batch is {numbers[-1]}")
+    return pairs
+
+
+def _entry(agent_id: str, index: int, event: Mapping[str, Any]) -> tuple[int, EventDraft]:
+    event_type, number = event.get("type"), event.get("emitter_seq")
+    if event_type not in AGENT_TYPES:
+        raise InvalidRequest(f"events[{index}].type: {event_type!r} is not an event that agents report")
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise InvalidRequest(f"events[{index}].emitter_seq must be a positive whole number")
+    given = event.get("id")
+    fields = {name: value for name, value in event.items() if name not in _NOT_THEIRS}
+    return number, draft(
+        event_type,
+        id=given if isinstance(given, str) and _UUID.fullmatch(given) else None,
+        ts=_time(event.get("ts")),
+        **{**fields, "agent_id": agent_id},
+    )
+
+
+def _time(value: Any) -> float | None:
+    is_time = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    return float(value) if is_time else None

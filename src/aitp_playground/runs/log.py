@@ -1,0 +1,62 @@
+"""EventLog: the one place where an event of a run gets its number, its encoding and its way to the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable, Sequence
+
+from aitp_playground.events.codec import encode
+from aitp_playground.events.model import EventDraft, RunEvent
+from aitp_playground.runs.feed import Feed
+from aitp_playground.runs.state import RunState
+from aitp_playground.store.port import RunStore, StoredEvent
+
+Observer = Callable[[RunEvent, StoredEvent], None]
+
+
+class EventLog:
+    """Owned by the run's actor, which is its only writer.
+
+    ``append`` assigns ``seq``, encodes once and hands over to the store; readers (the feed) and observers (log line,
+    metrics) see an event when it is committed.
+    """
+
+    def __init__(
+        self, run_id: str, store: RunStore, feed: Feed, observers: Sequence[Observer], state: RunState
+    ) -> None:
+        self.run_id = run_id
+        self.state = state
+        self._store = store
+        self._feed = feed
+        self._observers = observers
+
+    def append(self, drafts: Sequence[EventDraft]) -> tuple[list[RunEvent], asyncio.Future[None]]:
+        """Give each draft its place. The future resolves when all are on disk, or fails with StoreUnavailable."""
+        now = time.time()
+        events: list[RunEvent] = []
+        stored: list[StoredEvent] = []
+        for draft in drafts:
+            event = RunEvent(
+                seq=self.state.seq + 1,
+                id=draft.id or str(uuid.uuid4()),
+                type=draft.type,
+                ts=now if draft.ts is None else draft.ts,
+                run_id=self.run_id,
+                fields=draft.fields,
+            )
+            self.state.apply(event)
+            events.append(event)
+            stored.append(StoredEvent(event.seq, event.type, event.ts, encode(event)))
+        commit = self._store.append(self.run_id, stored, self.state.summary(self.run_id))
+        commit.add_done_callback(lambda done: self._committed(done, events, stored))
+        return events, commit
+
+    def _committed(self, done: asyncio.Future[None], events: list[RunEvent], stored: list[StoredEvent]) -> None:
+        if done.cancelled() or done.exception() is not None:
+            return
+        self._feed.publish(stored)
+        for event, entry in zip(events, stored, strict=True):
+            for observe in self._observers:
+                observe(event, entry)

@@ -1,0 +1,76 @@
+"""What may be said to a :class:`~aitp_playground.runs.actor.RunActor`. A closed union of frozen, plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from aitp_playground.actors import Lane
+from aitp_playground.events.model import EventDraft
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """There is room: start conducting. Ignored when the run is already over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The conductor's report. Answer: None, once every draft has its place in the log."""
+
+    drafts: tuple[EventDraft, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepEvents:
+    """Ask for the events of the step in progress. Answer: ``tuple[RunEvent, ...]``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Ask to be answered (None) once the log holds this agent's telemetry up to ``emitter_seq``."""
+
+    agent_id: str
+    emitter_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """An agent's batch, already checked at the door: ``(emitter_seq, draft)`` pairs in order.
+
+    Answer: how many were new and the number of the last one, once they are on disk.
+    """
+
+    lane: ClassVar[Lane] = Lane.DATA
+
+    agent_id: str
+    events: tuple[tuple[int, EventDraft], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Conducted:
+    """The conductor is done and its agents are gone. ``error`` None means success."""
+
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRun:
+    """Ask for the end. Answer: the run's final status, once the terminal event is on disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """This run was being conducted by a process that died: end it. ``cancelled``: somebody had asked for its end."""
+
+    cancelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CommitFailed:
+    """The store could not take events; what was appended from then on is not on disk."""
+
+    reason: str
+
+
+RunMessage = Begin | Record | StepEvents | Reached | Telemetry | Conducted | CancelRun | Interrupted | CommitFailed

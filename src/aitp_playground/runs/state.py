@@ -1,0 +1,72 @@
+"""RunState: what a run is, as the fold of its log. Live, after a restart and in a replay: this code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from aitp_playground.events.model import RunEvent
+from aitp_playground.events.vocabulary import TERMINAL_TYPES
+from aitp_playground.store.port import TERMINAL, RunStatus, RunSummary
+
+_STEP_ENDS = {"step.complete", "step.skipped", "step.failed"}
+
+
+@dataclass(slots=True)
+class RunState:
+    """``seq``: the last event folded in. ``outputs``: what each step gave, by step id, kept also when it failed."""
+
+    seq: int = 0
+    status: RunStatus = "pending"
+    outputs: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
+    unproven: bool = False
+    current_step: str | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+
+    @property
+    def over(self) -> bool:
+        """The run has its terminal event."""
+        return self.status in TERMINAL
+
+    @property
+    def proof(self) -> str | None:
+        """``proven`` or ``unproven`` of a successful run; None of any other."""
+        if self.status != "success":
+            return None
+        return "unproven" if self.unproven else "proven"
+
+    def apply(self, event: RunEvent) -> None:
+        """Fold one event in. Events come in the order of their ``seq``, each once."""
+        self.seq = event.seq
+        if event.type == "run.started":
+            self.status, self.started_at = "running", event.ts
+        elif event.type == "step.started":
+            self.current_step = event.get("step_id")
+        elif event.type in _STEP_ENDS:
+            self._end_step(event)
+        elif event.type in TERMINAL_TYPES and not self.over:
+            self.status, self.finished_at = TERMINAL_TYPES[event.type], event.ts
+            self.error = event.get("error")
+            self.current_step = None
+
+    def _end_step(self, event: RunEvent) -> None:
+        self.current_step = None
+        self.unproven = self.unproven or bool(event.payload.get("unproven"))
+        result = event.get("result")
+        if result is not None:
+            self.outputs[event.get("step_id")] = result
+
+    def summary(self, run_id: str) -> RunSummary:
+        """The row a list shows."""
+        return RunSummary(run_id=run_id, status=self.status, event_count=self.seq, finished_at=self.finished_at)
+
+
+def fold(events: Iterable[RunEvent], state: RunState | None = None) -> RunState:
+    """The state after ``events``, starting from ``state`` (changed in place) or from nothing."""
+    state = state or RunState()
+    for event in events:
+        state.apply(event)
+    return state

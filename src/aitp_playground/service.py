@@ -1,0 +1,123 @@
+"""One playground in one process: everything from the store to the listening HTTP server, opened and closed in order."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from aitp_playground.actors import Restart, Supervisor
+from aitp_playground.api import Services
+from aitp_playground.app import build_api
+from aitp_playground.config import Settings
+from aitp_playground.errors import ConfigurationError
+from aitp_playground.hosting.identity import load_secret
+from aitp_playground.hosting.launcher import AgentLauncher
+from aitp_playground.net import client_session
+from aitp_playground.observability.metrics import Metrics
+from aitp_playground.runs.board import AgentBoard
+from aitp_playground.runs.directory import RunDirectory
+from aitp_playground.runs.log import Observer
+from aitp_playground.runs.services import RunServices
+from aitp_playground.runs.tokens import TelemetryTokens
+from aitp_playground.scenarios.catalog import Catalog
+from aitp_playground.steps import STEP_TYPES
+from aitp_playground.store.sqlite import SqliteRunStore
+from aitp_playground.trust import TrustOrchestrator
+
+#: How long actors may take to end when the process does; what they had handed over is committed anyway.
+CLOSE_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Playground:
+    """A running playground. ``url`` is where its HTTP server listens."""
+
+    url: str
+    directory: RunDirectory
+    catalog: Catalog
+    metrics: Metrics
+
+
+class _Address:
+    """The URL of our server, known once it listens. Agents send their telemetry there."""
+
+    url = ""
+
+    def __call__(self) -> str:
+        return self.url
+
+
+@contextlib.asynccontextmanager
+async def playground(
+    settings: Settings, *, observers: Sequence[Observer] = (), recover: bool = True
+) -> AsyncIterator[Playground]:
+    """Open everything, listen, recover what an earlier process left behind; on exit drain and close in reverse.
+
+    ``recover=False`` leaves runs that wait for a server to a server. Raises the errors of
+    :mod:`aitp_playground.errors`.
+    """
+    metrics = Metrics(step_types=STEP_TYPES)
+    address = _Address()
+    async with contextlib.AsyncExitStack() as stack:
+        secret = load_secret(settings.state_dir)
+        store = SqliteRunStore(settings.database, state_dir=settings.state_dir)
+        await store.open()
+        stack.push_async_callback(store.close)
+        http = await stack.enter_async_context(client_session())
+        launcher = AgentLauncher.from_settings(settings)
+        await launcher.start()
+        stack.push_async_callback(launcher.close)
+        trust_supervisor, run_supervisor = Supervisor(), Supervisor()
+        stack.push_async_callback(trust_supervisor.close, CLOSE_TIMEOUT)
+        stack.push_async_callback(run_supervisor.close, CLOSE_TIMEOUT)
+        insecure = frozenset(settings.aitp_didweb_insecure_hosts)
+        trust = trust_supervisor.spawn(
+            lambda: TrustOrchestrator(http, insecure), name="trust", restart=Restart.ON_FAILURE
+        )
+        services = RunServices(
+            settings=settings,
+            store=store,
+            launcher=launcher,
+            trust=trust,
+            http=http,
+            secret=secret,
+            metrics=metrics,
+            board=AgentBoard(),
+            tokens=TelemetryTokens(),
+            base_url=address,
+        )
+        catalog = Catalog(settings.scenario_roots, STEP_TYPES)
+        watching: list[Observer] = [lambda event, _: metrics.observe_event(event), *observers]
+        directory = RunDirectory(catalog, services, run_supervisor, observers=watching)
+        _feed(metrics, directory, services)
+        api = Services(settings=settings, catalog=catalog, directory=directory, metrics=metrics)
+        address.url = await _listen(stack, settings, api)
+        stack.push_async_callback(directory.drain, settings.shutdown_grace_secs)
+        await directory.recover(adopt_pending=recover)
+        yield Playground(url=address.url, directory=directory, catalog=catalog, metrics=metrics)
+
+
+async def _listen(stack: contextlib.AsyncExitStack, settings: Settings, services: Services) -> str:
+    """Start the HTTP server; its URL. Agents post to it while runs drain, so it is closed after they have ended."""
+    runner = web.AppRunner(build_api(services), access_log=None, handle_signals=False, shutdown_timeout=2.0)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    site = web.TCPSite(runner, settings.host, settings.port, reuse_address=True)
+    try:
+        await site.start()
+    except OSError as failure:
+        raise ConfigurationError(
+            f"cannot listen on {settings.host}:{settings.port}: {failure.strerror}. Set HOST and PORT to a free address."
+        ) from failure
+    port = runner.addresses[0][1]
+    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - compared, not bound
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _feed(metrics: Metrics, directory: RunDirectory, services: RunServices) -> None:
+    metrics.feed("runs_running", lambda: directory.load[0])
+    metrics.feed("runs_pending", lambda: directory.load[1])
+    metrics.feed("agents_live", lambda: sum(row.status == "ready" for row in services.board.rows()))

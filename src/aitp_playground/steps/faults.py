@@ -1,0 +1,50 @@
+"""Fault injection: the caller is given a URL that really fails, and the failure it meets is what gets recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar
+
+from aitp_playground.errors import AgentCallError, StepError
+from aitp_playground.scenarios.models import Fault
+from aitp_playground.steps.base import Completed, Step, StepContext
+
+
+class FaultableStep(Step):
+    """A step that calls a peer and can be told to meet a fault on the way."""
+
+    faultable: ClassVar[bool] = True
+
+    fault: Fault | None = None
+
+    async def run_faulted(
+        self, ctx: StepContext, fault: Fault, caller: str, target: str, attempt: Callable[[str], Awaitable[Any]]
+    ) -> Completed:
+        """Run ``attempt(mutated_manifest_url)``; that it fails in transport is the outcome asked for.
+
+        Anything else (success, or a refusal by the protocol) would demonstrate something other than the fault and fails
+        the step.
+        """
+        url = ctx.faulted_url(fault.kind, target)
+        await ctx.record(
+            "step.fault_injected", agent=caller, target=target, source_url=url, kind=fault.kind, notes=fault.note
+        )
+        try:
+            await attempt(url)
+        except AgentCallError as failure:
+            if failure.refusal not in FAULT_CLASSES[fault.kind]:
+                raise
+            error = failure.message
+        else:
+            raise StepError(f"the injected fault {fault.kind} on {target} had no effect: the step succeeded")
+        await ctx.record("step.fault_complete", agent=caller, target=target, error=error, kind=fault.kind)
+        return Completed(
+            {"fault_injected": True, "kind": fault.kind, "target": target, "mutated_url": url, "error": error}
+        )
+
+
+#: The transport classes each fault must produce to count as itself.
+FAULT_CLASSES = {
+    "manifest_404": frozenset({"http_4xx"}),
+    "peer_offline": frozenset({"refused", "timeout"}),
+}

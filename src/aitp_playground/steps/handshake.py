@@ -1,0 +1,56 @@
+"""``handshake``: one direction of trust, established by the real four messages."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from aitp_playground.errors import AgentCallError
+from aitp_playground.scenarios.models import AgentId, Capability
+from aitp_playground.steps.base import Completed, StepContext, StepOutcome
+from aitp_playground.steps.faults import FaultableStep
+
+
+class HandshakeStep(FaultableStep):
+    """``initiator`` gets a TCT from ``responder`` and gives none. No ``requested_grants``: all that is offered."""
+
+    type: Literal["handshake"] = "handshake"
+    initiator: AgentId
+    responder: AgentId
+    requested_grants: tuple[Capability, ...] = ()
+
+    async def run(self, ctx: StepContext) -> StepOutcome:
+        fault = ctx.fault(self.fault, self.responder)
+        if fault is not None:
+            return await self.run_faulted(
+                ctx, fault, self.initiator, self.responder, lambda url: self._handshake(ctx, url)
+            )
+        await self._handshake(ctx)
+        return Completed({"trust": "established"})
+
+    async def _handshake(self, ctx: StepContext, manifest_url: str | None = None) -> None:
+        body: dict[str, Any] = {
+            "peer": self.responder,
+            "requested_grants": list(self.requested_grants),
+            "direction": "one",
+        }
+        if manifest_url is not None:
+            body["manifest_url"] = manifest_url
+        await establish(ctx, self.initiator, self.responder, body)
+
+
+async def establish(ctx: StepContext, initiator: str, responder: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Poke the initiator and record what came of it. Raises AgentCallError after ``trust.failed``."""
+    pair = {"initiator": initiator, "target": responder}
+    await ctx.record("trust.establishing", **pair)
+    ctx.party(responder)
+    try:
+        answer = await ctx.agent(initiator).post("initiate-handshake", body)
+    except AgentCallError as failure:
+        cause = (failure.details or {}).get("code") if isinstance(failure.details, dict) else None
+        if isinstance(cause, str) and cause.startswith("manifest_"):
+            await ctx.record("manifest.verify_failed", **pair, cause=cause, source_url=failure.details.get("url"))
+        await ctx.record("trust.failed", **pair, error=failure.message)
+        raise
+    received = answer["received"]
+    await ctx.record("trust.established", **pair, grants=received["grants"], jti=received["jti"])
+    return answer
