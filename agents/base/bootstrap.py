@@ -1,0 +1,268 @@
+"""The bootstrap document: everything a worker is told, read once from an inherited descriptor.
+
+The document is parsed strictly. A key this version does not know is an error, because a setting that is silently
+ignored is a security setting that silently does not apply. Secrets stay out of every ``repr``.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, cast
+from urllib.parse import urlsplit
+
+VERSION = 1
+MAX_BYTES = 1 << 20
+_SHA256_HEX = re.compile(r"[0-9a-f]{64}")
+
+
+class BootstrapError(Exception):
+    """The document is not one. The message names the key and never quotes a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetryConfig:
+    """Where events go."""
+
+    url: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPlaneConfig:
+    """The Control Plane's address and pinned AID; never a key of its API."""
+
+    url: str
+    aid: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationConfig:
+    """``soft_fail`` goes on without a fresh list, ``fail_closed`` refuses. Times in seconds."""
+
+    fail_mode: Literal["soft_fail", "fail_closed"]
+    max_staleness_secs: int
+    poll_secs: int
+
+
+@dataclass(frozen=True, slots=True)
+class LlmConfig:
+    """A language model's account, for agents whose manifest asks for one."""
+
+    provider: Literal["openai", "anthropic"]
+    api_key: str = field(repr=False)
+    base_url: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class OidcConfig:
+    """OIDC trust material. ``trusted``: issuer to its public JWKs. The rest only for an agent with an OIDC identity.
+
+    ``token_url`` hands out this agent's ID tokens, one per nonce, against ``token``.
+    """
+
+    trusted: Mapping[str, list[dict[str, Any]]]
+    issuer: str | None = None
+    subject: str | None = None
+    token_url: str | None = None
+    token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """The document, checked."""
+
+    run_id: str
+    agent_id: str
+    org: Literal["internal", "external"]
+    seed: bytes = field(repr=False)
+    signing_suite: Literal["ed25519", "p256"]
+    display_name: str
+    offered_caps: tuple[str, ...]
+    ttl_secs: int
+    identity_type: Literal["pinned_key", "oidc"]
+    oidc: OidcConfig | None
+    port: int
+    base_url: str
+    did_web_host: str | None
+    boundary: str
+    admin_token_sha256: str = field(repr=False)
+    telemetry: TelemetryConfig
+    cp: ControlPlaneConfig | None
+    revocation: RevocationConfig
+    llm: LlmConfig | None
+
+
+def read_bootstrap(fd: int) -> Bootstrap:
+    """Read ``fd`` to its end and close it. Raises :class:`BootstrapError`."""
+    with os.fdopen(fd, "rb") as stream:
+        raw = stream.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise BootstrapError("the bootstrap document is too large")
+    return parse_bootstrap(raw)
+
+
+def parse_bootstrap(raw: bytes) -> Bootstrap:
+    """Check a document. Raises :class:`BootstrapError`."""
+    try:
+        document = json.loads(raw)
+    except ValueError:
+        # `from None`: a decoder's error holds the text it choked on, and that text holds the seed.
+        raise BootstrapError("the bootstrap document is not JSON") from None
+    root = _Section(document, "")
+    if root.take("v", int) != VERSION:
+        raise BootstrapError(f"v: this worker reads version {VERSION}")
+    bootstrap = Bootstrap(
+        run_id=root.text("run_id"),
+        agent_id=root.text("agent_id"),
+        org=root.choice("org", "internal", "external"),
+        seed=_seed(root.text("seed")),
+        signing_suite=root.choice("signing_suite", "ed25519", "p256"),
+        display_name=root.text("display_name"),
+        offered_caps=_names(root, "offered_caps"),
+        ttl_secs=root.positive("ttl_secs"),
+        identity_type=root.choice("identity_type", "pinned_key", "oidc"),
+        oidc=root.optional("oidc", _oidc),
+        port=root.positive("port"),
+        base_url=root.url("base_url").rstrip("/"),
+        did_web_host=root.take("did_web_host", str, none=True),
+        boundary=root.text("boundary"),
+        admin_token_sha256=root.text("admin_token_sha256").lower(),
+        telemetry=_telemetry(root.section("telemetry")),
+        cp=root.optional("cp", _control_plane),
+        revocation=_revocation(root.section("revocation")),
+        llm=root.optional("llm", _llm),
+    )
+    root.finish()
+    if not _SHA256_HEX.fullmatch(bootstrap.admin_token_sha256):
+        raise BootstrapError("admin_token_sha256: not a SHA-256 in hexadecimal")
+    if bootstrap.identity_type == "oidc" and not (bootstrap.oidc and bootstrap.oidc.token_url):
+        raise BootstrapError("oidc: an OIDC identity needs issuer, subject, token_url and token")
+    return bootstrap
+
+
+class _Section:
+    """One JSON object being taken apart; what nobody took is an unknown key."""
+
+    def __init__(self, value: Any, path: str) -> None:
+        if not isinstance(value, dict):
+            raise BootstrapError(f"{path or 'the bootstrap document'}: not a JSON object")
+        self._left = dict(value)
+        self._path = path
+
+    def take(self, name: str, kind: type, *, none: bool = False) -> Any:
+        if name not in self._left:
+            raise BootstrapError(f"{self._path}{name}: missing")
+        value = self._left.pop(name)
+        if value is None and none:
+            return None
+        # True is an int to Python, never to the author of the document.
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise BootstrapError(f"{self._path}{name}: not of type {kind.__name__}")
+        return value
+
+    def text(self, name: str) -> str:
+        value: str = self.take(name, str)
+        if not value:
+            raise BootstrapError(f"{self._path}{name}: empty")
+        return value
+
+    def positive(self, name: str) -> int:
+        value: int = self.take(name, int)
+        if value <= 0:
+            raise BootstrapError(f"{self._path}{name}: not positive")
+        return value
+
+    def choice(self, name: str, *allowed: str) -> Any:
+        value = self.text(name)
+        if value not in allowed:
+            raise BootstrapError(f"{self._path}{name}: not one of {', '.join(allowed)}")
+        return value
+
+    def url(self, name: str) -> str:
+        value = self.text(name)
+        if urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname:
+            raise BootstrapError(f"{self._path}{name}: not an http or https URL")
+        return value
+
+    def section(self, name: str) -> _Section:
+        return _Section(self.take(name, dict), f"{self._path}{name}.")
+
+    def optional(self, name: str, build: Callable[[_Section], Any]) -> Any:
+        value = self.take(name, dict, none=True)
+        return None if value is None else build(_Section(value, f"{self._path}{name}."))
+
+    def finish(self) -> None:
+        if self._left:
+            raise BootstrapError(f"{self._path}{min(self._left)}: unknown key")
+
+
+def _seed(text: str) -> bytes:
+    try:
+        seed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise BootstrapError("seed: not base64url") from None
+    if len(seed) != 32:
+        raise BootstrapError("seed: not 32 bytes")
+    return seed
+
+
+def _names(root: _Section, name: str) -> tuple[str, ...]:
+    values = root.take(name, list)
+    if not values or not all(isinstance(value, str) and value.strip() == value and value for value in values):
+        raise BootstrapError(f"{name}: not a list of capability names")
+    if len(set(values)) != len(values):
+        raise BootstrapError(f"{name}: a name appears twice")
+    return tuple(values)
+
+
+def _telemetry(section: _Section) -> TelemetryConfig:
+    config = TelemetryConfig(url=section.url("url"), token=section.text("token"))
+    section.finish()
+    return config
+
+
+def _control_plane(section: _Section) -> ControlPlaneConfig:
+    config = ControlPlaneConfig(url=section.url("url").rstrip("/"), aid=section.take("aid", str, none=True))
+    section.finish()
+    return config
+
+
+def _revocation(section: _Section) -> RevocationConfig:
+    config = RevocationConfig(
+        fail_mode=section.choice("fail_mode", "soft_fail", "fail_closed"),
+        max_staleness_secs=section.positive("max_staleness_secs"),
+        poll_secs=section.positive("poll_secs"),
+    )
+    section.finish()
+    return config
+
+
+def _llm(section: _Section) -> LlmConfig:
+    config = LlmConfig(
+        provider=section.choice("provider", "openai", "anthropic"),
+        api_key=section.text("api_key"),
+        base_url=section.url("base_url"),
+        model=section.text("model"),
+    )
+    section.finish()
+    return config
+
+
+def _oidc(section: _Section) -> OidcConfig:
+    trusted = section.take("trusted", dict)
+    for keys in trusted.values():
+        if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
+            raise BootstrapError("oidc.trusted: not a map from issuer to a list of JWKs")
+    own = {entry.name for entry in fields(OidcConfig)} - {"trusted"}
+    present = {name: section.text(name) for name in sorted(own & section._left.keys())}
+    if present and present.keys() != own:
+        raise BootstrapError(f"oidc.{min(own - present.keys())}: missing")
+    section.finish()
+    return OidcConfig(trusted=cast("Mapping[str, list[dict[str, Any]]]", trusted), **present)

@@ -1,0 +1,176 @@
+"""Events on their way to the service: numbered, in order, bounded, and never in anybody's way.
+
+``emit`` only appends to a buffer. One task sends batches, the next as soon as the last was acknowledged, so an idle
+agent's event leaves at once and a busy one's events share requests. A batch that fails is sent again; the receiver
+drops what it has seen by number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import sys
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+
+from base.bootstrap import TelemetryConfig
+
+MAX_EVENTS = 10_000
+MAX_BYTES = 16 << 20
+MAX_EVENT_BYTES = 64 << 10
+BATCH_EVENTS = 500
+BATCH_BYTES = 512 << 10
+POST_TIMEOUT = 5.0
+FIRST_PAUSE = 0.05
+LONGEST_PAUSE = 2.0
+
+SessionFactory = Callable[[], aiohttp.ClientSession]
+
+
+class Telemetry:
+    """One agent's event stream. ``emitter_seq`` is the number of the last event emitted, 0 before the first.
+
+    When the buffer is full an event is not numbered but counted, per type; when there is room again one event of that
+    type says ``payload.dropped`` = how many are missing, so that a flood costs detail and not honesty.
+    """
+
+    def __init__(self, config: TelemetryConfig, session: SessionFactory, *, max_events: int = MAX_EVENTS) -> None:
+        self._config = config
+        self._session = session
+        self._max_events = max_events
+        self.emitter_seq = 0
+        self._acknowledged = 0
+        self._buffer: deque[tuple[int, bytes]] = deque()
+        self._size = 0
+        self._dropped: Counter[str] = Counter()
+        self._batch_limit = BATCH_EVENTS
+        self._work = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._progress = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin sending; the task belongs to this object and ends with :meth:`close`."""
+        self._task = asyncio.create_task(self._send_forever(), name="telemetry")
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def emit(self, event_type: str, /, **fields: Any) -> None:
+        """Record an event. Fields that are None are left out. Never blocks, never raises for what a field holds."""
+        if len(self._buffer) >= self._max_events or self._size >= MAX_BYTES:
+            self._dropped[event_type] += 1
+            return
+        self._append(event_type, fields)
+        self._work.set()
+
+    def _append(self, event_type: str, fields: dict[str, Any]) -> None:
+        self.emitter_seq += 1
+        head = {"emitter_seq": self.emitter_seq, "id": str(uuid.uuid4()), "type": event_type, "ts": time.time()}
+        event = head | {name: value for name, value in fields.items() if value is not None}
+        encoded = _encode(event)
+        if len(encoded) > MAX_EVENT_BYTES:
+            encoded = _encode(head | {"payload": {"omitted_bytes": len(encoded)}})
+        self._buffer.append((self.emitter_seq, encoded))
+        self._size += len(encoded)
+
+    async def flush(self, timeout: float) -> bool:
+        """Wait until everything emitted so far is acknowledged, at most ``timeout`` seconds. Says whether it is."""
+        goal = self.emitter_seq
+        self._hurry.set()
+        try:
+            async with asyncio.timeout(timeout), self._progress:
+                await self._progress.wait_for(lambda: self._acknowledged >= goal)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _send_forever(self) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            await self._work.wait()
+            try:
+                sent = await self._send_batch()
+            except Exception as error:  # noqa: BLE001 - the one sender must outlive whatever a receiver does to it
+                sys.stderr.write(f"telemetry: {type(error).__name__}\n")
+                sent = False
+            if sent:
+                pause = FIRST_PAUSE
+                continue
+            self._hurry.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause * random.uniform(0.75, 1.25)):  # noqa: S311 - jitter, not a secret
+                    await self._hurry.wait()
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _send_batch(self) -> bool:
+        """Send the oldest events. False: try again later."""
+        batch = self._take()
+        if not batch:
+            self._work.clear()
+            return True
+        status = await self._post(batch)
+        if status == 200:
+            self._batch_limit = BATCH_EVENTS
+            await self._acknowledge(len(batch))
+            return True
+        if status in (400, 413, 422):
+            return await self._give_way(batch, status)
+        return False
+
+    async def _give_way(self, batch: list[tuple[int, bytes]], status: int) -> bool:
+        """The receiver cannot take this batch: halve it, until the one event it is about is passed over."""
+        if len(batch) > 1:
+            self._batch_limit = len(batch) // 2
+            return True
+        sys.stderr.write(f"telemetry: event {batch[0][0]} was refused with status {status}\n")
+        await self._acknowledge(1)
+        return True
+
+    def _take(self) -> list[tuple[int, bytes]]:
+        batch: list[tuple[int, bytes]] = []
+        size = 0
+        for entry in self._buffer:
+            if len(batch) >= self._batch_limit or (batch and size + len(entry[1]) > BATCH_BYTES):
+                break
+            batch.append(entry)
+            size += len(entry[1])
+        return batch
+
+    async def _acknowledge(self, count: int) -> None:
+        for _ in range(count):
+            self._acknowledged, encoded = self._buffer.popleft()
+            self._size -= len(encoded)
+        dropped, self._dropped = self._dropped, Counter()
+        for event_type, missing in dropped.items():
+            self._append(event_type, {"error": "events were dropped", "payload": {"dropped": missing}})
+        async with self._progress:
+            self._progress.notify_all()
+
+    async def _post(self, batch: list[tuple[int, bytes]]) -> int | None:
+        body = b'{"emitter_seq":%d,"events":[%b]}' % (batch[-1][0], b",".join(encoded for _, encoded in batch))
+        headers = {"Authorization": f"Bearer {self._config.token}", "Content-Type": "application/json"}
+        try:
+            async with (
+                asyncio.timeout(POST_TIMEOUT),
+                self._session().post(self._config.url, data=body, headers=headers, allow_redirects=False) as response,
+            ):
+                await response.content.read(4096)
+                return response.status
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return None
+
+
+def _encode(event: dict[str, Any]) -> bytes:
+    # "replace": lone surrogates come in with what strangers send and are not UTF-8.
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":"), default=str).encode("utf-8", "replace")

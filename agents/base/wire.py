@@ -1,0 +1,99 @@
+"""HTTP at the agent's edge: bounded reading, strict parsing, one error shape, no talkative headers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from base.refusals import Fault, malformed
+
+READ_TIMEOUT = 10.0
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1"})
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def json_response(
+    body: Mapping[str, Any] | str, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """A JSON answer; a ``str`` is JSON already."""
+    text = body if isinstance(body, str) else json.dumps(body, separators=(",", ":"))
+    return web.Response(text=text, status=status, headers=headers, content_type="application/json")
+
+
+def fault_response(fault: Fault) -> web.Response:
+    return json_response(fault.body(), status=fault.status)
+
+
+async def read_text(request: web.Request, limit: int) -> str:
+    """The body as text. Raises 413 beyond ``limit`` bytes, 408 when it does not come, 400 when it is not UTF-8."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(READ_TIMEOUT):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > limit:
+                    raise Fault(413, "payload_too_large", f"the body is larger than {limit} bytes")
+        return body.decode("utf-8")
+    except TimeoutError:
+        raise Fault(408, "invalid_request", "the body did not arrive in time") from None
+    except UnicodeDecodeError:
+        raise malformed("the body is not UTF-8") from None
+
+
+async def read_object(request: web.Request, limit: int) -> dict[str, Any]:
+    """The body as a JSON object. Raises as :func:`read_text`, and 400 when it is none."""
+    return parse_object(await read_text(request, limit))
+
+
+def parse_object(text: str) -> dict[str, Any]:
+    """Parse a JSON object; NaN and Infinity are not JSON. Raises 400."""
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise malformed("the body is not JSON") from None
+    if not isinstance(value, dict):
+        raise malformed("the body is not a JSON object")
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def check_host(request: web.Request) -> None:
+    """Refuse names that are not loopback: a page in a browser reaches this port under its own name (DNS rebinding)."""
+    name = request.headers.get("Host", "").rpartition(":")[0] or request.headers.get("Host", "")
+    if name.lower() not in LOOPBACK_NAMES:
+        raise Fault(421, "forbidden", "this agent answers to localhost only")
+
+
+@web.middleware
+async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Check the Host header and turn every error into the error document."""
+    try:
+        check_host(request)
+        return await handler(request)
+    except Fault as fault:
+        return fault_response(fault)
+    except web.HTTPMethodNotAllowed as error:
+        allowed = {"Allow": ", ".join(sorted(error.allowed_methods))}
+        fault = Fault(405, "method_not_allowed", f"{request.method} is not for this route")
+        return json_response(fault.body(), status=405, headers=allowed)
+    except web.HTTPException as error:
+        code = "not_found" if error.status == 404 else "invalid_request"
+        return fault_response(Fault(error.status, code, error.reason))
+    except Exception:  # noqa: BLE001 - the last stop before the socket; the trace goes to stderr
+        traceback.print_exc(file=sys.stderr)
+        return fault_response(Fault(500, "internal_error", "the agent failed; its log says how"))
+
+
+async def quiet_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    """Nobody needs to know which server this is."""
+    response.headers.popall("Server", None)

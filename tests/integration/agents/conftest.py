@@ -1,0 +1,62 @@
+"""Fixtures that start real workers and always take them down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.integration.agents.harness import TelemetrySink, WorkerProcess, introduce
+
+Make = Callable[..., WorkerProcess]
+Pair = tuple[WorkerProcess, WorkerProcess]
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15)) as session:
+        yield session
+
+
+@pytest.fixture
+async def sink() -> AsyncIterator[TelemetrySink]:
+    receiver = TelemetrySink()
+    await receiver.start()
+    yield receiver
+    await receiver.close()
+
+
+@pytest.fixture
+async def make(http: aiohttp.ClientSession, sink: TelemetrySink) -> AsyncIterator[Make]:
+    """Make a worker that is not started yet."""
+    made: list[WorkerProcess] = []
+
+    def build(agent_id: str, **changes: Any) -> WorkerProcess:
+        made.append(WorkerProcess(http, sink, agent_id, **changes))
+        return made[-1]
+
+    yield build
+    await asyncio.gather(*(worker.close() for worker in made))
+
+
+@pytest.fixture
+def start(make: Make) -> Callable[..., Awaitable[WorkerProcess]]:
+    """Make a worker and wait until it serves."""
+
+    async def build(agent_id: str, script: str = "plain.py", **changes: Any) -> WorkerProcess:
+        worker = make(agent_id, **changes)
+        await worker.start(script)
+        return worker
+
+    return build
+
+
+@pytest.fixture
+async def pair(start: Callable[..., Awaitable[WorkerProcess]]) -> Pair:
+    """Two workers that know each other."""
+    alice, bob = await asyncio.gather(start("alice"), start("bob"))
+    await introduce(alice, bob)
+    return alice, bob

@@ -1,0 +1,240 @@
+"""Real worker processes for tests: descriptors as in the launch contract, HTTP as in the docs."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import socket
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+ROOT = Path(__file__).parents[3]
+WORKERS = Path(__file__).parent / "workers"
+WAIT = 10.0
+DEMO_CAPS = ["demo.echo", "demo.who", "demo.picky", "demo.broken", "demo.mute"]
+
+
+@dataclass
+class Answer:
+    """An HTTP answer, read."""
+
+    status: int
+    body: Any
+    headers: dict[str, str] = field(repr=False)
+
+
+class TelemetrySink:
+    """A receiver that keeps what it took, and fails as told: ``failures`` holds statuses (or None to hang up)."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.batches: list[dict[str, Any]] = []
+        self.tokens: set[str] = set()
+        self.failures: list[int | None] = []
+        self.lose_answers = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self._changed = asyncio.Condition()
+        self._last: dict[str, int] = {}
+        self._runner: web.AppRunner | None = None
+        self.url = ""
+
+    async def start(self) -> None:
+        app = web.Application(client_max_size=1 << 24)
+        app.router.add_post("/internal/telemetry", self._take)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/internal/telemetry"
+
+    async def close(self) -> None:
+        self.gate.set()
+        assert self._runner
+        await self._runner.cleanup()
+
+    async def _take(self, request: web.Request) -> web.StreamResponse:
+        await self.gate.wait()
+        body = await request.json()
+        token = request.headers["Authorization"]
+        if self.failures:
+            status = self.failures.pop(0)
+            if status is None:
+                assert request.transport
+                request.transport.close()
+                return web.Response()
+            return web.Response(status=status)
+        async with self._changed:
+            self.tokens.add(token)
+            self.batches.append(body)
+            for event in body["events"]:
+                if event["emitter_seq"] > self._last.get(token, 0):
+                    self._last[token] = event["emitter_seq"]
+                    self.events.append(event)
+            self._changed.notify_all()
+        if self.lose_answers:
+            self.lose_answers -= 1
+            assert request.transport
+            request.transport.close()
+            return web.Response()
+        return web.json_response({"accepted": len(body["events"]), "emitter_seq": body["emitter_seq"]})
+
+    def of_type(self, event_type: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["type"] == event_type]
+
+    async def wait_for(self, event_type: str, count: int = 1) -> list[dict[str, Any]]:
+        async with asyncio.timeout(WAIT), self._changed:
+            await self._changed.wait_for(lambda: len(self.of_type(event_type)) >= count)
+        return self.of_type(event_type)
+
+
+class WorkerProcess:
+    """One launched worker."""
+
+    def __init__(self, http: aiohttp.ClientSession, sink: TelemetrySink, agent_id: str, **changes: Any) -> None:
+        self.http = http
+        self.agent_id = agent_id
+        self.seed = secrets.token_bytes(32)
+        self.admin_token = secrets.token_urlsafe(24)
+        self.telemetry_token = secrets.token_urlsafe(24)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.base_url = f"http://localhost:{self.port}"
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.aid = ""
+        self.document = bootstrap_document(self, sink.url) | changes
+        self.process: asyncio.subprocess.Process
+        self.lifeline = -1
+        self.out = b""
+        self.err = b""
+        self._readers: list[asyncio.Task[None]] = []
+        self._ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def launch(self, script: str = "plain.py", *, document: bytes | None = None) -> None:
+        bootstrap_read, bootstrap_write = os.pipe()
+        lifeline_read, self.lifeline = os.pipe()
+        os.write(bootstrap_write, json.dumps(self.document).encode() if document is None else document)
+        os.close(bootstrap_write)
+        fds = (bootstrap_read, self.listener.fileno(), lifeline_read)
+        names = ("AITP_BOOTSTRAP_FD", "AITP_LISTEN_FD", "AITP_LIFELINE_FD")
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(WORKERS / script),
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "agents")}
+            | {name: str(fd) for name, fd in zip(names, fds, strict=True)},
+            pass_fds=fds,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        os.close(bootstrap_read)
+        os.close(lifeline_read)
+        self._readers = [asyncio.create_task(self._read_out()), asyncio.create_task(self._read_err())]
+
+    async def start(self, script: str = "plain.py") -> None:
+        """Launch and wait for the ready line."""
+        await self.launch(script)
+        line = await asyncio.wait_for(asyncio.shield(self._ready), WAIT)
+        assert line.startswith("AITP_AGENT_READY aid="), (line, self.err.decode())
+        self.aid = line.split()[1].removeprefix("aid=")
+
+    async def ended(self) -> int:
+        code = await asyncio.wait_for(self.process.wait(), WAIT)
+        await asyncio.wait_for(asyncio.gather(*self._readers), WAIT)
+        return code
+
+    async def close(self) -> None:
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.ended()
+        self.hang_up()
+        self.listener.close()
+
+    def hang_up(self) -> None:
+        """Let go of the life-line."""
+        if self.lifeline >= 0:
+            os.close(self.lifeline)
+            self.lifeline = -1
+
+    async def admin(self, path: str, body: Any, *, method: str = "POST", token: str | None = None) -> Answer:
+        headers = {"Authorization": f"Bearer {token or self.admin_token}"}
+        return await self.request(method, f"/admin/{path}", json.dumps(body), headers)
+
+    async def request(
+        self, method: str, path: str, data: str | bytes | None = None, headers: dict[str, str] | None = None
+    ) -> Answer:
+        async with self.http.request(method, self.url + path, data=data, headers=headers) as response:
+            raw = await response.read()
+            with contextlib.suppress(ValueError):
+                return Answer(response.status, json.loads(raw), dict(response.headers))
+            return Answer(response.status, raw, dict(response.headers))
+
+    async def _read_out(self) -> None:
+        assert self.process.stdout
+        async for line in self.process.stdout:
+            self.out += line
+            if not self._ready.done():
+                self._ready.set_result(line.decode())
+        if not self._ready.done():
+            self._ready.set_result("")
+
+    async def _read_err(self) -> None:
+        assert self.process.stderr
+        async for line in self.process.stderr:
+            self.err += line
+
+
+def b64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def bootstrap_document(worker: WorkerProcess, telemetry_url: str) -> dict[str, Any]:
+    return {
+        "v": 1,
+        "run_id": "run-1",
+        "agent_id": worker.agent_id,
+        "org": "internal",
+        "seed": b64(worker.seed),
+        "signing_suite": "ed25519",
+        "display_name": worker.agent_id.title(),
+        "offered_caps": DEMO_CAPS,
+        "ttl_secs": 7200,
+        "identity_type": "pinned_key",
+        "oidc": None,
+        "port": worker.port,
+        "base_url": worker.base_url,
+        "did_web_host": None,
+        "boundary": "intra_org",
+        "admin_token_sha256": hashlib.sha256(worker.admin_token.encode()).hexdigest(),
+        "telemetry": {"url": telemetry_url, "token": worker.telemetry_token},
+        "cp": None,
+        "revocation": {"fail_mode": "soft_fail", "max_staleness_secs": 300, "poll_secs": 60},
+        "llm": None,
+    }
+
+
+async def introduce(*workers: WorkerProcess) -> None:
+    """Tell each one about the others, as the service does."""
+    for worker in workers:
+        listed = [
+            {
+                "agent_id": other.agent_id,
+                "aid": other.aid,
+                "manifest_url": f"{other.base_url}/.well-known/aitp-manifest",
+            }
+            for other in workers
+            if other is not worker
+        ]
+        answer = await worker.admin("peers", {"peers": listed}, method="PUT")
+        assert answer.status == 200, answer
+        assert answer.body["peers"] == len(listed)
