@@ -96,7 +96,7 @@ _ROWS = (
     _row("agent.spawning", "{agent_id}: starting a process of its own, port {port}", must="agent_id port"),
     _row("agent.ready", "{agent_id}: ready as {aid}, port {port}", must="agent_id aid port"),
     _row("trust.peers_resolved", peers_resolved, must="peers"),
-    _row("run.complete", "run complete[, {proof}]", may="result", status="success"),
+    _row("run.complete", "run complete", may="result", status="success"),
     _row("run.failed", "run failed: {error}", must="error", may="cause", level="error", status="failed"),
     _row("run.cancelled", "run cancelled[: {cause|reason}]", may="cause error", level="warning", status="cancelled"),
     # -- trust --------------------------------------------------------------------------------------------------------
@@ -171,7 +171,12 @@ _ROWS = (
         must="step_id",
         may="initiator target",
     ),
-    _row("step.complete", "step {step_id} complete", must="step_id result", may="initiator target"),
+    _row(
+        "step.complete",
+        "step {step_id} complete[, unproven: {unproven}]",
+        must="step_id result",
+        may="initiator target",
+    ),
     _row(
         "step.failed",
         "step {step_id} failed: {error}",

@@ -18,7 +18,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from aitp_playground.events.model import RunEvent
-from aitp_playground.events.narration import look_up, plain
 from aitp_playground.events.vocabulary import TERMINAL_TYPES, spec
 
 _STEP_ENDS = {"step.complete": "completed", "step.skipped": "skipped", "step.failed": "failed"}
@@ -33,7 +32,6 @@ class Narrator:
         self._first: float | None = None
         self._last = 0.0
         self._status = ""
-        self._proof = ""
         self._unproven = False
         self._open_step = False
         self._steps: Counter[str] = Counter()
@@ -49,8 +47,10 @@ class Narrator:
         return f"{_clock(self._since_start(event.ts))}  {indent}{row.narrate(event)}"
 
     def summary(self) -> str:
-        """What came of it so far: status, proof where known, steps, agents, duration."""
-        status = f"run {self._status or 'not over'}" + (f", {self._proof}" if self._proof else "")
+        """What came of it so far: status, proof of a successful run, steps, agents, duration."""
+        status = f"run {self._status or 'not over'}"
+        if self._status == "success":
+            status += ", unproven" if self._unproven else ", proven"
         done, skipped, failed = (self._steps[outcome] for outcome in ("completed", "skipped", "failed"))
         agents = len(self._agents)
         return (
@@ -63,6 +63,7 @@ class Narrator:
             self._first = event.ts
         if not self._status:
             self._last = max(self._last, self._since_start(event.ts))
+        self._unproven = self._unproven or bool(event.payload.get("unproven"))
         if event.type == "step.started":
             self._open_step = True
         elif event.type in _STEP_ENDS:
@@ -73,8 +74,6 @@ class Narrator:
         elif event.type in TERMINAL_TYPES:
             self._open_step = False
             self._status = TERMINAL_TYPES[event.type]
-            proof = look_up(event, "proof")
-            self._proof = plain(proof, 40) if isinstance(proof, str) else ""
 
     def _inside_step(self, event: RunEvent) -> bool:
         if event.type in _STEP_BRACKETS or event.type in TERMINAL_TYPES:

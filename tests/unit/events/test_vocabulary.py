@@ -1,0 +1,219 @@
+"""The table says everything about every type, and nothing an event holds can break its sentence."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aitp_playground.events.model import PROMOTED, EventDraft, RunEvent, draft
+from aitp_playground.events.narration import MAX_LINE
+from aitp_playground.events.vocabulary import (
+    AFTER_TERMINAL,
+    AGENT_TYPES,
+    TERMINAL_TYPES,
+    TYPES,
+    EventSpec,
+    spec,
+    validate,
+)
+
+SERVICE = {
+    "run.started",
+    "oidc.issuer_minted",
+    "agent.spawning",
+    "agent.ready",
+    "trust.peers_resolved",
+    "run.complete",
+    "run.failed",
+    "run.cancelled",
+    "trust.establishing",
+    "trust.established",
+    "trust.failed",
+    "manifest.verify_failed",
+    "delegation.issuing",
+    "delegation.redeeming",
+    "revocation.published",
+    "tct.renewed",
+    "tct.cache.stats",
+    "identity.key.rotated",
+    "session.bundle.exported",
+    "session.bundle.verified",
+    "spki.pin.checked",
+    "step.started",
+    "step.complete",
+    "step.failed",
+    "step.skipped",
+    "step.probing_no_trust",
+    "step.probing_with_held_tct",
+    "step.access_denied",
+    "step.unexpected_status",
+    "step.fault_injected",
+    "step.fault_complete",
+}
+CONTROL_PLANE = {
+    "cp.enroll_started",
+    "cp.enroll_complete",
+    "cp.webhook.subscribed",
+    "cp.webhook.subscribe_failed",
+    "cp.webhook.delivered",
+    "cp.webhook.unsubscribed",
+    "cp.trust_anchor.provisioned",
+    "cp.delegation.tree",
+    "cp.degraded",
+}
+AGENTS = {
+    "handshake.started",
+    "handshake.complete",
+    "handshake.failed",
+    "delegation.issued",
+    "delegation.redeemed",
+    "delegation.rejected",
+    "tct.revoked",
+    "tct.renewal.requested",
+    "tct.renewal.issued",
+    "capability.self_execute",
+    "capability.invoked",
+    "capability.denied",
+    "llm.started",
+    "llm.complete",
+    "llm.failed",
+    "cp.enroll_succeeded",
+    "cp.enroll_failed",
+    "revocation.list_fetched",
+    "revocation.refresh_failed",
+    "revocation.verify_failed",
+}
+
+JTI = "0b0b7f0e-1111-4222-8333-abcdefabcdef"
+VALUES: dict[str, Any] = {
+    "port": 8101,
+    "grants": ["write.content", "research.query"],
+    "jti": JTI,
+    "aid": "aid:pubkey:" + "x" * 43,
+    "peers": {"writer": {"source": "static_fallback", "reason": "no_match"}},
+    "result": {"ok": True},
+    "foreign": True,
+    "payload": {"reason": "because", "source": "local", "count": 3},
+}
+
+
+def row(event_type: str) -> EventSpec:
+    found = spec(event_type)
+    assert found is not None
+    return found
+
+
+def event(event_type: str, /, **fields: Any) -> RunEvent:
+    made = draft(event_type, **fields)
+    return RunEvent(seq=1, id="e", type=event_type, ts=1.0, run_id="r", fields=made.fields)
+
+
+def sentence(event_type: str, /, **fields: Any) -> str:
+    return row(event_type).narrate(event(event_type, **fields))
+
+
+def test_the_table_has_exactly_the_types_of_the_specification() -> None:
+    assert set(TYPES) == SERVICE | CONTROL_PLANE | AGENTS
+
+
+def test_telemetry_may_bring_the_types_of_agents_and_no_other() -> None:
+    assert AGENT_TYPES == AGENTS
+
+
+def test_three_types_end_a_run_each_with_its_status() -> None:
+    assert TERMINAL_TYPES == {"run.complete": "success", "run.failed": "failed", "run.cancelled": "cancelled"}
+
+
+def test_three_types_may_follow_the_end_of_a_run() -> None:
+    assert frozenset({"cp.webhook.delivered", "cp.webhook.unsubscribed", "cp.degraded"}) == AFTER_TERMINAL
+
+
+def test_an_unknown_type_has_no_row() -> None:
+    assert spec("run.exploded") is None
+
+
+@pytest.mark.parametrize("event_type", TYPES)
+def test_every_type_makes_a_sentence_of_no_the_least_and_all_fields(event_type: str) -> None:
+    least = {name: VALUES.get(name, f"some {name}") for name in row(event_type).must}
+    everything = {name: VALUES.get(name, f"some {name}") for name in row(event_type).allowed}
+    for fields in ({}, least, everything):
+        line = row(event_type).narrate(event(event_type, **fields))
+        assert line.strip() == line != ""
+        assert line.isprintable()
+    assert "?" not in row(event_type).narrate(event(event_type, **least)), (
+        "a field it needs is not among its must-fields"
+    )
+
+
+@pytest.mark.parametrize("event_type", TYPES)
+def test_the_least_and_all_declared_fields_validate(event_type: str) -> None:
+    for names in (row(event_type).must, row(event_type).allowed):
+        validate(EventDraft(event_type, {name: VALUES.get(name, "text") for name in names}))
+
+
+HOSTILE = "evil\r\n+0.001s run complete\x1b[2J\x9b31m\x00\u202egnirts\u2028\u2066\x85\ud800" + "x" * 5000
+VALUE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.just(HOSTILE) | st.just(10**4000) | st.text(),
+    lambda inner: st.lists(inner, max_size=12) | st.dictionaries(st.text() | st.just(HOSTILE), inner, max_size=12),
+    max_leaves=12,
+)
+
+
+@given(
+    event_type=st.sampled_from(TYPES),
+    fields=st.dictionaries(st.sampled_from(PROMOTED), VALUE),
+    extra=st.dictionaries(st.sampled_from(["reason", "peer", "source", "code", "subject", "count"]), VALUE),
+)
+def test_no_value_in_an_event_breaks_forges_or_overlengthens_a_line(
+    event_type: str, fields: dict[str, Any], extra: dict[str, Any]
+) -> None:
+    line = row(event_type).narrate(event(event_type, **{"payload": extra, **fields}))
+    assert len(line) <= MAX_LINE
+    assert not [c for c in line if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"}]
+
+
+def test_a_refused_call_says_who_refused_whom_and_why() -> None:
+    assert (
+        sentence(
+            "capability.denied", agent_id="writer", caller="researcher", capability="write.content", cause="tct_missing"
+        )
+        == "writer refused researcher's call to write.content: no TCT was presented (tct_missing)"
+    )
+
+
+def test_a_refusal_names_the_source_that_knew() -> None:
+    line = sentence("capability.denied", agent_id="w", capability="c", cause="tct_revoked", source="cp-snapshot")
+    assert line.endswith("the TCT is revoked (tct_revoked, cp-snapshot)")
+
+
+def test_an_optional_part_disappears_with_its_field() -> None:
+    assert sentence("run.started") == "run started"
+    assert sentence("run.started", scenario_ref="a/b@1", template="cp") == "run started: a/b@1, template cp"
+
+
+def test_where_each_peer_was_found_is_told_with_the_reason_for_a_fallback() -> None:
+    peers = {"writer": {"source": "static_fallback", "reason": "no_match"}, "analyzer": {"source": "static"}}
+    assert sentence("trust.peers_resolved", peers=peers) == (
+        "peers found: writer (static_fallback, no_match), analyzer (static)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("made", "fault"),
+    [
+        (draft("run.exploded"), "no such event type"),
+        (draft("run.failed"), "error is missing"),
+        (draft("agent.ready", agent_id="a", aid="b"), "port is missing"),
+        (draft("run.started", jti="j"), "jti is not declared"),
+        (draft("run.failed", error={"a": 1}), "error must be a str"),
+        (draft("trust.established", initiator="a", target="b", grants="x", jti="j"), "grants must be a list"),
+    ],
+)
+def test_validation_names_the_type_and_the_fault(made: EventDraft, fault: str) -> None:
+    with pytest.raises(ValueError, match=fault) as raised:
+        validate(made)
+    assert made.type in str(raised.value)
