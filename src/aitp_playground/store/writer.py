@@ -112,10 +112,13 @@ class Writer:
     def _run(self) -> None:
         try:
             while group := self._take():
-                self._deliver(self._commit(group))
+                outcomes = self._commit(group)
+                self._note([outcome.error for outcome in outcomes])
+                # Before the answers: who has one may hand over the next piece at once.
                 with self._changed:
                     self._events -= sum(operation.events for operation in group)
                     self._bytes -= sum(operation.size for operation in group)
+                self._deliver(outcomes)
         finally:
             self._finish()
 
@@ -131,11 +134,12 @@ class Writer:
             outcomes = self._together(group)
             if outcomes is None:
                 outcomes = self._one_by_one(group)
+            if outcomes is None:
+                outcomes = [outcome for operation in group for outcome in self._commit([operation])]
         except Exception as failure:  # noqa: BLE001 - whatever it is, somebody waits for the answer
             outcomes = [_Outcome(operation.future, error=_store_error(failure)) for operation in group]
         finally:
             self._roll_back()
-        self._note([outcome.error for outcome in outcomes])
         return outcomes
 
     def _together(self, group: Sequence[_Operation]) -> list[_Outcome] | None:
@@ -149,17 +153,20 @@ class Writer:
         self._connection.execute("COMMIT")
         return outcomes
 
-    def _one_by_one(self, group: Sequence[_Operation]) -> list[_Outcome]:
-        """One transaction still, with a savepoint for each piece of work: only those that fail are left out."""
+    def _one_by_one(self, group: Sequence[_Operation]) -> list[_Outcome] | None:
+        """One transaction still, with a savepoint for each piece of work: only those that fail are left out.
+
+        None when SQLite gave up the whole transaction, as it does when a piece of work fills the disk.
+        """
         outcomes = []
         self._connection.execute("BEGIN IMMEDIATE")
         for operation in group:
             self._connection.execute("SAVEPOINT piece")
             try:
                 outcomes.append(_Outcome(operation.future, operation.work(self._connection)))
-            except Exception as failure:
+            except Exception as failure:  # noqa: BLE001 - as above
                 if not self._connection.in_transaction:
-                    raise  # SQLite gave up the whole transaction, as it may on a full disk
+                    return None
                 self._connection.execute("ROLLBACK TO piece")
                 outcomes.append(_Outcome(operation.future, error=_store_error(failure)))
             self._connection.execute("RELEASE piece")

@@ -1,0 +1,218 @@
+"""What every run store must do. A new store subclasses :class:`RunStoreContract` and gives it a ``store`` fixture."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from aitp_playground.errors import InvalidRequest, RunNotFound, StoreUnavailable
+from aitp_playground.store.port import OutOfSequence, RunHeader, RunStore, RunSummary
+
+from .building import events, header, stored_run, summary
+
+
+class RunStoreContract:
+    """One test, one promise of the port."""
+
+    async def test_a_created_run_is_pending_and_keeps_every_header_field(self, store: RunStore) -> None:
+        given = RunHeader(
+            run_id="run",
+            scenario_ref="pack/scenario@1",
+            template="strict",
+            run_label="naïve ☃",
+            inputs={"deep": [1, None, {"big": 2**80, "half": "\ud800"}]},
+            fault_injection={"peer_offline": ["writer"]},
+            created_at=1234.5678,
+            idempotency_key="key",
+            request_digest="digest",
+        )
+        row = await store.create(given)
+        assert row == await store.get("run")
+        assert (row.header, row.summary, row.cancel_requested) == (
+            given,
+            RunSummary(run_id="run", status="pending"),
+            False,
+        )
+
+    async def test_an_unknown_run_is_none_and_has_no_events(self, store: RunStore) -> None:
+        assert await store.get("nobody") is None
+        page = await store.read("nobody", after=7)
+        assert (page.events, page.next_after, page.more) == ((), 7, False)
+        assert await store.agent_log("nobody", "writer") is None
+
+    async def test_events_come_back_byte_for_byte_with_the_summary_stored_beside_them(self, store: RunStore) -> None:
+        run_id = await stored_run(store)
+        batch = events(1, 300, filler="x" * 5000)
+        await store.append(run_id, batch, summary(run_id, 300, "failed", 1300.5))
+        assert list((await store.read(run_id)).events) == batch
+        row = await store.get(run_id)
+        assert row is not None
+        assert row.summary == summary(run_id, 300, "failed", 1300.5)
+
+    async def test_a_summary_may_change_without_events(self, store: RunStore) -> None:
+        run_id = await stored_run(store)
+        await store.append(run_id, [], summary(run_id, 0))
+        assert (await store.count_by_status())["running"] == 1
+
+    @pytest.mark.parametrize("first", [1, 3, 5, 9])
+    async def test_events_that_do_not_continue_the_log_are_refused_whole(self, store: RunStore, first: int) -> None:
+        run_id = await stored_run(store, 3)
+        with pytest.raises(OutOfSequence) as refused:
+            await store.append(run_id, events(first, first + 2), summary(run_id, first + 2, "success"))
+        assert refused.value.expected == 4
+        assert len((await store.read(run_id)).events) == 3
+        assert (await store.count_by_status())["success"] == 0
+
+    async def test_a_gap_inside_a_batch_is_refused_whole(self, store: RunStore) -> None:
+        run_id = await stored_run(store)
+        with pytest.raises(OutOfSequence):
+            await store.append(run_id, [*events(1, 2), *events(4, 5)], summary(run_id, 5))
+        assert not (await store.read(run_id)).events
+
+    @pytest.mark.parametrize("wrong", [summary("run", 3), summary("other", 2)])
+    async def test_a_summary_that_is_not_of_these_events_is_refused(self, store: RunStore, wrong: RunSummary) -> None:
+        await store.create(header("run"))
+        with pytest.raises(OutOfSequence):
+            await store.append("run", events(1, 2), wrong)
+
+    async def test_writing_to_a_run_that_is_gone_says_so(self, store: RunStore) -> None:
+        run_id = await stored_run(store)
+        assert await store.delete(run_id)
+        for write in (
+            store.append(run_id, events(1, 1), summary(run_id, 1)),
+            store.request_cancel(run_id),
+            store.save_agent_log(run_id, "writer", "text"),
+        ):
+            with pytest.raises(RunNotFound):
+                await write
+
+    async def test_writes_are_done_in_the_order_given(self, store: RunStore) -> None:
+        created = store.create(header("run"))
+        appends = [store.append("run", events(n, n), summary("run", n)) for n in range(1, 101)]
+        deleted = store.delete("run")
+        await asyncio.gather(created, *appends)
+        assert await deleted
+        assert await store.get("run") is None
+
+    async def test_reading_from_an_offset_visits_every_event_once(self, store: RunStore) -> None:
+        run_id = await stored_run(store, 25)
+        seen, after, more = list[int](), 0, True
+        while more:
+            page = await store.read(run_id, after=after, limit=10)
+            seen += [event.seq for event in page.events]
+            after, more = page.next_after, page.more
+        assert seen == list(range(1, 26))
+        assert not (await store.read(run_id, after=15, limit=10)).more
+
+    async def test_a_page_at_the_end_keeps_the_callers_place(self, store: RunStore) -> None:
+        run_id = await stored_run(store, 2)
+        page = await store.read(run_id, after=2)
+        assert (page.events, page.next_after, page.more) == ((), 2, False)
+
+    async def test_a_used_idempotency_key_gives_the_earlier_run_as_it_is_now(self, store: RunStore) -> None:
+        run_id = await stored_run(store, 2, idempotency_key="key", request_digest="one")
+        again = await store.create(header(idempotency_key="key", request_digest="two"))
+        assert (again.header.run_id, again.header.request_digest, again.summary.event_count) == (run_id, "one", 2)
+        assert sum((await store.count_by_status()).values()) == 1
+
+    async def test_of_many_creates_with_one_key_exactly_one_creates(self, store: RunStore) -> None:
+        rows = await asyncio.gather(*(store.create(header(idempotency_key="key")) for _ in range(20)))
+        assert len({row.header.run_id for row in rows}) == 1
+        assert len((await store.list_runs(limit=100)).rows) == 1
+
+    async def test_an_idempotency_key_is_forgotten_with_its_run(self, store: RunStore) -> None:
+        first = await stored_run(store, idempotency_key="key")
+        await store.delete(first)
+        assert await stored_run(store, idempotency_key="key") != first
+
+    async def test_pages_are_newest_first_and_stay_right_while_runs_come_and_go(self, store: RunStore) -> None:
+        ids = [await stored_run(store, created_at=at) for at in (1.0, 2.0, 2.0, 2.0, 3.0, 4.0)]
+        first = await store.list_runs(limit=3)
+        await stored_run(store, created_at=9.0)
+        await store.delete(ids[3])
+        second = await store.list_runs(limit=3, before=first.next)
+        assert [row.header.run_id for row in (*first.rows, *second.rows)] == [ids[n] for n in (5, 4, 3, 2, 1, 0)]
+        assert second.next is None
+
+    async def test_a_full_last_page_has_no_next(self, store: RunStore) -> None:
+        for _ in range(2):
+            await stored_run(store)
+        assert (await store.list_runs(limit=2)).next is None
+
+    async def test_lists_can_be_narrowed_by_status_and_scenario_together(self, store: RunStore) -> None:
+        wanted = [await stored_run(store, 1, scenario_ref="p/a@1", created_at=n) for n in (1.0, 2.0, 3.0)]
+        await stored_run(store, scenario_ref="p/a@1")
+        await stored_run(store, 1, scenario_ref="p/b@1")
+        first = await store.list_runs(limit=2, status="running", scenario_ref="p/a@1")
+        rest = await store.list_runs(limit=2, status="running", scenario_ref="p/a@1", before=first.next)
+        assert [row.header.run_id for row in (*first.rows, *rest.rows)] == wanted[::-1]
+        assert len((await store.list_runs(limit=9, status="pending")).rows) == 1
+        assert len((await store.list_runs(limit=9, scenario_ref="p/b@1")).rows) == 1
+
+    @pytest.mark.parametrize("cursor", ["", "x", "ü", "////", "AAAA", "QUJD" * 8, "' OR 1=1 --", "A" * 10_000])
+    async def test_what_is_not_a_cursor_is_the_callers_mistake(self, store: RunStore, cursor: str) -> None:
+        with pytest.raises(InvalidRequest):
+            await store.list_runs(limit=1, before=cursor)
+
+    @pytest.mark.parametrize("limit", [0, -1])
+    async def test_a_limit_below_one_never_means_everything(self, store: RunStore, limit: int) -> None:
+        run_id = await stored_run(store, 3)
+        with pytest.raises(InvalidRequest):
+            await store.list_runs(limit=limit)
+        with pytest.raises(InvalidRequest):
+            await store.read(run_id, limit=limit)
+
+    async def test_a_wish_to_cancel_is_remembered_until_the_run_is_over(self, store: RunStore) -> None:
+        going, over = await stored_run(store, 1), await stored_run(store, 1, finished_at=5.0)
+        await asyncio.gather(store.request_cancel(going), store.request_cancel(over))
+        rows = {row.header.run_id: row.cancel_requested for row in (await store.list_runs(limit=9)).rows}
+        assert rows == {going: True, over: False}
+
+    async def test_the_last_log_of_an_agent_wins_and_goes_with_its_run(self, store: RunStore) -> None:
+        run_id = await stored_run(store)
+        for text in ("first", "second ☃"):
+            await store.save_agent_log(run_id, "writer", text)
+        assert await store.agent_log(run_id, "writer") == "second ☃"
+        assert await store.agent_log(run_id, "reader") is None
+        await store.delete(run_id)
+        assert await store.agent_log(run_id, "writer") is None
+
+    async def test_deleting_takes_everything_and_says_whether_there_was_anything(self, store: RunStore) -> None:
+        run_id = await stored_run(store, 3)
+        assert await store.delete(run_id)
+        assert not await store.delete(run_id)
+        await store.create(header(run_id))
+        assert not (await store.read(run_id)).events
+
+    async def test_pruning_removes_the_runs_that_finished_first_and_no_live_one(self, store: RunStore) -> None:
+        ids = [await stored_run(store, 1, finished_at=at) for at in (50.0, 10.0, 40.0, 20.0)]
+        live = await stored_run(store, 1)
+        assert await store.prune(2) == 2
+        assert await store.prune(2) == 0
+        left = {row.header.run_id for row in (await store.list_runs(limit=9)).rows}
+        assert left == {ids[0], ids[2], live}
+
+    async def test_pruning_removes_any_number_of_runs(self, store: RunStore) -> None:
+        await asyncio.gather(*(stored_run(store, 1, finished_at=float(n)) for n in range(130)))
+        assert await store.prune(3) == 127
+        assert (await store.count_by_status())["success"] == 3
+
+    async def test_counts_name_every_status(self, store: RunStore) -> None:
+        await stored_run(store)
+        await stored_run(store, 1, finished_at=1.0)
+        assert await store.count_by_status() == {"pending": 1, "running": 0, "success": 1, "failed": 0, "cancelled": 0}
+
+    async def test_a_run_of_a_live_owner_is_no_orphan_and_cannot_be_adopted(self, store: RunStore) -> None:
+        run_id = await stored_run(store, 1)
+        assert await store.orphans() == []
+        assert await store.adopt(run_id) is False
+        assert await store.adopt("nobody") is False
+
+    async def test_a_closed_store_refuses(self, store: RunStore) -> None:
+        await store.ping()
+        await store.close()
+        with pytest.raises(StoreUnavailable):
+            await store.ping()
+        with pytest.raises(StoreUnavailable):
+            await store.create(header())

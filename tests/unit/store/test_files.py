@@ -1,0 +1,74 @@
+"""Nobody else on the machine can read a run history."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aitp_playground.store.sqlite import SqliteRunStore
+
+from .building import stored_run
+from .conftest import MakeSqlite
+
+
+@pytest.fixture
+def careless_umask() -> Iterator[None]:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def modes_below(directory: Path) -> dict[str, int]:
+    """Name and permission bits of every file and directory."""
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.rglob("*")}
+
+
+@pytest.mark.usefixtures("careless_umask")
+async def test_everything_the_store_creates_is_private_whatever_the_umask(
+    make_sqlite: MakeSqlite, tmp_path: Path
+) -> None:
+    store: SqliteRunStore = await make_sqlite(str(tmp_path / "deep" / "data" / "runs.db"))
+    await stored_run(store, 3)
+    await store.orphans()
+    modes = modes_below(tmp_path)
+    assert {"runs.db", "runs.db-wal", "runs.db-shm", f"{store.owner_id}.lock"} <= modes.keys()
+    assert {modes.pop(name) for name in ("deep", "data", "state", "owners")} == {0o700}
+    assert set(modes.values()) == {0o600}
+
+
+@pytest.mark.usefixtures("careless_umask")
+async def test_a_readable_database_is_closed_to_others_when_it_is_opened(
+    make_sqlite: MakeSqlite, tmp_path: Path
+) -> None:
+    (tmp_path / "runs.db").touch(0o644)
+    store: SqliteRunStore = await make_sqlite(str(tmp_path / "runs.db"))
+    await stored_run(store, 1)
+    modes = modes_below(tmp_path)
+    assert {modes[f"runs.db{suffix}"] for suffix in ("", "-wal", "-shm")} == {0o600}
+
+
+async def test_a_directory_that_was_there_keeps_its_mode(make_sqlite: MakeSqlite, tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o755)
+    await make_sqlite(str(shared / "runs.db"))
+    assert modes_below(tmp_path)["shared"] == 0o755
+
+
+async def test_a_store_in_memory_leaves_no_file(make_sqlite: MakeSqlite, tmp_path: Path) -> None:
+    store: SqliteRunStore = await make_sqlite(":memory:")
+    await stored_run(store, 1)
+    await store.close()
+    assert modes_below(tmp_path) == {}
+
+
+async def test_a_closed_store_leaves_one_file_and_no_lock(make_sqlite: MakeSqlite, tmp_path: Path) -> None:
+    store: SqliteRunStore = await make_sqlite()
+    await stored_run(store, 3)
+    await store.read("run")
+    await store.close()
+    assert modes_below(tmp_path).keys() == {"state", "owners", "runs.db"}
