@@ -13,7 +13,7 @@ from aitp_playground.api import Services
 from aitp_playground.app import build_api
 from aitp_playground.config import Settings
 from aitp_playground.errors import ConfigurationError
-from aitp_playground.hosting.identity import load_secret
+from aitp_playground.hosting.identity import installation_secret
 from aitp_playground.hosting.launcher import AgentLauncher
 from aitp_playground.net import client_session
 from aitp_playground.observability.metrics import Metrics
@@ -62,7 +62,7 @@ async def playground(
     metrics = Metrics(step_types=STEP_TYPES)
     address = _Address()
     async with contextlib.AsyncExitStack() as stack:
-        secret = load_secret(settings.state_dir)
+        secret = installation_secret(settings.state_dir)
         store = SqliteRunStore(settings.database, state_dir=settings.state_dir)
         await store.open()
         stack.push_async_callback(store.close)
@@ -110,7 +110,7 @@ async def _listen(stack: contextlib.AsyncExitStack, settings: Settings, services
         await site.start()
     except OSError as failure:
         raise ConfigurationError(
-            f"cannot listen on {settings.host}:{settings.port}: {failure.strerror}. Set HOST and PORT to a free address."
+            f"cannot listen on {settings.host}:{settings.port}: {failure.strerror}; set HOST and PORT to a free address"
         ) from failure
     port = runner.addresses[0][1]
     host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - compared, not bound

@@ -259,7 +259,7 @@ class RunDirectory:
         return self._draining
 
     async def drain(self, grace: float) -> None:
-        """Take no new runs; give running ones ``grace`` seconds, then cancel them. Pending ones wait for the next start."""
+        """Take no new runs; give running ones ``grace`` seconds, then cancel them. Pending ones stay stored."""
         self._draining = "the server is shutting down"
         try:
             async with asyncio.timeout(grace):
