@@ -21,12 +21,6 @@ MAX_LINE = 400
 _MAX_ITEMS = 8
 _UNKNOWN = "?"
 
-# Control characters (C0, DEL, C1), line and paragraph separators, bidirectional controls, zero-width characters,
-# lone surrogates, tag characters: all that can end a line, drive a terminal, or show text other than what it is.
-_UNSAFE = re.compile(
-    "[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f"
-    "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
-)
 #: What a refusal code means, in words; the codes are those an agent answers with.
 REFUSALS: Mapping[str, str] = {
     "tct_missing": "no TCT was presented",
@@ -50,14 +44,21 @@ _NAME = re.compile(r"\{([^}]*)\}")
 
 
 def plain(text: str, limit: int = MAX_LINE) -> str:
-    """``text`` as one harmless line of at most ``limit`` characters; white space is folded, the rest escaped."""
-    text = _UNSAFE.sub(_escape, text[: limit * 2])
+    """``text`` as one harmless line of at most ``limit`` characters.
+
+    White space becomes blanks. Whatever else Unicode does not call printable is shown as an escape: controls, which can
+    end a line or drive a terminal; format characters, which can show text in another order than it is written.
+    """
+    text = text[: limit * 2]
+    if not text.isprintable():
+        text = "".join(map(_harmless, text))
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _escape(match: re.Match[str]) -> str:
-    character = match.group()
-    if character in "\t\n\r\x0b\x0c\u2028\u2029":
+def _harmless(character: str) -> str:
+    if character.isprintable():
+        return character
+    if character.isspace() and character not in "\x1c\x1d\x1e\x1f\x85":
         return " "
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

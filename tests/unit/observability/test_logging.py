@@ -6,6 +6,8 @@ import io
 import json
 import logging as stdlib_logging
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +18,7 @@ from aitp_playground.events.codec import encode
 from aitp_playground.events.model import RunEvent, draft
 from aitp_playground.observability.logging import Logs, configure
 from aitp_playground.observability.redaction import MASK, SECRETS
+from aitp_playground.observability.sink import LineSink
 from aitp_playground.store.port import StoredEvent
 
 Configure = Callable[..., tuple[Logs, io.StringIO]]
@@ -229,3 +232,25 @@ def test_the_last_configuration_wins_also_for_loggers_made_before(logs_to: Confi
     assert first_logs.flush()
     assert first.getvalue() == ""
     assert [line["event"] for line in lines(second_logs, second)] == ["from structlog", "from stdlib"]
+
+
+def test_what_was_logged_just_before_the_exit_of_a_process_is_written() -> None:
+    program = (
+        "import structlog; from aitp_playground.observability.logging import configure; configure('INFO', 'json');"
+        "[structlog.get_logger().info('tick', number=n) for n in range(500)]"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=60)
+    assert [json.loads(line)["number"] for line in done.stderr.splitlines()] == list(range(500))
+    assert done.stdout == b""
+
+
+def test_closing_gives_up_on_a_stream_that_is_stuck() -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "wb", closefd=True) as stuck:
+        sink = LineSink(stuck, lambda count: b"dropped\n")
+        sink.write(b"x" * 1_000_000 + b"\n")
+        assert not sink.flush(0.05)
+        sink.close(0.05)
+        sink.write(b"too late\n")
+        os.close(reader)
+        assert sink.flush(20)
