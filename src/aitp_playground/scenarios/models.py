@@ -149,7 +149,7 @@ class Expectation(Strict):
     """One check of a step's output (``path``) or of the events between its start and end (``event``, ``where``).
 
     ``path`` takes at least one of ``equals, not, contains, min, max, exists, matches``; with ``event``, ``min``
-    (default 1) and ``max`` bound the count. Values may hold ``{{ outputs.step.path }}``. ``model_fields_set`` tells
+    (1 when neither is written) and ``max`` bound the count. Values may hold ``{{ outputs.step.path }}``. ``model_fields_set`` tells
     which operators were written: ``equals: null`` is a check, an absent ``equals`` is none.
     """
 

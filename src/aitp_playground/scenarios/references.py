@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Annotated, Any, get_args, get_origin
 
 from aitp_playground.scenarios.findings import KeyPath
-from aitp_playground.scenarios.models import AgentRef, StepRef, StepSpec
+from aitp_playground.scenarios.models import StepSpec
 
 
-def named(step: StepSpec, kind: type[AgentRef | StepRef]) -> Iterator[tuple[KeyPath, str]]:
-    """``(place in the step, name)`` for every agent or step that ``step`` names."""
+def named(step: StepSpec, kind: type[object]) -> Iterator[tuple[KeyPath, str]]:
+    """``(place in the step, name)`` for every agent or step that ``step`` names; ``kind``: AgentRef or StepRef."""
     for field in _marked(type(step), kind):
         value = getattr(step, field)
         if isinstance(value, str):
@@ -22,7 +22,7 @@ def named(step: StepSpec, kind: type[AgentRef | StepRef]) -> Iterator[tuple[KeyP
 
 
 @functools.cache
-def _marked(model: type[StepSpec], kind: type[AgentRef | StepRef]) -> tuple[str, ...]:
+def _marked(model: type[StepSpec], kind: type[object]) -> tuple[str, ...]:
     return tuple(
         name
         for name, field in model.model_fields.items()
