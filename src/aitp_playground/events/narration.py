@@ -99,7 +99,13 @@ def _short_id(text: str) -> str:
 
 
 def look_up(event: RunEvent, name: str) -> Any:
-    """A promoted field, else a payload entry, else None."""
+    """A promoted field, else a payload entry, else None.
+
+    ``counterpart`` is the one of initiator and target who is not the agent that speaks: either side may report.
+    """
+    if name == "counterpart":
+        sides = (event.fields.get("initiator"), event.fields.get("target"))
+        return next((side for side in sides if side and side != event.fields.get("agent_id")), None)
     value = event.fields.get(name)
     return event.payload.get(name) if value is None else value
 

@@ -85,8 +85,8 @@ def _cp(event_type: str, narration: str | Narration, **columns: Any) -> EventSpe
     return _row(event_type, narration, origin="control_plane", **columns)
 
 
-_CALLER = "{initiator|caller|peer|aid_a|subject|'a caller'}"
-_PEER = "{target|peer|responder|aid_b|peer_aid|'its peer'}"
+_CALLER = "{initiator|caller|peer|aid|subject|'a caller'}"
+_PEER = "{counterpart|peer|responder|peer_aid|'another agent'}"
 _SPEAKER = "{agent_id|initiator|aid_a|'an agent'}"
 
 _ROWS = (
@@ -214,7 +214,7 @@ _ROWS = (
     ),
     _row(
         "step.unexpected_status",
-        "the answer was {status_code|'no status'}, not the expected {expected_status|expect_status|'one'}",
+        "{error|'the status of the answer was not the expected one'}",
         must="step_id",
         may="initiator target error cause result",
         level="warning",
@@ -279,7 +279,7 @@ _ROWS = (
     # -- what agents report -------------------------------------------------------------------------------------------
     _agent("handshake.started", f"{_SPEAKER} and {_PEER} exchanged hellos[, session {{session_id}}]", "session_id"),
     _agent(
-        "handshake.complete", f"{_SPEAKER} and {_PEER} hold each other's TCTs[, session {{session_id}}]", "session_id"
+        "handshake.complete", f"{_SPEAKER} completed the handshake with {_PEER}[, session {{session_id}}]", "session_id"
     ),
     _agent("handshake.failed", because(f"{_SPEAKER} broke off the handshake with {_PEER}"), level="warning"),
     _agent(
@@ -294,12 +294,14 @@ _ROWS = (
     _agent("tct.renewal.requested", f"{_SPEAKER} asks {_PEER} to renew its TCT[ (jti {{jti}})]"),
     _agent("tct.renewal.issued", f"{_SPEAKER} issued a renewed TCT[ to {{subject|target|peer}}][ (jti {{jti}})]"),
     _agent("capability.self_execute", f"{_SPEAKER} does {{capability}} itself", "capability"),
-    _agent("capability.invoked", f"{_SPEAKER} did {{capability}} for {_CALLER}[ under TCT {{jti}}]", "capability"),
     _agent(
-        "capability.denied",
-        because("{agent_id} refused " + _CALLER + "'s call to {capability}"),
+        "capability.invoked",
+        f"{_SPEAKER} answered {_CALLER}'s call to {{capability}}"
+        "[ with status {status_code}][, TCT {jti}][: {error}]",
         "capability",
-        "warning",
+    ),
+    _agent(
+        "capability.denied", because("{agent_id} refused " + _CALLER + "'s call[ to {capability}]"), level="warning"
     ),
     _agent("llm.started", f"{_SPEAKER} asks the language model[ {{model}}]"),
     _agent("llm.complete", f"{_SPEAKER} has the language model's answer[ ({{model}})]"),

@@ -184,6 +184,21 @@ def test_a_refused_call_says_who_refused_whom_and_why() -> None:
     )
 
 
+def test_a_refused_handshake_names_the_other_side_whoever_tells_of_it() -> None:
+    for teller, other in (("writer", "researcher"), ("researcher", "writer")):
+        line = sentence(
+            "handshake.failed", agent_id=teller, initiator="researcher", target="writer", code="peer_unknown"
+        )
+        assert line.startswith(f"{teller} broke off the handshake with {other}: ")
+
+
+def test_a_call_that_was_answered_says_whose_and_how() -> None:
+    line = sentence(
+        "capability.invoked", agent_id="writer", capability="write.content", caller="researcher", status_code=500
+    )
+    assert line == "writer answered researcher's call to write.content with status 500"
+
+
 def test_a_refusal_names_the_source_that_knew() -> None:
     line = sentence("capability.denied", agent_id="w", capability="c", cause="tct_revoked", source="cp-snapshot")
     assert line.endswith("the TCT is revoked (tct_revoked, cp-snapshot)")
