@@ -15,11 +15,10 @@ import structlog
 from aitp_playground.actors import ActorRef
 from aitp_playground.errors import AgentCallError, PlaygroundError, StepError, StepTimeout
 from aitp_playground.events.model import EventDraft, RunEvent, draft
-from aitp_playground.runs.agents import flush
 from aitp_playground.runs.cast import Cast
 from aitp_playground.runs.concurrency import together
 from aitp_playground.runs.context import RunContext, fault_for
-from aitp_playground.runs.messages import Reached, Record, RunMessage, StepEvents
+from aitp_playground.runs.messages import Record, RunMessage, StepEvents
 from aitp_playground.runs.services import RunServices
 from aitp_playground.scenarios.models import ResolvedScenario
 from aitp_playground.steps import Step
@@ -29,8 +28,6 @@ from aitp_playground.steps.handshake import establish
 from aitp_playground.store.port import RunHeader
 from aitp_playground.trust import PeerQuery, ResolvePeers
 
-#: How long the end of a step waits for telemetry that its parties had emitted.
-TELEMETRY_WAIT = 1.0
 #: How long an answer of the run's own actor may take; it never waits for anything slow itself.
 ACTOR_TIMEOUT = 30.0
 
@@ -117,8 +114,8 @@ class Conductor:
                 "trust.established", initiator=second, target=first, grants=issued["grants"], jti=issued["jti"]
             )
         finally:
-            await ctx.close()
-        await self._await_telemetry(run, cast, [first], [second])
+            await ctx.settle()
+            ctx.close()
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
@@ -128,11 +125,11 @@ class Conductor:
         await ctx.record("step.started", **ctx.labels())
         try:
             outcome = self._unproven(step) or await step.run(ctx)
-            await self._await_telemetry(run, cast, ctx.poked, ctx.parties)
+            await ctx.settle()
             if isinstance(outcome, Completed) and not outcome.degraded_by_cp:
                 self._check(step, outcome, await self._events_of_step(run))
         except PlaygroundError as failure:
-            await self._await_telemetry(run, cast, ctx.poked, ctx.parties)
+            await ctx.settle()
             output = getattr(failure, "output", None)
             await ctx.record(
                 "step.failed", **ctx.labels(), error=failure.message, result=output, details=failure.details
@@ -140,7 +137,7 @@ class Conductor:
             self._services.metrics.step_ended(step.type, "failed")
             raise StepError(f"step {step.id} failed: {failure.message}", details=failure.details) from failure
         finally:
-            await ctx.close()
+            ctx.close()
             structlog.contextvars.unbind_contextvars("step_id")
         await self._conclude(ctx, step, outcome)
         self._services.metrics.step_ended(step.type, "skipped" if isinstance(outcome, Skipped) else "complete")
@@ -178,21 +175,3 @@ class Conductor:
     async def _events_of_step(self, run: ActorRef[RunMessage]) -> Sequence[RunEvent]:
         events: Sequence[RunEvent] = await run.ask(StepEvents(), timeout=ACTOR_TIMEOUT)
         return events
-
-    async def _await_telemetry(
-        self, run: ActorRef[RunMessage], cast: Cast, poked: Sequence[str], parties: Sequence[str]
-    ) -> None:
-        """Return once the log holds what these agents had emitted, or the bounded wait is over.
-
-        A poked agent's answer told its last number; a party that was only called is asked to flush.
-        """
-        try:
-            async with asyncio.timeout(TELEMETRY_WAIT), asyncio.TaskGroup() as group:
-                for agent_id in poked:
-                    wanted = Reached(agent_id, cast.agent(agent_id).emitter_seq)
-                    group.create_task(run.ask(wanted, timeout=TELEMETRY_WAIT * 2))
-                for agent_id in set(parties) - set(poked):
-                    group.create_task(flush(cast.agent(agent_id), TELEMETRY_WAIT))
-        except TimeoutError:
-            log = structlog.get_logger(__name__)
-            log.warning("step.telemetry_late", agents=sorted({*poked, *parties}))

@@ -6,17 +6,25 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-from aitp_playground.actors import ActorRef
+import structlog
+
+from aitp_playground.actors import ActorRef, AskTimeout
 from aitp_playground.errors import StepError
 from aitp_playground.events.model import draft
+from aitp_playground.runs.agents import LaunchedAgent, flush
 from aitp_playground.runs.cast import Cast
-from aitp_playground.runs.messages import Record, RunMessage
+from aitp_playground.runs.concurrency import together
+from aitp_playground.runs.messages import Reached, Record, RunMessage
 from aitp_playground.scenarios.models import Fault, ResolvedScenario
 from aitp_playground.scenarios.render import declared_inputs, render
 from aitp_playground.steps import Step
 from aitp_playground.store.port import RunHeader
 
+log = structlog.get_logger(__name__)
+
 RECORD_TIMEOUT = 30.0
+#: How long telemetry that an agent had emitted is waited for.
+TELEMETRY_WAIT = 1.0
 _LABELS = ("agent", "capability", "initiator")
 
 
@@ -29,7 +37,7 @@ def fault_for(injection: Mapping[str, Any], target: str) -> Fault | None:
 
 
 class _Poke:
-    """An agent's handle that remembers that this step poked it, so that its telemetry is waited for."""
+    """An agent's handle whose answers come after what they tell of: the agent's telemetry is in the log first."""
 
     def __init__(self, ctx: RunContext, agent_id: str) -> None:
         self._ctx = ctx
@@ -40,8 +48,10 @@ class _Poke:
         self.manifest_url = self._agent.manifest_url
 
     async def post(self, route: str, body: Mapping[str, Any], *, timeout: float | None = None) -> dict[str, Any]:
-        self._ctx.poked.append(self.agent_id)
-        return await self._agent.post(route, body, timeout=timeout)
+        try:
+            return await self._agent.post(route, body, timeout=timeout)
+        finally:
+            await self._ctx.caught_up(self._agent)
 
 
 class RunContext:
@@ -61,8 +71,7 @@ class RunContext:
         self.inputs = header.inputs
         self.outputs = outputs
         self.cast = cast
-        self.poked: list[str] = []
-        self.parties: list[str] = []
+        self._parties: set[str] = set()
         self._run = run
         self._header = header
         self._resolved = resolved
@@ -87,7 +96,19 @@ class RunContext:
 
     def party(self, agent_id: str) -> None:
         """This agent takes part without being poked."""
-        self.parties.append(agent_id)
+        self._parties.add(agent_id)
+
+    async def caught_up(self, agent: LaunchedAgent) -> None:
+        """Wait, within bounds, until the log holds what ``agent`` had emitted when it last answered."""
+        try:
+            await self._run.ask(Reached(agent.agent_id, agent.emitter_seq), timeout=TELEMETRY_WAIT)
+        except AskTimeout:
+            log.warning("telemetry.late", agent_id=agent.agent_id, emitter_seq=agent.emitter_seq)
+
+    async def settle(self) -> None:
+        """Have the parties that were only called hand in their telemetry, so that the step's events are complete."""
+        await together(flush(self.cast.agent(agent_id), TELEMETRY_WAIT) for agent_id in self._parties)
+        self._parties.clear()
 
     def provider(self, caller: str, capability: str) -> str:
         """The caller when it offers the capability, else the first agent in scenario order that does."""
@@ -128,7 +149,7 @@ class RunContext:
         dead_end.bind(("127.0.0.1", 0))
         return f"http://localhost:{dead_end.getsockname()[1]}/.well-known/aitp-manifest"
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Give the dead ends back."""
         for dead_end in self._dead_ends:
             dead_end.close()
