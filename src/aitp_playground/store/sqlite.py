@@ -62,7 +62,9 @@ class SqliteRunStore:
         self._pruning: set[asyncio.Task[int]] = set()
 
     async def open(self) -> None:
-        """Raises ``StoreUnavailable``, also for a database of a later release. A failed store may be opened again."""
+        """Raises ``StoreUnavailable``, also for a database of a later release. Works once: owner ids are not reused."""
+        if self._writer is not None:
+            raise RuntimeError("a run store is opened once; make another one")
         loop = asyncio.get_running_loop()
         opening = loop.run_in_executor(None, self._open, loop)
         try:

@@ -86,6 +86,21 @@ async def test_every_event_acknowledged_before_a_kill_is_there_afterwards(
     await store.append("run", events(len(page.events) + 1, len(page.events) + 1), summary("run", len(page.events) + 1))
 
 
+async def test_when_the_system_refuses_to_write_nothing_acknowledged_is_lost_and_the_store_recovers(
+    spawn: Spawn, make_sqlite: MakeSqlite
+) -> None:
+    child = await spawn("squeeze", "run")
+    async with asyncio.timeout(60):
+        said, _ = await child.communicate()
+    # The child's own log goes the same way; its words are those without a date.
+    acknowledged, ping, end = [text for text in said.decode().splitlines() if " " not in text]
+    assert (ping, end) == ("unavailable", "recovered")
+    assert 0 < int(acknowledged) < 10_000
+    store: SqliteRunStore = await make_sqlite()
+    page = await store.read("run", limit=20_000)
+    assert [event.seq for event in page.events] == list(range(1, int(acknowledged) + 2))
+
+
 async def test_a_run_is_orphaned_when_its_process_dies_and_not_before(spawn: Spawn, store: SqliteRunStore) -> None:
     child = await spawn("hold", "run")
     assert await line(child) == "ready"

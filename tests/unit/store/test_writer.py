@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from aitp_playground.errors import InvalidRequest, Overloaded, RunNotFound, StoreUnavailable
 from aitp_playground.store.files import connect_writer
+from aitp_playground.store.owners import is_alive
 from aitp_playground.store.port import OutOfSequence
 from aitp_playground.store.sqlite import SqliteRunStore
 from aitp_playground.store.writer import Work, Writer
@@ -230,3 +231,48 @@ async def test_a_commit_does_not_hold_up_the_event_loop_or_the_readers(store: Sq
         assert not waiting.done()
     await waiting
     assert len((await store.read(run_id)).events) == 2
+
+
+async def test_commits_are_synced_to_disk_through_a_write_ahead_log(store: SqliteRunStore) -> None:
+    """A killed process cannot show a missing fsync, only a power cut can."""
+    pragmas = ("synchronous", "journal_mode", "foreign_keys")
+    values = await writer_of(store).submit(lambda c: [c.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas])
+    assert values == [2, "wal", 1]
+
+
+async def test_readers_cannot_write(store: SqliteRunStore) -> None:
+    with pytest.raises(StoreUnavailable, match="readonly"):
+        await store._read(lambda c: c.execute("DELETE FROM runs"))
+    await store.ping()
+
+
+async def test_an_opening_that_is_cancelled_leaves_nothing_open(tmp_path: Path) -> None:
+    store = SqliteRunStore(str(tmp_path / "runs.db"), state_dir=tmp_path)
+    before = set(threading.enumerate())
+    opening = asyncio.create_task(store.open())
+    await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    with pytest.raises(StoreUnavailable):
+        await store.create(header())
+    assert "store-writer" not in {thread.name for thread in set(threading.enumerate()) - before}
+    assert not is_alive(store.owner_id, tmp_path / "owners")
+
+
+async def test_a_store_is_opened_once(store: SqliteRunStore) -> None:
+    await store.close()
+    with pytest.raises(RuntimeError, match="once"):
+        await store.open()
+
+
+async def test_closing_gives_up_on_a_disk_that_hangs(make_sqlite: MakeSqlite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aitp_playground.store.sqlite.CLOSE_SECONDS", 0.01)
+    store: SqliteRunStore = await make_sqlite()
+    run_id = await stored_run(store)
+    async with held(writer_of(store)):
+        waiting = store.append(run_id, events(1, 1), summary(run_id, 1))
+        with capture_logs() as logs:
+            await store.close()
+        assert [(entry["event"], entry["waiting_events"]) for entry in logs] == [("store.close_timed_out", 1)]
+    await waiting
