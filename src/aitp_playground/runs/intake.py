@@ -9,12 +9,22 @@ from itertools import pairwise
 from typing import Any
 
 from aitp_playground.errors import InvalidRequest
-from aitp_playground.events.model import EventDraft, draft
+from aitp_playground.events.model import PROMOTED, EventDraft, draft
 from aitp_playground.events.vocabulary import AGENT_TYPES
 
 MAX_BATCH = 1000
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 #: Names an agent does not get to choose: the token fixes them, or the run's actor does.
+_WORDS: dict[type, str] = {str: "text", list: "a list", dict: "an object", int: "a whole number", bool: "true or false"}
+_SHAPES: dict[str, type] = {
+    **dict.fromkeys(PROMOTED, str),
+    "grants": list,
+    "result": dict,
+    "peers": dict,
+    "payload": dict,
+    "port": int,
+    "foreign": bool,
+}
 _NOT_THEIRS = frozenset({"emitter_seq", "id", "type", "ts", "run_id", "seq", "agent_id", "step_id"})
 
 
@@ -39,6 +49,9 @@ def _entry(agent_id: str, index: int, event: Mapping[str, Any]) -> tuple[int, Ev
         raise InvalidRequest(f"events[{index}].type: {event_type!r} is not an event that agents report")
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise InvalidRequest(f"events[{index}].emitter_seq must be a positive whole number")
+    for name, shape in _SHAPES.items():
+        if event.get(name) is not None and not isinstance(event[name], shape):
+            raise InvalidRequest(f"events[{index}].{name} must be {_WORDS[shape]}")
     given = event.get("id")
     fields = {name: value for name, value in event.items() if name not in _NOT_THEIRS}
     return number, draft(

@@ -14,28 +14,27 @@ from aitp_playground.events.model import RunEvent
 from aitp_playground.scenarios.models import Expectation
 
 _PART = re.compile(r"\.([A-Za-z0-9_@:-]+)|\[(\d+)\]")
+_PATH = re.compile(rf"\$(?:{_PART.pattern})*")
 _REFERENCE = re.compile(r"\{\{\s*outputs((?:\.[A-Za-z0-9_@:-]+|\[\d+\])+)\s*\}\}")
 _MISSING = object()
 
 
 def select(path: str, value: Any) -> Any:
     """The value at ``path``, or a private marker for "nothing there". Raises ValueError for what is not a path."""
-    if not path.startswith("$"):
-        raise ValueError(f"{path!r} is not a path: it must start with $")
-    position = 1
-    while position < len(path):
-        part = _PART.match(path, position)
-        if part is None:
-            raise ValueError(f"{path!r} is not a path: cannot read it from {path[position:]!r} on")
-        position = part.end()
-        name, index = part.groups()
-        if name is not None and isinstance(value, Mapping) and name in value:
+    for name, index in _parts(path):
+        if name and isinstance(value, Mapping) and name in value:
             value = value[name]
-        elif index is not None and isinstance(value, list) and int(index) < len(value):
+        elif index and isinstance(value, list) and int(index) < len(value):
             value = value[int(index)]
         else:
             return _MISSING
     return value
+
+
+def _parts(path: str) -> list[tuple[str, str]]:
+    if not _PATH.fullmatch(path):
+        raise ValueError(f"{path!r} is not a path: write $, then .name and [index] parts")
+    return _PART.findall(path)
 
 
 def check(

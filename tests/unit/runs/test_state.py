@@ -1,0 +1,88 @@
+"""RunState is a fold: what a run is follows from its events and from nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aitp_playground.events.model import RunEvent, draft
+from aitp_playground.runs.state import RunState, fold
+
+STEP = st.sampled_from(["a", "b", "c"])
+STORY = st.lists(
+    st.one_of(
+        st.builds(lambda step: ("step.started", {"step_id": step}), STEP),
+        st.builds(lambda step, n: ("step.complete", {"step_id": step, "result": {"n": n}}), STEP, st.integers(0, 9)),
+        st.builds(lambda step: ("step.failed", {"step_id": step, "error": "no"}), STEP),
+        st.builds(lambda step, un: ("step.skipped", {"step_id": step, "unproven": un}), STEP, st.booleans()),
+        st.just(("trust.established", {"initiator": "a", "target": "b"})),
+        st.just(("run.complete", {})),
+        st.just(("run.failed", {"error": "broken"})),
+        st.just(("run.cancelled", {})),
+    ),
+    max_size=30,
+)
+
+
+def events(*story: tuple[str, dict[str, Any]]) -> list[RunEvent]:
+    return [
+        RunEvent(seq=seq, id=f"id-{seq}", type=kind, ts=float(seq), run_id="r", fields=draft(kind, **fields).fields)
+        for seq, (kind, fields) in enumerate(story, 1)
+    ]
+
+
+@given(STORY, st.data())
+def test_folding_in_two_parts_gives_what_folding_at_once_gives(story: Any, data: Any) -> None:
+    log = events(*story)
+    cut = data.draw(st.integers(0, len(log)))
+    assert fold(log[cut:], fold(log[:cut])) == fold(log)
+
+
+@given(STORY)
+def test_the_first_terminal_event_decides_for_good(story: Any) -> None:
+    log = events(("run.started", {}), *story)
+    endings = [event for event in log if event.type in {"run.complete", "run.failed", "run.cancelled"}]
+    state = fold(log)
+    assert state.over is bool(endings)
+    if endings:
+        expected = {"run.complete": "success", "run.failed": "failed", "run.cancelled": "cancelled"}
+        assert state.status == expected[endings[0].type]
+        assert state.finished_at == endings[0].ts
+    assert state.seq == len(log)
+
+
+def test_outputs_are_kept_when_the_step_or_the_run_fails() -> None:
+    state = fold(
+        events(
+            ("run.started", {}),
+            ("step.started", {"step_id": "a"}),
+            ("step.complete", {"step_id": "a", "result": {"n": 1}}),
+            ("step.started", {"step_id": "b"}),
+            ("step.failed", {"step_id": "b", "error": "no", "result": {"status_code": 200}}),
+            ("run.failed", {"error": "no"}),
+        )
+    )
+    assert state.outputs == {"a": {"n": 1}, "b": {"status_code": 200}}
+    assert (state.status, state.error, state.proof) == ("failed", "no", None)
+
+
+def test_a_skip_for_want_of_proof_makes_a_success_unproven() -> None:
+    proven = events(("run.started", {}), ("step.skipped", {"step_id": "a"}), ("run.complete", {}))
+    unproven = events(("run.started", {}), ("step.skipped", {"step_id": "a", "unproven": True}), ("run.complete", {}))
+    assert fold(proven).proof == "proven"
+    assert fold(unproven).proof == "unproven"
+
+
+def test_a_meta_skip_leaves_no_output() -> None:
+    state = fold(events(("step.started", {"step_id": "m"}), ("step.skipped", {"step_id": "m", "notes": "a remark"})))
+    assert state.outputs == {}
+    assert state.current_step is None
+
+
+def test_the_summary_counts_what_was_folded() -> None:
+    state = fold(events(("run.started", {}), ("run.cancelled", {})))
+    summary = state.summary("r")
+    assert (summary.status, summary.event_count, summary.finished_at) == ("cancelled", 2, 2.0)
+    assert RunState().summary("r").status == "pending"
