@@ -9,7 +9,7 @@ from pathlib import Path
 from aitp_playground.scenarios.findings import Finding
 from aitp_playground.scenarios.loaded import LoadedScenario
 from aitp_playground.scenarios.loader import Entry, load
-from aitp_playground.scenarios.manifests import Manifests, fresh
+from aitp_playground.scenarios.manifests import ManifestFile, Manifests, fresh
 from aitp_playground.scenarios.models import ScenarioPack, StepSpec
 from aitp_playground.scenarios.shape import shaped
 from aitp_playground.scenarios.source import Broken, Stamp, read_document, settled_stamp, stamp
@@ -58,10 +58,14 @@ class Index:
         for entry in self._by_path.values():
             self._admit(entry, listing)
         listing.scenarios = [entry.scenario for _, entry in sorted(self.entries.items()) if entry.scenario is not None]
-        for manifest in self._manifests.all():
+        for _, manifest in self._manifests.all():
             listing.errors += manifest.findings
         self._list_packs(listing)
         return listing
+
+    def manifest_files(self) -> Iterator[tuple[Path, ManifestFile]]:
+        """Every manifest file with its path."""
+        return self._manifests.all()
 
     def _entry(self, path: Path, root: Path) -> Entry:
         kept = self._by_path.get(path)
@@ -90,7 +94,7 @@ class Index:
     def _list_packs(self, listing: Listing) -> None:
         slugs: set[str] = set()
         for root in self.roots:
-            for folder in _folders(root):
+            for folder in folders(root):
                 file = self._pack(folder / "pack.yaml", root)
                 listing.errors += file.findings
                 if file.pack is not None and file.pack.metadata.slug not in slugs:
@@ -118,15 +122,15 @@ def _read_pack(path: Path, root: Path) -> _PackFile:
 
 
 def _scenario_files(root: Path) -> Iterator[Path]:
-    for pack in _folders(root):
-        for scenario in _folders(pack):
-            for version in _folders(scenario):
+    for pack in folders(root):
+        for scenario in folders(pack):
+            for version in folders(scenario):
                 path = version / "scenario.yaml"
                 if path.is_file():
                     yield path
 
 
-def _folders(folder: Path) -> list[Path]:
+def folders(folder: Path) -> list[Path]:
     """The directories in ``folder``, by name, that are not set apart by a leading ``_`` or ``.``."""
     try:
         return sorted(path for path in folder.iterdir() if path.name[0] not in "_." and path.is_dir())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,9 +68,11 @@ class Manifests:
             kept = self._kept[path] = _read(path, root)
         return kept
 
-    def all(self) -> list[ManifestFile]:
-        """Every manifest file of every root."""
-        return [self.read(path, root) for root in self._roots for path in sorted((root / MANIFEST_DIR).glob("*.yaml"))]
+    def all(self) -> Iterator[tuple[Path, ManifestFile]]:
+        """Every manifest file of every root, with its path."""
+        for root in self._roots:
+            for path in sorted((root / MANIFEST_DIR).glob("*.yaml")):
+                yield path, self.read(path, root)
 
 
 def fresh(stamps: dict[Path, Stamp]) -> bool:

@@ -149,8 +149,8 @@ class Expectation(Strict):
     """One check of a step's output (``path``) or of the events between its start and end (``event``, ``where``).
 
     ``path`` takes at least one of ``equals, not, contains, min, max, exists, matches``; with ``event``, ``min``
-    (1 when neither is written) and ``max`` bound the count. Values may hold ``{{ outputs.step.path }}``. ``model_fields_set`` tells
-    which operators were written: ``equals: null`` is a check, an absent ``equals`` is none.
+    (1 when neither is written) and ``max`` bound the count. Values may hold ``{{ outputs.step.path }}``.
+    ``model_fields_set`` tells which operators were written: ``equals: null`` is a check, an absent ``equals`` is none.
     """
 
     OPERATORS: ClassVar[frozenset[str]] = frozenset({"equals", "not_", "contains", "min", "max", "exists", "matches"})

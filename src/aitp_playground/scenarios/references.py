@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
+from functools import cache
 from typing import Annotated, Any, get_args, get_origin
 
 from aitp_playground.scenarios.findings import KeyPath
-from aitp_playground.scenarios.models import StepSpec
+from aitp_playground.scenarios.models import AgentRef, StepRef, StepSpec
 
 
-def named(step: StepSpec, kind: type[object]) -> Iterator[tuple[KeyPath, str]]:
-    """``(place in the step, name)`` for every agent or step that ``step`` names; ``kind``: AgentRef or StepRef."""
-    for field in _marked(type(step), kind):
+def named(step: StepSpec, kind: type[AgentRef | StepRef]) -> Iterator[tuple[KeyPath, str]]:
+    """``(place in the step, name)`` for every agent or step that ``step`` names."""
+    for field, marks in _fields(type(step)):
+        if not any(isinstance(mark, kind) for mark in marks):
+            continue
         value = getattr(step, field)
         if isinstance(value, str):
             yield (field,), value
@@ -21,13 +23,9 @@ def named(step: StepSpec, kind: type[object]) -> Iterator[tuple[KeyPath, str]]:
                 yield (field, index), item
 
 
-@functools.cache
-def _marked(model: type[StepSpec], kind: type[object]) -> tuple[str, ...]:
-    return tuple(
-        name
-        for name, field in model.model_fields.items()
-        if any(isinstance(mark, kind) for mark in (*field.metadata, *_marks_in(field.annotation)))
-    )
+@cache
+def _fields(model: type[StepSpec]) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+    return tuple((name, (*field.metadata, *_marks_in(field.annotation))) for name, field in model.model_fields.items())
 
 
 def _marks_in(annotation: Any) -> Iterator[Any]:

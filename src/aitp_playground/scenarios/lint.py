@@ -1,0 +1,142 @@
+"""Lint: everything that is wrong with the files of a scenarios directory, and what is merely doubtful about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from aitp_playground.scenarios.checks import AGENTS, STEPS, Fault
+from aitp_playground.scenarios.findings import Finding
+from aitp_playground.scenarios.index import Index, folders
+from aitp_playground.scenarios.inputs import unfit_defaults
+from aitp_playground.scenarios.loaded import LoadedScenario
+from aitp_playground.scenarios.loader import StepTypes
+from aitp_playground.scenarios.manifests import MANIFEST_DIR
+from aitp_playground.scenarios.models import AgentManifest, AgentRef, Scenario, StepSpec
+from aitp_playground.scenarios.references import named
+
+
+def lint(root: Path, step_types: StepTypes) -> list[Finding]:
+    """Errors and warnings, in the order of files and lines. Reads the files afresh; blocking."""
+    index = Index([root], step_types)
+    listing = index.scan()
+    findings = {*listing.errors, *listing.warnings, *_packs(root), *_manifest_ids(index)}
+    for loaded in listing.scenarios:
+        findings.update(_scenario(loaded))
+    return sorted(findings)
+
+
+def _packs(root: Path) -> Iterator[Finding]:
+    for folder in folders(root):
+        if not (folder / "pack.yaml").is_file():
+            yield Finding(f"{folder.name}/pack.yaml", 1, "", "the pack has no pack.yaml", "warning")
+
+
+def _manifest_ids(index: Index) -> Iterator[Finding]:
+    for path, file in index.manifest_files():
+        if file.manifest is not None and file.manifest.metadata.id != path.stem:
+            message = f"is {file.manifest.metadata.id!r}, but the file's name is what a ref names"
+            yield Finding(f"{MANIFEST_DIR}/{path.name}", 1, "metadata.id", message, "warning")
+
+
+def _scenario(loaded: LoadedScenario) -> Iterator[Finding]:
+    at = "/".join(loaded.path.parts[-4:-2]) + "@" + loaded.path.parts[-2]
+    if at != loaded.ref:
+        yield loaded.marks.finding(("metadata",), f"the ref is {loaded.ref}, the path says {at}", "warning")
+    variants = [(loaded.scenario, loaded.manifests, loaded.marks)]
+    variants += [(variant.merged, variant.manifests, variant.marks) for variant in loaded.templates.values()]
+    for scenario, manifests, marks in variants:
+        for rule in _RULES:
+            for path, message in rule(scenario, manifests):
+                yield marks.finding(path, message, "warning")
+
+
+def _ports(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault]:
+    seen: dict[int, str] = {}
+    for index, agent in enumerate(scenario.spec.agents):
+        other = seen.setdefault(agent.port_offset, agent.id)
+        if other != agent.id:
+            yield (*AGENTS, index, "port_offset"), f"{agent.port_offset} is {other}'s; one of them gets another port"
+
+
+def _unused(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault]:
+    used = {name for step in scenario.spec.workflow.steps for _, name in named(step, AgentRef)}
+    used |= {callee for step, _, callee in _calls(scenario, _) if callee}
+    for index, agent in enumerate(scenario.spec.agents):
+        if agent.id not in used:
+            yield (*AGENTS, index, "id"), f"no step makes use of {agent.id}"
+
+
+def _untrusted(scenario: Scenario, manifests: Mapping[str, AgentManifest]) -> Iterator[Fault]:
+    """Calls under a token that nothing before them can have brought."""
+    if scenario.spec.trust.eager:
+        return
+    held: set[tuple[str, str]] = set()
+    for (step, index, callee), own in zip(_calls(scenario, manifests), scenario.spec.workflow.steps, strict=True):
+        caller = getattr(step, "agent", "")
+        if callee and step.type != "capability_call_no_trust" and (caller, callee) not in held:
+            message = f"{caller} calls {callee} before any handshake with it, and trust is not eager"
+            yield (*STEPS, index, "capability"), message
+        if own.fault is None:
+            held |= _brought(own)
+
+
+def _brought(step: StepSpec) -> set[tuple[str, str]]:
+    """``(holder, issuer)`` of the tokens a step brings about."""
+    pairs = (("initiator", "responder"), ("delegatee", "target"))
+    return {
+        (getattr(step, holder), getattr(step, issuer))
+        for holder, issuer in pairs
+        if hasattr(step, holder) and hasattr(step, issuer)
+    }
+
+
+def _not_offered(scenario: Scenario, manifests: Mapping[str, AgentManifest]) -> Iterator[Fault]:
+    for index, step in enumerate(scenario.spec.workflow.steps):
+        target, capability = getattr(step, "target_agent", ""), getattr(step, "capability", "")
+        if target in manifests and capability not in manifests[target].spec.aitp.offered_caps:
+            message = f"{target} does not offer {capability}: the answer is 404, whoever asks"
+            yield (*STEPS, index, "capability"), message
+
+
+def _idle_fault(scenario: Scenario, manifests: Mapping[str, AgentManifest]) -> Iterator[Fault]:
+    for step, index, callee in _calls(scenario, manifests):
+        if step.fault is not None and hasattr(step, "capability") and callee is None:
+            yield (*STEPS, index, "fault"), "the agent does this by itself: there is no connection to break"
+
+
+def _proofless(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault]:
+    if not any(step.expect or getattr(step, "expect_status", None) for step in scenario.spec.workflow.steps):
+        yield STEPS, "no step expects anything: this demonstrates nothing"
+
+
+def _defaults(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault]:
+    for path, message in unfit_defaults(scenario.spec.inputs.json_schema):
+        yield ("spec", "inputs", "schema", *path), message
+
+
+def _calls(scenario: Scenario, manifests: Mapping[str, AgentManifest]) -> Iterator[tuple[StepSpec, int, str | None]]:
+    """Each step with its index and the agent it calls, None when it calls nobody."""
+    for index, step in enumerate(scenario.spec.workflow.steps):
+        yield step, index, _callee(step, scenario, manifests)
+
+
+def _callee(step: StepSpec, scenario: Scenario, manifests: Mapping[str, AgentManifest]) -> str | None:
+    target: str | None = getattr(step, "target_agent", None)
+    capability = getattr(step, "capability", None)
+    if target is not None or capability is None:
+        return target
+    offering = [a.id for a in scenario.spec.agents if capability in manifests[a.id].spec.aitp.offered_caps]
+    caller = getattr(step, "agent", None)
+    return None if caller in offering else next(iter(offering), None)
+
+
+_RULES: tuple[Callable[[Scenario, Mapping[str, AgentManifest]], Iterator[Fault]], ...] = (
+    _ports,
+    _unused,
+    _untrusted,
+    _not_offered,
+    _idle_fault,
+    _proofless,
+    _defaults,
+)
