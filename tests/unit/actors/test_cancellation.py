@@ -109,6 +109,22 @@ async def test_a_base_exception_ends_the_actor_answers_its_asker_and_is_not_eate
     assert len(stage.journal.stops) == 1
 
 
+async def test_an_on_stop_that_awaits_its_cancelled_child_does_not_end_the_actor_as_cancelled(stage: Stage) -> None:
+    class Waiting(Scripted):
+        async def on_start(self) -> None:
+            self.child = self.tasks.spawn(asyncio.Event().wait(), name="child")
+
+        async def on_stop(self, reason: BaseException | None) -> None:
+            await self.child
+
+    ref = stage.spawn(Waiting)
+    await rounds()
+    task = task_of("it")
+    await ref.stop(timeout=PATIENCE)
+    assert not task.cancelled()
+    assert ["awaited was cancelled" in str(error) for error in stage.journal.errors] == [True]
+
+
 async def test_cancelling_a_stop_leaves_the_actor_to_end_by_itself(stage: Stage) -> None:
     ref = stage.spawn()
     gate = await stage.hold(ref)

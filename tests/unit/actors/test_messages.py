@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import weakref
 
 import pytest
 
@@ -79,8 +80,18 @@ async def test_an_ask_cancelled_in_line_is_taken_back(stage: Stage) -> None:
     await asyncio.wait([ask])
     assert ask.cancelled()
     gate.open()
-    await ref.stop(timeout=PATIENCE)
-    assert stage.journal.notes == ["kept"]
+    await ref.ask(Datum("last"), timeout=PATIENCE)
+    assert stage.journal.notes == ["kept", "last"]
+
+
+async def test_an_answered_ask_leaves_nothing_that_remembers_its_message(stage: Stage) -> None:
+    ref, message = stage.spawn(), Note("short-lived")
+    trace = weakref.ref(message)
+    await ref.ask(message, timeout=PATIENCE)
+    await ref.ask(Note("next"), timeout=PATIENCE)
+    del message
+    gc.collect()
+    assert trace() is None
 
 
 async def test_an_accepted_ask_without_an_answer_times_out_and_is_still_handled(stage: Stage) -> None:
