@@ -94,7 +94,7 @@ CATEGORIES = (
     Category(
         "compliance",
         4,
-        _any("non-?complian* violat* unlawful* gdpr fines? penalt(?:y|ies) regulator* liabilit* lawsuit* sanction*"),
+        _any("non-?complian* violat* unlawful* gdpr fine[ds] penalt(?:y|ies) regulator* liabilit* lawsuit* sanction*"),
         "Name an accountable owner, map duties to controls, and keep evidence.",
     ),
     Category(
@@ -179,6 +179,6 @@ MITIGATED = _any(
 DENIAL = re.compile(
     r"(?:\b(?:no|not|never|neither|nor|without|free (?:of|from)|zero|cannot(?: be)?|can't(?: be)?|isn't|aren't|wasn't|"
     r"doesn't|don't|didn't|won't|rather than|instead of)\s+(?:(?:a|an|any|the|of|be|been|being|is|are|risk|sign|signs|"
-    r"evidence|known|single|longer|subject|prone|to|vulnerable|ever|further|more)\s+){0,4})$",
+    r"evidence|known|single|longer|subject|prone|to|vulnerable|ever|further|more|had|has|have|was|were|seen|such)\s+){0,4})$",
     re.IGNORECASE,
 )

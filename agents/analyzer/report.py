@@ -6,7 +6,7 @@ from typing import Any
 
 from analyzer.risks import Risk, Sentence, find_risks, level, traced
 from base.material import Material, topic_of
-from base.text import plain, sentences
+from base.text import defused, plain, sentences
 
 MAX_RECOMMENDATIONS = 5
 
@@ -15,7 +15,7 @@ def risk_report(material: Material) -> dict[str, Any]:
     """``{source_title, sentences_read, risks, overall{level, score, count, mitigated}, recommendations, summary}``."""
     read = _sentences(material)
     risks = find_risks(read)
-    title = topic_of(material)
+    title = defused(material.title) or topic_of(material)
     overall = _overall(risks)
     return {
         "source_title": title,
@@ -28,11 +28,15 @@ def risk_report(material: Material) -> dict[str, Any]:
 
 
 def _sentences(material: Material) -> list[Sentence]:
-    """What to read: the text; without one, or when it only sums up findings, the findings; a bare topic last."""
+    """What to read: findings rather than a text that sums them up, and of a cited text the sentences with a source.
+
+    What a cited article says without a source is framing ("this note is about theft"). A bare topic is read last.
+    """
     if material.findings:
         told = [(sentence, finding.source) for finding in material.findings for sentence in sentences(finding.passage)]
         return [Sentence(text, number, source) for number, (text, source) in enumerate(told, 1)]
-    return list(traced(sentences(plain(material.text)) or [material.topic], material.sources))
+    told = list(traced(sentences(plain(material.text)) or [material.topic], material.sources))
+    return [sentence for sentence in told if sentence.source] or told
 
 
 def _overall(risks: list[Risk]) -> dict[str, Any]:

@@ -63,5 +63,5 @@ class Agent:
         if given.llm is not None:
             from base.llm import build_llm
 
-            llm = build_llm(given.llm, self.client.session)
+            llm = build_llm(given.llm, self.client.session(), on_event=self.telemetry.emit)
         return WorkerContext(given.agent_id, given.display_name, given.offered_caps, llm)

@@ -88,9 +88,9 @@ class Server:
             if request["op"] == "signal":
                 self._signal(request["id"], request["signal"])
                 return None
-            if not self._idle and (link := self._fork()) is not None:
-                return link
-            self._hand_over(request["id"], packet, descriptors)
+            while not self._handed_over(request["id"], packet, descriptors):
+                if (link := self._fork()) is not None:
+                    return link
         except OSError as failure:
             self._tell(op="failed", id=request["id"], error=str(failure))
         finally:
@@ -98,14 +98,21 @@ class Server:
                 os.close(descriptor)
         return None
 
-    def _hand_over(self, launch: int, packet: bytes, descriptors: list[int]) -> None:
+    def _handed_over(self, launch: int, packet: bytes, descriptors: list[int]) -> bool:
+        """Give the launch to a waiting child; False when none waits."""
         if len(descriptors) != len(PASSED):
             raise OSError("the fork server could not take the descriptors; is its limit of open files reached?")
-        pid, link = self._idle.popitem()
-        with link:
-            socket.send_fds(link, [packet], descriptors)
-        self._running[pid] = launch
-        self._tell(op="started", id=launch, pid=pid)
+        while self._idle:
+            pid, link = self._idle.popitem()
+            with link:
+                try:
+                    socket.send_fds(link, [packet], descriptors)
+                except ConnectionError:  # it died waiting
+                    continue
+            self._running[pid] = launch
+            self._tell(op="started", id=launch, pid=pid)
+            return True
+        return False
 
     def _fork(self) -> socket.socket | None:
         """Add an idle child. In the child: its link."""

@@ -158,7 +158,7 @@ def build_llm(
         return None
     given = config if isinstance(config, Mapping) else dataclasses.asdict(config)
     provider = given.get("provider")
-    if provider not in DEFAULT_BASE_URLS:
+    if not isinstance(provider, str) or provider not in DEFAULT_BASE_URLS:
         raise ValueError(f"llm.provider must be one of {', '.join(DEFAULT_BASE_URLS)}")
     api_key, model = given.get("api_key"), given.get("model")
     # A line break in a key would otherwise surface in a header error that quotes it.

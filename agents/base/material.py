@@ -18,7 +18,7 @@ MAX_TOPIC = 500
 MAX_TEXT = 200_000
 MAX_ENTRIES = 100
 MAX_PASSAGE = 4_000
-_TOPIC_KEYS = ("topic", "title", "query", "subject")
+_TOPIC_KEYS = ("topic", "query", "subject", "title")
 _TEXT_KEYS = ("document", "body", "article", "draft", "content", "text", "prompt", "input", "message", "summary")
 _ABOUT = re.compile(r"\b(?:writ(?:e|es|ing)|report|article|essay|note|post)\s+(?:about|on)\s+(.+)$", re.IGNORECASE)
 
@@ -35,12 +35,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What a task offers: its topic ("" if none), free text ("" if none), findings and the style asked for.
+    """What a task offers: topic, the title of an earlier article, free text (each "" if none), findings and a style.
 
     ``sources`` maps the citation numbers of a cited text to their sources.
     """
 
     topic: str
+    title: str
     text: str
     findings: tuple[Finding, ...]
     style: str | None
@@ -58,7 +59,8 @@ def read_material(task: Any) -> Material:
         raise CapabilityError("the input gives nothing to work on: fill one of topic, prompt, text, document, findings")
     style = one_line(_string(task["style"], "style", 64)) or None if task.get("style") is not None else None
     sources = dict(_entries(task, "citations", _citation))
-    return Material(topic=one_line(topic), text=text.strip(), findings=findings, style=style, sources=sources)
+    title = _first(task, ("title",), MAX_TOPIC)
+    return Material(one_line(topic), one_line(title), text.strip(), findings, style, sources)
 
 
 def topic_of(material: Material, fallback: str = "the material given") -> str:

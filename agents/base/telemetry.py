@@ -31,6 +31,12 @@ POST_TIMEOUT = 5.0
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 2.0
 
+#: Fields that stand at the top of an event; whatever else an emitter names goes to ``payload``.
+TOP_LEVEL = frozenset(
+    {"capability", "initiator", "target", "aid", "aid_a", "aid_b", "session_id", "grants", "jti", "error", "cause"}
+    | {"source_url", "notes", "payload"}
+)
+
 SessionFactory = Callable[[], aiohttp.ClientSession]
 
 
@@ -67,7 +73,7 @@ class Telemetry:
                 await self._task
 
     def emit(self, event_type: str, /, **fields: Any) -> None:
-        """Record an event. Fields that are None are left out. Never blocks, never raises for what a field holds."""
+        """Record an event; fields that are None are left out. Never blocks, never raises for what a field holds."""
         if len(self._buffer) >= self._max_events or self._size >= MAX_BYTES:
             self._dropped[event_type] += 1
             return
@@ -77,8 +83,7 @@ class Telemetry:
     def _append(self, event_type: str, fields: dict[str, Any]) -> None:
         self.emitter_seq += 1
         head = {"emitter_seq": self.emitter_seq, "id": str(uuid.uuid4()), "type": event_type, "ts": time.time()}
-        event = head | {name: value for name, value in fields.items() if value is not None}
-        encoded = _encode(event)
+        encoded = _encode(head | _arranged(fields))
         if len(encoded) > MAX_EVENT_BYTES:
             encoded = _encode(head | {"payload": {"omitted_bytes": len(encoded)}})
         self._buffer.append((self.emitter_seq, encoded))
@@ -169,6 +174,14 @@ class Telemetry:
                 return response.status
         except (aiohttp.ClientError, OSError, TimeoutError):
             return None
+
+
+def _arranged(fields: dict[str, Any]) -> dict[str, Any]:
+    present = {name: value for name, value in fields.items() if value is not None}
+    top = {name: value for name, value in present.items() if name in TOP_LEVEL}
+    if rest := {name: value for name, value in present.items() if name not in TOP_LEVEL}:
+        top["payload"] = top.get("payload", {}) | rest
+    return top
 
 
 def _encode(event: dict[str, Any]) -> bytes:

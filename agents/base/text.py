@@ -7,13 +7,13 @@ import re
 from functools import lru_cache
 
 _COMMON = """a about above after again against all also am an and any are as at be because been before being below
-    between both but by can could does doing down during each etc every few for from further had has have having he her here
-    hers him his how however i if in into is it its itself just let like made make many may me might more most much my
-    no nor not of off on once one only onto or other our out over own per same she should since so some such
+    between both but by can could does doing down during each etc every few for from further had has have having he her
+    here hers him his how however i if in into is it its itself just let like made make many may me might more most
+    much my no nor not of off on once one only onto or other our out over own per same she should since so some such
     than that the their them then there these they this those through thus to too under until up upon us very via was
     we were what when where whether which while who whom whose why will with within without would yes yet you your
     vs versus happen happens please tell write writes writing explain describe article report overview paper
-    post draft"""
+    post draft must shall"""
 STOP_WORDS = frozenset(_COMMON.split())
 _LOOK_ALIKES = {ord("<"): "\u2039", ord(">"): "\u203a"}
 _WORD = re.compile(r"[^\W_]+")
@@ -67,6 +67,8 @@ def stem(word: str) -> str:
     else:
         if len(word) == 4 and word.endswith("s") and not word.endswith("ss"):
             root = word[:-1]
+    if root is not word and len(root) > 3 and root[-1] == root[-2] and root[-1] not in "aeiols":
+        root = root[:-1]
     if root.endswith("ic") and len(root) > 6:
         root = root[:-2]
     return root[:-1] + "k" if root.endswith("c") and len(root) > 4 else root

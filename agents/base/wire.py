@@ -83,9 +83,8 @@ async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Fault as fault:
         return fault_response(fault)
     except web.HTTPMethodNotAllowed as error:
-        allowed = {"Allow": ", ".join(sorted(error.allowed_methods))}
-        fault = Fault(405, "method_not_allowed", f"{request.method} is not for this route")
-        return json_response(fault.body(), status=405, headers=allowed)
+        refused = Fault(405, "method_not_allowed", f"{request.method} is not for this route")
+        return json_response(refused.body(), status=405, headers={"Allow": ", ".join(sorted(error.allowed_methods))})
     except web.HTTPException as error:
         code = "not_found" if error.status == 404 else "invalid_request"
         return fault_response(Fault(error.status, code, error.reason))

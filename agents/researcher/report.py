@@ -12,6 +12,8 @@ from researcher.search import Hit, confidence, index, query_terms
 FINDINGS, DEEP_FINDINGS = 5, 10
 #: How many passages of the first search lend their words to the second, how many words, and what one weighs.
 FEEDBACK_PASSAGES, FEEDBACK_TERMS, FEEDBACK_WEIGHT = 3, 8, 0.3
+#: An added word carries little of the query, so a passage found by added words alone covers less of it.
+FEEDBACK_COVERAGE = 0.1
 
 
 def query_report(material: Material) -> dict[str, Any]:
@@ -30,7 +32,8 @@ def deep_report(material: Material) -> dict[str, Any]:
     added = _feedback(first, query)
     # The confidence stays that of the asker's own words: the added ones fit by construction.
     direct = {hit.passage.source for hit in first}
-    second = index().search(query | dict.fromkeys(added, FEEDBACK_WEIGHT), DEEP_FINDINGS) if first else []
+    wider = query | dict.fromkeys(added, FEEDBACK_WEIGHT)
+    second = index().search(wider, DEEP_FINDINGS, FEEDBACK_COVERAGE) if first else []
     report = _report(material, second, query, confidence(first))
     for finding in report["findings"]:
         finding["found_by"] = "query" if finding["source"] in direct else "expansion"

@@ -48,14 +48,14 @@ class Index:
         found = self.frequency[term]
         return math.log(1 + (len(self.documents) - found + 0.5) / (found + 0.5))
 
-    def search(self, query: Mapping[str, float], limit: int) -> list[Hit]:
-        """The best ``limit`` passages for weighted terms, best first; ties in corpus order."""
+    def search(self, query: Mapping[str, float], limit: int, floor: float = MIN_COVERAGE) -> list[Hit]:
+        """The best ``limit`` passages that cover ``floor`` of the weighted terms, best first; ties by source."""
         total = sum(weight * self.rarity(term) for term, weight in query.items())
         hits = []
         for passage, count, norm in zip(self.documents, self.counts, self._norms, strict=True):
             held = [(self.rarity(term) * weight, count[term]) for term, weight in query.items() if term in count]
             coverage = sum(value for value, _ in held) / total if held else 0.0
-            if coverage >= MIN_COVERAGE:
+            if coverage >= floor:
                 score = sum(value * times * (K1 + 1) / (times + norm) for value, times in held)
                 hits.append(Hit(passage, round(score, 4), round(coverage, 4)))
         hits.sort(key=lambda hit: (-hit.score, hit.passage.source))

@@ -63,7 +63,7 @@ def _findings(material: Material) -> list[Finding]:
         return list(material.findings[:MAX_CLAIMS])
     if not material.text or is_prompt(material.text):
         return []
-    told = [part for part in sentences(plain(material.text)) if len(part.split()) > 2]
+    told = [part for part in sentences(plain(material.text)) if len(part.split()) > 1]
     groups = [told[at : at + 3] for at in range(0, min(len(told), 3 * MAX_CLAIMS), 3)]
     return [Finding(f"Passage {number}", " ".join(group), INPUT_TEXT) for number, group in enumerate(groups, 1)]
 

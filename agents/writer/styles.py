@@ -47,8 +47,8 @@ def academic(title: str, topic: str, claims: Sequence[Claim]) -> tuple[str, list
         f"following. {best.lead}"
     )
     approach = (
-        f"The question of {topic} is approached here through what the consulted sources assert; no further assumption is "
-        "introduced. Statements are attributed to their source by number."
+        f"The question of {topic} is approached here through what the consulted sources assert; no further assumption "
+        "is introduced. Statements are attributed to their source by number."
     )
     lines = ["## Abstract", abstract, "## 1. Introduction", approach, "## 2. Evidence"]
     for place, claim in enumerate(claims, 1):
@@ -123,8 +123,8 @@ def _limitations(claims: Sequence[Claim]) -> list[str]:
     weak = [f"[{claim.number}]" for claim in claims if claim.weight < 0.5]
     caveat = f" Of limited relevance: {', '.join(weak)}." if weak else ""
     basis = (
-        f"The review rests on {_count(claims)} and did not seek others.{caveat} It reports what the sources state and does "
-        "not test it."
+        f"The review rests on {_count(claims)} and did not seek others.{caveat} It reports what the sources state and "
+        "does not test it."
     )
     return ["## 4. Limitations", basis]
 

@@ -85,7 +85,7 @@ def _object(raw: bytes, request: web.Request, *, exact: bool) -> dict[str, Any]:
         document = _exact(raw) if exact else _lenient(raw)
     except RecursionError:
         raise MalformedRequest(_TOO_DEEP) from None
-    except ValueError as fault:
+    except (ValueError, orjson.JSONEncodeError) as fault:
         raise MalformedRequest(f"the body is not usable JSON: {fault}") from None
     if not isinstance(document, dict):
         raise MalformedRequest("the body must be a JSON object")

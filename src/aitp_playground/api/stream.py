@@ -96,11 +96,11 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
                 await _pump(request, response, directory.stream(run_id, after=after), streams.options)
     except (TimeoutError, ConnectionError):
         _let_go(request)
-    except Exception as fault:
+    except Exception:
         if not response.prepared:
             raise
         # The status line is gone; without stream.end the reader knows that there is more, and reconnects.
-        log.error("api.stream_cut", run_id=run_id, exc_info=fault)
+        log.exception("api.stream_cut", run_id=run_id)
     return response
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from aiohttp import web
 from pydantic import Field
@@ -17,6 +17,8 @@ from aitp_playground.errors import Unauthorized
 
 class TelemetryBatch(Body):
     """``emitter_seq`` is the number of the last event of the batch; the directory checks the events themselves."""
+
+    exact: ClassVar[bool] = False
 
     emitter_seq: int = Field(ge=0, le=MAX_SEQ)
     events: list[dict[str, Any]] = Field(max_length=10_000)

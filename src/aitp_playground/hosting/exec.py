@@ -6,12 +6,11 @@ import json
 import os
 from pathlib import Path
 
-from aitp_playground.errors import LaunchError
 from aitp_playground.hosting.child import Child
 from aitp_playground.hosting.contract import LaunchSpec
 from aitp_playground.hosting.handover import Lifeline, handover
 from aitp_playground.hosting.job import worker_environment, worker_job
-from aitp_playground.hosting.process import WorkerProcess
+from aitp_playground.hosting.process import WorkerProcess, not_launched
 
 
 class ExecLauncher:
@@ -35,29 +34,29 @@ class ExecLauncher:
     async def launch(self, spec: LaunchSpec) -> WorkerProcess:
         """See the contract."""
         await self.start()
+        try:
+            process, child = self._spawn(spec)
+        except OSError as failure:
+            raise not_launched(spec, failure) from failure
+        self._processes.add(process)
+        child.exited.add_done_callback(lambda _: self._processes.discard(process))
+        return process
+
+    def _spawn(self, spec: LaunchSpec) -> tuple[WorkerProcess, Child]:
         assert self._lifeline is not None
         env, job = worker_environment(spec), worker_job(spec)
         with handover(spec, self._lifeline) as given:
             env |= {name: str(descriptor) for name, descriptor in given.contract.items()}
             document = json.dumps(job | {"parent": os.getpid(), "env": sorted(env)})
-            try:
-                child = Child(
-                    (spec.python or self._python, "-m", "base.entrypoint", document),
-                    env=env,
-                    cwd=self._agents_dir,
-                    stdout=given.stdout,
-                    stderr=given.stderr,
-                    pass_fds=tuple(given.contract.values()),
-                )
-            except OSError as failure:
-                raise LaunchError(
-                    f"agent {spec.agent_id} was not started: {failure}",
-                    details={"agent_id": spec.agent_id, "stderr": ""},
-                ) from failure
-            process = WorkerProcess(spec, child.pid, child.exited, child.signal, *given.take_readers())
-        self._processes.add(process)
-        child.exited.add_done_callback(lambda _: self._processes.discard(process))
-        return process
+            child = Child(
+                (spec.python or self._python, "-m", "base.entrypoint", document),
+                env=env,
+                cwd=self._agents_dir,
+                stdout=given.stdout,
+                stderr=given.stderr,
+                pass_fds=tuple(given.contract.values()),
+            )
+            return WorkerProcess(spec, child.pid, child.exited, child.signal, *given.take_readers()), child
 
     async def close(self) -> None:
         """See the contract."""

@@ -24,7 +24,7 @@ from aitp_playground.hosting.contract import LaunchSpec
 from aitp_playground.hosting.handover import Lifeline, filled_pipe, handover
 from aitp_playground.hosting.job import worker_environment, worker_job
 from aitp_playground.hosting.output import OutputPipe, Tail
-from aitp_playground.hosting.process import WorkerProcess
+from aitp_playground.hosting.process import WorkerProcess, not_launched
 
 _log = structlog.get_logger(__name__)
 
@@ -36,6 +36,10 @@ _END_SECS = 5.0
 def fork_supported() -> bool:
     """Whether this system has what the fork server needs (descriptor passing in packets, PR_SET_PDEATHSIG, /proc)."""
     return sys.platform == "linux"
+
+
+class _ServerFailure(LaunchError):
+    """The fork server does not start, is gone, or could not fork."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ class _Server:
         except OSError as failure:
             ours.close()
             os.close(reader)
-            raise LaunchError(f"the fork server cannot be started with {python}: {failure}") from failure
+            raise _ServerFailure(f"the fork server cannot be started with {python}: {failure}") from failure
         finally:
             theirs.close()
             os.close(writer)
@@ -86,19 +90,24 @@ class _Server:
         """Its process id."""
         return self._child.pid
 
+    @property
+    def output(self) -> str:
+        """The end of what it printed: its own troubles, nothing of an agent's."""
+        return self._tail.text().strip()[-2000:]
+
     async def up(self) -> None:
         """Wait until it takes launches. Raises ``LaunchError``."""
         await asyncio.wait((self._up, self._child.exited), timeout=_START_SECS, return_when=asyncio.FIRST_COMPLETED)
         if not self.alive:
             await self.end()
-            raise LaunchError(f"the fork server did not start: {self._tail.text().strip()[-2000:] or 'no output'}")
+            raise _ServerFailure(f"the fork server did not start: {self.output or 'no output'}")
 
     def begin(self, descriptors: tuple[int, ...]) -> tuple[_Launch, Callable[[int], None]]:
         """Ask for a child; gives the launch and the way to signal it."""
         number = next(self._ids)
         loop = asyncio.get_running_loop()
-        launch = self._launches[number] = _Launch(loop.create_future(), loop.create_future())
         self._channel.post({"op": "launch", "id": number}, descriptors)
+        launch = self._launches[number] = _Launch(loop.create_future(), loop.create_future())
         return launch, lambda sig: self._channel.post({"op": "signal", "id": number, "signal": int(sig)})
 
     async def end(self) -> None:
@@ -136,7 +145,7 @@ class _Server:
     def _give_up(launch: _Launch, code: int, why: str) -> None:
         launch.exited.set_result(code)
         if not launch.started.done():
-            launch.started.set_exception(LaunchError(why))
+            launch.started.set_exception(_ServerFailure(why))
 
 
 class ForkServerLauncher:
@@ -150,6 +159,7 @@ class ForkServerLauncher:
         self._server: _Server | None = None
         self._lifeline: Lifeline | None = None
         self._starting = asyncio.Lock()
+        self._processes: set[WorkerProcess] = set()
 
     @property
     def server_pid(self) -> int | None:
@@ -162,6 +172,15 @@ class ForkServerLauncher:
 
     async def launch(self, spec: LaunchSpec) -> WorkerProcess:
         """See the contract."""
+        try:
+            process, exited = await self._launch(spec)
+        except (OSError, _ServerFailure) as failure:
+            raise not_launched(spec, failure) from failure
+        self._processes.add(process)
+        exited.add_done_callback(lambda _: self._processes.discard(process))
+        return process
+
+    async def _launch(self, spec: LaunchSpec) -> tuple[WorkerProcess, asyncio.Future[int]]:
         job = worker_job(spec) | {"env": worker_environment(spec)}
         server = await self._running_server()
         assert self._lifeline is not None
@@ -172,20 +191,21 @@ class ForkServerLauncher:
             try:
                 async with asyncio.timeout(spec.startup_timeout):
                     pid = await launch.started
-            except BaseException as failure:
+            except BaseException:
                 send_signal(signal.SIGKILL)
                 await asyncio.wait((launch.exited,), timeout=_END_SECS)
-                if isinstance(failure, LaunchError | TimeoutError):
-                    raise _not_launched(spec, failure) from failure
                 raise
-            return WorkerProcess(spec, pid, launch.exited, send_signal, *given.take_readers())
+            return WorkerProcess(spec, pid, launch.exited, send_signal, *given.take_readers()), launch.exited
 
     async def close(self) -> None:
         """See the contract."""
         async with self._starting:
+            processes = list(self._processes)
             if self._server is not None:
                 await self._server.end()
                 self._server = None
+            for process in processes:
+                await process.wait()
             if self._lifeline is not None:
                 self._lifeline.close()
                 self._lifeline = None
@@ -193,7 +213,7 @@ class ForkServerLauncher:
     async def _running_server(self) -> _Server:
         async with self._starting:
             if self._server is not None and not self._server.alive:
-                _log.warning("fork_server.lost", pid=self._server.pid)
+                _log.warning("fork_server.lost", pid=self._server.pid, output=self._server.output)
                 await self._server.end()
                 self._server = None
             if self._server is None:
@@ -220,10 +240,3 @@ def _document(job: dict[str, Any]) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _not_launched(spec: LaunchSpec, failure: BaseException) -> LaunchError:
-    why = str(failure) or f"not started within {spec.startup_timeout:g} s"
-    return LaunchError(
-        f"agent {spec.agent_id} was not started: {why}", details={"agent_id": spec.agent_id, "stderr": ""}
-    )

@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from aitp_playground.errors import LaunchError
 from aitp_playground.hosting.contract import LaunchSpec
 
 #: What a pipe holds without asking for more, and the most an unprivileged process may ask for; pipe(7).
@@ -81,7 +80,7 @@ def _pipe(stack: contextlib.ExitStack) -> tuple[int, int]:
 
 
 def filled_pipe(content: bytes) -> int:
-    """The reading end of a pipe that holds ``content`` (1 MiB at most) and then ends. Raises ``LaunchError``."""
+    """The reading end of a pipe that holds ``content`` (1 MiB at most) and then ends. Raises ``OSError``."""
     reader, writer = os.pipe()
     try:
         if len(content) > _PIPE_BYTES and hasattr(fcntl, "F_SETPIPE_SZ"):
@@ -93,5 +92,5 @@ def filled_pipe(content: bytes) -> int:
         os.close(writer)
     if taken != len(content):
         os.close(reader)
-        raise LaunchError(f"{len(content)} bytes are too much to hand to an agent")
+        raise OSError(f"{len(content)} bytes are too much to hand to an agent")
     return reader

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from aitp_playground.errors import LaunchError
 from aitp_playground.hosting.contract import LaunchSpec
 
 _INHERITED = ("PATH", "HOME", "LANG", "TZ", "TMPDIR")
@@ -18,7 +17,7 @@ def worker_environment(spec: LaunchSpec) -> dict[str, str]:
 
 
 def worker_job(spec: LaunchSpec) -> dict[str, Any]:
-    """The job of ``agents/base/entrypoint.py``, without ``env``. Raises ``LaunchError`` when the file is not there."""
+    """The job of ``agents/base/entrypoint.py``, without ``env``. Raises ``OSError`` when the file is not there."""
     value = spec.entrypoint if spec.entrypoint_type == "python_module" else str(_entrypoint_file(spec))
     return {
         "agent_id": spec.agent_id,
@@ -34,7 +33,4 @@ def _entrypoint_file(spec: LaunchSpec) -> Path:
         found = root / spec.entrypoint
         if found.is_file():
             return found.resolve()
-    raise LaunchError(
-        f"agent {spec.agent_id}: its entrypoint {spec.entrypoint} is in none of its agents directories",
-        details={"agent_id": spec.agent_id, "stderr": ""},
-    )
+    raise FileNotFoundError(f"its entrypoint {spec.entrypoint} is in none of its agents directories")

@@ -47,6 +47,11 @@ class AgentLauncher:
             fork=settings.agent_launcher == "fork",
         )
 
+    @property
+    def fork_server_pid(self) -> int | None:
+        """The fork server's process id, None when there is none."""
+        return self._fork.server_pid if self._fork is not None else None
+
     async def start(self) -> None:
         """See the contract."""
         try:

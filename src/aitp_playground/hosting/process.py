@@ -64,7 +64,7 @@ class WorkerProcess:
         if self._exited.done():
             code = (await self.wait()).code
             raise self._launch_error(f"ended with {describe_exit(code)} before it was ready", exit_code=code)
-        self._send_signal(signal.SIGKILL)
+        self.kill()
         await self.wait()
         raise self._launch_error(str(found) if found else f"was not ready within {self._startup_timeout:g} s")
 
@@ -120,6 +120,14 @@ class WorkerProcess:
         return LaunchError(
             f"agent {self._agent_id} {what}" + (f"; its stderr ends: {end}" if end else ""), details=details
         )
+
+
+def not_launched(spec: LaunchSpec, failure: Exception) -> LaunchError:
+    """The error of an agent whose process never came to be."""
+    return LaunchError(
+        f"agent {spec.agent_id} was not started: {str(failure) or type(failure).__name__}",
+        details={"agent_id": spec.agent_id, "stderr": ""},
+    )
 
 
 def describe_exit(code: int) -> str:

@@ -114,7 +114,6 @@ class Conductor:
                 "trust.established", initiator=second, target=first, grants=issued["grants"], jti=issued["jti"]
             )
         finally:
-            await ctx.settle()
             ctx.close()
 
     # -- steps ---------------------------------------------------------------------------------------------------------
@@ -125,11 +124,9 @@ class Conductor:
         await ctx.record("step.started", **ctx.labels())
         try:
             outcome = self._unproven(step) or await step.run(ctx)
-            await ctx.settle()
             if isinstance(outcome, Completed) and not outcome.degraded_by_cp:
                 self._check(step, outcome, await self._events_of_step(run))
         except PlaygroundError as failure:
-            await ctx.settle()
             output = getattr(failure, "output", None)
             await ctx.record(
                 "step.failed", **ctx.labels(), error=failure.message, result=output, details=failure.details

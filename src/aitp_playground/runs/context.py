@@ -13,7 +13,6 @@ from aitp_playground.errors import StepError
 from aitp_playground.events.model import draft
 from aitp_playground.runs.agents import LaunchedAgent, flush
 from aitp_playground.runs.cast import Cast
-from aitp_playground.runs.concurrency import together
 from aitp_playground.runs.messages import Reached, Record, RunMessage
 from aitp_playground.scenarios.models import Fault, ResolvedScenario
 from aitp_playground.scenarios.render import declared_inputs, render
@@ -71,7 +70,6 @@ class RunContext:
         self.inputs = header.inputs
         self.outputs = outputs
         self.cast = cast
-        self._parties: set[str] = set()
         self._run = run
         self._header = header
         self._resolved = resolved
@@ -94,9 +92,9 @@ class RunContext:
         """A launched agent."""
         return _Poke(self, agent_id)
 
-    def party(self, agent_id: str) -> None:
-        """This agent takes part without being poked."""
-        self._parties.add(agent_id)
+    async def hear(self, agent_id: str) -> None:
+        """Have an agent that was called hand in its telemetry."""
+        await flush(self.cast.agent(agent_id), TELEMETRY_WAIT)
 
     async def caught_up(self, agent: LaunchedAgent) -> None:
         """Wait, within bounds, until the log holds what ``agent`` had emitted when it last answered."""
@@ -104,11 +102,6 @@ class RunContext:
             await self._run.ask(Reached(agent.agent_id, agent.emitter_seq), timeout=TELEMETRY_WAIT)
         except AskTimeout:
             log.warning("telemetry.late", agent_id=agent.agent_id, emitter_seq=agent.emitter_seq)
-
-    async def settle(self) -> None:
-        """Have the parties that were only called hand in their telemetry, so that the step's events are complete."""
-        await together(flush(self.cast.agent(agent_id), TELEMETRY_WAIT) for agent_id in self._parties)
-        self._parties.clear()
 
     def provider(self, caller: str, capability: str) -> str:
         """The caller when it offers the capability, else the first agent in scenario order that does."""

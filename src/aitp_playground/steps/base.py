@@ -61,8 +61,8 @@ class StepContext(Protocol):
     def agent(self, agent_id: str) -> AgentHandle:
         """The launched agent with this id."""
 
-    def party(self, agent_id: str) -> None:
-        """Say that this agent takes part: the step ends only when its telemetry up to now is in the log."""
+    async def hear(self, agent_id: str) -> None:
+        """Have an agent that was called (not poked) hand in its telemetry, so that the log tells causes first."""
 
     def step_input(self) -> dict[str, Any]:
         """This step's input: ``input_from``, else the rendered ``input_template``, else ``{}``."""

@@ -80,8 +80,10 @@ async def invoke(
     body: dict[str, Any] = {"peer": target, "capability": capability, "input": ctx.step_input(), "present": present}
     if manifest_url is not None:
         body["manifest_url"] = manifest_url
-    ctx.party(target)
-    answer = await ctx.agent(caller).post("invoke", body)
+    try:
+        answer = await ctx.agent(caller).post("invoke", body)
+    finally:
+        await ctx.hear(target)
     return {name: answer[name] for name in ("status_code", "body", "presented_jti") if name in answer}
 
 

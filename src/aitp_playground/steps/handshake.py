@@ -42,9 +42,11 @@ async def establish(ctx: StepContext, initiator: str, responder: str, body: dict
     """Poke the initiator and record what came of it. Raises AgentCallError after ``trust.failed``."""
     pair = {"initiator": initiator, "target": responder}
     await ctx.record("trust.establishing", **pair)
-    ctx.party(responder)
     try:
-        answer = await ctx.agent(initiator).post("initiate-handshake", body)
+        try:
+            answer = await ctx.agent(initiator).post("initiate-handshake", body)
+        finally:
+            await ctx.hear(responder)
     except AgentCallError as failure:
         cause = (failure.details or {}).get("code") if isinstance(failure.details, dict) else None
         if isinstance(cause, str) and cause.startswith("manifest_"):

@@ -11,11 +11,13 @@ import os
 import secrets
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import aitp
 from aiohttp import web
 
 ROOT = Path(__file__).parents[3]
@@ -113,7 +115,7 @@ class WorkerProcess:
         self.url = f"http://127.0.0.1:{self.port}"
         self.aid = ""
         self.document = bootstrap_document(self, sink.url) | changes
-        self.process: asyncio.subprocess.Process
+        self._process: asyncio.subprocess.Process | None = None
         self.lifeline = -1
         self.out = b""
         self.err = b""
@@ -127,7 +129,7 @@ class WorkerProcess:
         os.close(bootstrap_write)
         fds = (bootstrap_read, self.listener.fileno(), lifeline_read)
         names = ("AITP_BOOTSTRAP_FD", "AITP_LISTEN_FD", "AITP_LIFELINE_FD")
-        self.process = await asyncio.create_subprocess_exec(
+        self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             str(WORKERS / script),
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "agents")}
@@ -148,15 +150,21 @@ class WorkerProcess:
         assert line.startswith("AITP_AGENT_READY aid="), (line, self.err.decode())
         self.aid = line.split()[1].removeprefix("aid=")
 
+    @property
+    def process(self) -> asyncio.subprocess.Process:
+        assert self._process is not None, "not launched"
+        return self._process
+
     async def ended(self) -> int:
         code = await asyncio.wait_for(self.process.wait(), WAIT)
         await asyncio.wait_for(asyncio.gather(*self._readers), WAIT)
         return code
 
     async def close(self) -> None:
-        if self.process.returncode is None:
-            self.process.kill()
-        await self.ended()
+        if self._process is not None:
+            if self._process.returncode is None:
+                self._process.kill()
+            await self.ended()
         self.hang_up()
         self.listener.close()
 
@@ -223,9 +231,11 @@ def bootstrap_document(worker: WorkerProcess, telemetry_url: str) -> dict[str, A
     }
 
 
-async def introduce(*workers: WorkerProcess) -> None:
+async def introduce(*workers: WorkerProcess | SdkPeer) -> None:
     """Tell each one about the others, as the service does."""
     for worker in workers:
+        if isinstance(worker, SdkPeer):
+            continue
         listed = [
             {
                 "agent_id": other.agent_id,
@@ -238,3 +248,112 @@ async def introduce(*workers: WorkerProcess) -> None:
         answer = await worker.admin("peers", {"peers": listed}, method="PUT")
         assert answer.status == 200, answer
         assert answer.body["peers"] == len(listed)
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    part = token.split(".")[1]
+    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return claims
+
+
+class SdkPeer:
+    """A peer that lives in the test: the bare SDK, free to misbehave."""
+
+    def __init__(self, agent_id: str, caps: list[str] | None = None) -> None:
+        self.agent_id = agent_id
+        self.caps = caps or ["peer.thing"]
+        self.agent = aitp.AitpAgent.generate()
+        self.base_url = "http://localhost:1"
+        self.build()
+
+    def build(self) -> None:
+        endpoint = f"{self.base_url}/aitp/handshake/hello"
+        self.manifest = self.agent.build_manifest(self.agent_id, endpoint, self.caps, ttl_secs=7200)
+
+    @property
+    def aid(self) -> str:
+        return self.agent.aid
+
+    async def hello(self, worker: WorkerProcess, grants: list[str] | None = None) -> tuple[aitp.InitiatorSession, str]:
+        """A session towards ``worker`` and its hello."""
+        manifest = json.dumps((await worker.request("GET", "/.well-known/aitp-manifest")).body)
+        session = self.agent.new_session(pinned_keys=[worker.aid])
+        return session, session.build_hello(manifest, grants or ["demo.echo"])
+
+    async def open(self, worker: WorkerProcess, grants: list[str] | None = None) -> tuple[Any, str, str]:
+        """As far as the commit: session, commit, session id."""
+        session, hello = await self.hello(worker, grants)
+        answer = await worker.request("POST", "/aitp/handshake/hello", hello)
+        assert answer.status == 200, answer
+        session_id = answer.headers["X-Aitp-Session-Id"]
+        return session, session.process_hello_ack(json.dumps(answer.body), session_id), session_id
+
+    async def token_from(self, worker: WorkerProcess, grants: list[str] | None = None) -> str:
+        """A whole handshake; the TCT the worker issued."""
+        session, commit, session_id = await self.open(worker, grants)
+        answer = await worker.request("POST", "/aitp/handshake/commit", commit, {"X-Aitp-Session-Id": session_id})
+        assert answer.status == 200, answer
+        token: str = json.loads(session.complete(json.dumps(answer.body), revoked_jtis=set()))["tct"]
+        return token
+
+    async def proof(self, worker: WorkerProcess, token: str, signer: aitp.AitpAgent | None = None) -> dict[str, str]:
+        """Headers for one call under ``token``."""
+        answer = await worker.request("POST", "/aitp/pop/challenge", "{}", {"X-AITP-TCT": token})
+        assert answer.status == 200, answer
+        response = (signer or self.agent).sign_pop_response(json.dumps(answer.body))
+        return {"X-AITP-TCT": token, "X-AITP-PoP": b64(response.encode())}
+
+
+def mint(issuer: SdkPeer, holder: SdkPeer, grants: list[str]) -> str:
+    """A TCT ``issuer`` gives ``holder``, between the two of them."""
+    session = holder.agent.new_session(pinned_keys=[issuer.aid])
+    responder = issuer.agent.new_responder(pinned_keys=[holder.aid])
+    ack, session_id = responder.process_hello(session.build_hello(issuer.manifest, grants))
+    commit_ack, _ = responder.process_commit(session.process_hello_ack(ack, session_id), revoked_jtis=set())
+    token: str = json.loads(session.complete(commit_ack, revoked_jtis=set()))["tct"]
+    return token
+
+
+class MaliciousResponder:
+    """Serves an :class:`SdkPeer` over HTTP, honestly unless ``tamper(route, text)`` changes an answer."""
+
+    def __init__(self, peer: SdkPeer, initiator_aid: str) -> None:
+        self.peer = peer
+        self.tamper: Callable[[str, str], str] = lambda _route, text: text
+        self.session_header: str | None = "X-Aitp-Session-Id"
+        self.received: list[dict[str, Any]] = []
+        self._initiator = initiator_aid
+        self._open: dict[str, aitp.ResponderSession] = {}
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        app = web.Application()
+        app.router.add_get("/.well-known/aitp-manifest", self._manifest)
+        app.router.add_post("/aitp/handshake/hello", self._hello)
+        app.router.add_post("/aitp/handshake/commit", self._commit)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.peer.base_url = f"http://localhost:{self._runner.addresses[0][1]}"
+        self.peer.build()
+
+    async def close(self) -> None:
+        assert self._runner
+        await self._runner.cleanup()
+
+    async def _manifest(self, _request: web.Request) -> web.Response:
+        return web.Response(text=self.tamper("manifest", self.peer.manifest))
+
+    async def _hello(self, request: web.Request) -> web.Response:
+        raw = await request.text()
+        responder = self.peer.agent.new_responder(pinned_keys=[self._initiator])
+        ack, session_id = responder.process_hello(raw)
+        self._open[session_id] = responder
+        headers = {self.session_header: session_id} if self.session_header else {}
+        return web.Response(text=self.tamper("ack", ack), headers=headers)
+
+    async def _commit(self, request: web.Request) -> web.Response:
+        responder = self._open.pop(request.headers["X-Aitp-Session-Id"])
+        commit_ack, result = responder.process_commit(await request.text(), revoked_jtis=set())
+        self.received.append(claims_of(json.loads(result)["tct"]))
+        return web.Response(text=self.tamper("commit_ack", commit_ack))

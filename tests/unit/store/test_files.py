@@ -15,9 +15,9 @@ from .building import stored_run
 from .conftest import MakeSqlite
 
 
-@pytest.fixture
-def careless_umask() -> Iterator[None]:
-    before = os.umask(0)
+@pytest.fixture(params=[0o000, 0o277], ids=["open to all", "closed to ourselves"])
+def odd_umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = os.umask(request.param)
     yield
     os.umask(before)
 
@@ -27,7 +27,7 @@ def modes_below(directory: Path) -> dict[str, int]:
     return {path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.rglob("*")}
 
 
-@pytest.mark.usefixtures("careless_umask")
+@pytest.mark.usefixtures("odd_umask")
 async def test_everything_the_store_creates_is_private_whatever_the_umask(
     make_sqlite: MakeSqlite, tmp_path: Path
 ) -> None:
@@ -40,7 +40,7 @@ async def test_everything_the_store_creates_is_private_whatever_the_umask(
     assert set(modes.values()) == {0o600}
 
 
-@pytest.mark.usefixtures("careless_umask")
+@pytest.mark.usefixtures("odd_umask")
 async def test_a_readable_database_is_closed_to_others_when_it_is_opened(
     make_sqlite: MakeSqlite, tmp_path: Path
 ) -> None:
