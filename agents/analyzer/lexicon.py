@@ -7,6 +7,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
+
+
+class Cues:
+    """A pattern compiled at its first use, as a worker that starts should not wait for all of them."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """The pattern; case is ignored."""
+        return re.compile(self.source, re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,14 +28,14 @@ class Category:
 
     name: str
     severity: int
-    cues: re.Pattern[str]
+    cues: Cues
     advice: str
 
 
-def _any(words: str) -> re.Pattern[str]:
+def _any(words: str) -> Cues:
     """One pattern for blank-separated alternatives; ``_`` stands for a blank, ``*`` for the rest of a word."""
     parts = [word.replace("_", r"[\s-]+").replace("*", r"\w*") for word in words.split()]
-    return re.compile(rf"\b(?:{'|'.join(parts)})\b", re.IGNORECASE)
+    return Cues(rf"\b(?:{'|'.join(parts)})\b")
 
 
 CATEGORIES = (
@@ -138,7 +151,7 @@ CATEGORIES = (
 MISSING_SAFEGUARD = Category(
     "missing safeguard",
     4,
-    re.compile(
+    Cues(
         r"\b(?:no|without|lack(?:s|ing)?(?: of)?|missing|absence of|absent|not (?:yet )?(?:have|has|use|using|require|"
         r"check|verify|enforce|keep)|never (?:checks?|verif\w+|expires?|revok\w+|rotat\w+|logs?))\s+(?:\w+\s+){0,2}?"
         r"(?:audit\w*|log(?:s|ging)?|monitor\w*|encrypt\w*|authenti\w+|authori[sz]\w+|verif\w+|validat\w+|revocation|"
@@ -146,7 +159,6 @@ MISSING_SAFEGUARD = Category(
         r"approval|signatures?|limits?)\b"
         r"|\b(?:unaudited|unencrypted|unauthenticated|unauthori[sz]ed|unverified|unsigned|unmonitored|unchecked)\b"
         r"|\bnever (?:expires?|revoked|rotated|logged|verified|checked)\b",
-        re.IGNORECASE,
     ),
     "Put the missing control in place before widening access.",
 )
@@ -176,9 +188,8 @@ MITIGATED = _any(
 )
 
 #: Directly before a cue, these say that the harm does not exist.
-DENIAL = re.compile(
+DENIAL = Cues(
     r"(?:\b(?:no|not|never|neither|nor|without|free (?:of|from)|zero|cannot(?: be)?|can't(?: be)?|isn't|aren't|wasn't|"
     r"doesn't|don't|didn't|won't|rather than|instead of)\s+(?:(?:a|an|any|the|of|be|been|being|is|are|risk|sign|signs|"
     r"evidence|known|single|longer|subject|prone|to|vulnerable|ever|further|more|had|has|have|was|were|seen|such)\s+){0,4})$",
-    re.IGNORECASE,
 )

@@ -35,8 +35,8 @@ def _sentences(material: Material) -> list[Sentence]:
     if material.findings:
         told = [(sentence, finding.source) for finding in material.findings for sentence in sentences(finding.passage)]
         return [Sentence(text, number, source) for number, (text, source) in enumerate(told, 1)]
-    told = list(traced(sentences(plain(material.text)) or [material.topic], material.sources))
-    return [sentence for sentence in told if sentence.source] or told
+    read = list(traced(sentences(plain(material.text)) or [material.topic], material.sources))
+    return [sentence for sentence in read if sentence.source] or read
 
 
 def _overall(risks: list[Risk]) -> dict[str, Any]:

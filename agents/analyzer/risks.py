@@ -23,6 +23,7 @@ from analyzer.lexicon import (
     SEVERE,
     UNLIKELY,
     Category,
+    Cues,
 )
 from base.text import clip, defused, terms
 
@@ -113,7 +114,7 @@ def _risk(sentence: Sentence) -> Risk | None:
     category, cues = best
     # A lacking control names the control, whose verb must not pass for one at work.
     mitigated = category is not MISSING_SAFEGUARD and _affirmed(MITIGATED, text)
-    severity = category.severity + bool(SEVERE.search(text)) - bool(MILD.search(text))
+    severity = category.severity + bool(SEVERE.pattern.search(text)) - bool(MILD.pattern.search(text))
     likelihood = _likelihood(text) - (2 if mitigated else 0)
     statement = defused(clip(text, MAX_STATEMENT))
     return Risk(statement, category, _rating(severity), _rating(likelihood), mitigated, cues, sentence)
@@ -123,20 +124,20 @@ def _cues(category: Category, text: str) -> tuple[str, ...]:
     """The cues of a category that the text affirms, lower case, each once."""
     affirmed = (
         match.group().casefold()
-        for match in category.cues.finditer(text)
-        if category is MISSING_SAFEGUARD or not DENIAL.search(text, max(0, match.start() - 60), match.start())
+        for match in category.cues.pattern.finditer(text)
+        if category is MISSING_SAFEGUARD or not DENIAL.pattern.search(text, max(0, match.start() - 60), match.start())
     )
     return tuple(dict.fromkeys(affirmed))
 
 
-def _affirmed(pattern: re.Pattern[str], text: str) -> bool:
-    return any(not DENIAL.search(text, max(0, m.start() - 60), m.start()) for m in pattern.finditer(text))
+def _affirmed(cues: Cues, text: str) -> bool:
+    return any(not DENIAL.pattern.search(text, max(0, m.start() - 60), m.start()) for m in cues.pattern.finditer(text))
 
 
 def _likelihood(text: str) -> int:
     # "unlikely" first: it would otherwise lose against a "will" in the same sentence.
-    for pattern, rating in ((UNLIKELY, 1), (LIKELY, 4), (CERTAIN, 5)):
-        if pattern.search(text):
+    for words, rating in ((UNLIKELY, 1), (LIKELY, 4), (CERTAIN, 5)):
+        if words.pattern.search(text):
             return rating
     return 3
 

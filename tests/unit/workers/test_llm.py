@@ -213,6 +213,7 @@ async def test_a_server_that_is_not_there_is_refused(served: Served) -> None:
         (format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True), 5, 5),
         (format_datetime(datetime.now(UTC) - timedelta(days=1), usegmt=True), 0, 0),
     ],
+    ids=["absent", "seconds", "too long", "nonsense", "negative", "tomorrow", "yesterday"],
 )
 async def test_retry_after_is_honoured_within_bounds(
     served: Served, monkeypatch: pytest.MonkeyPatch, header: str | None, low: float, high: float
