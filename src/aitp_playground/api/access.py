@@ -7,10 +7,10 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from hashlib import sha256
+from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
-from yarl import URL
 
 from aitp_playground.api.routing import template
 from aitp_playground.config import LOOPBACK_HOSTS, Settings
@@ -58,7 +58,9 @@ class Door:
     """The checks of one process. A wildcard bind also answers to the address a connection really came in on."""
 
     def __init__(self, settings: Settings) -> None:
-        names = {*LOOPBACK_HOSTS, settings.host, URL(settings.playground_base_url).raw_host or ""}
+        # Browsers send internationalised names in their ASCII form (RFC 5890).
+        advertised = (urlsplit(settings.playground_base_url).hostname or "").encode("idna").decode()
+        names = {*LOOPBACK_HOSTS, settings.host, advertised}
         self._hosts = frozenset(canonical(name) for name in names if name)
         self._wildcard = settings.host in WILDCARDS
         self._keys = tuple(sha256(key).digest() for key in settings.api_keys)
@@ -89,7 +91,7 @@ class Door:
         if len(hosts) != 1 or host_of(hosts[0]) not in allowed:
             return False
         try:
-            target = request.url.host
+            target = request.url.raw_host
         except ValueError:
             return False
         return canonical(target or "") in allowed

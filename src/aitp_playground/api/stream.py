@@ -17,7 +17,7 @@ from aiohttp import hdrs, web
 from aitp_playground.api import query
 from aitp_playground.api.paths import run_id_of
 from aitp_playground.api.services import SERVICES
-from aitp_playground.errors import Overloaded
+from aitp_playground.errors import Overloaded, RunNotFound
 from aitp_playground.store.port import StoredEvent
 
 log = structlog.get_logger(__name__)
@@ -94,7 +94,8 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
             with request.app[SERVICES].metrics.subscriber():
                 await response.prepare(request)
                 await _pump(request, response, directory.stream(run_id, after=after), streams.options)
-    except (TimeoutError, ConnectionError):
+    except (TimeoutError, ConnectionError, RunNotFound):
+        # Shutdown, a reader that stalls or has left, a run deleted under its readers.
         _let_go(request)
     except Exception:
         if not response.prepared:

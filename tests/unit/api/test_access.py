@@ -90,6 +90,16 @@ async def test_other_names_are_refused_as_host(connect: Connect, host: str) -> N
     assert (await response.json())["error"]["code"] == "forbidden"
 
 
+async def test_an_internationalised_base_url_passes_in_its_ascii_form(connect: Connect) -> None:
+    client = await connect(playground_base_url="https://b\u00fccher.example")
+    assert (await client.get("/healthz", headers={"Host": "xn--bcher-kva.example"})).status == 200
+
+
+async def test_an_ipv6_base_url_passes_in_any_spelling(connect: Connect) -> None:
+    client = await connect(playground_base_url="http://[2001:DB8::0:1]:8000")
+    assert (await client.get("/healthz", headers={"Host": "[2001:db8:0::1]:9"})).status == 200
+
+
 async def test_a_request_without_host_is_refused(client: Client) -> None:
     assert b" 403 " in await raw(client, b"GET /healthz HTTP/1.0\r\n\r\n")
 

@@ -10,7 +10,7 @@ from aiohttp import ClientResponse, web
 
 from aitp_playground.api import StreamOptions
 from aitp_playground.api.stream import PIECE_BYTES, STREAMS, pieces
-from aitp_playground.errors import StoreUnavailable
+from aitp_playground.errors import RunNotFound, StoreUnavailable
 from aitp_playground.observability.metrics import Metrics
 from aitp_playground.store.port import StoredEvent
 
@@ -241,6 +241,16 @@ async def test_a_store_that_fails_midway_ends_the_stream_without_saying_it_is_ov
     async with asyncio.timeout(10):
         rest = await response.read()
     assert END not in rest
+
+
+async def test_a_run_deleted_under_its_reader_ends_the_stream(client: Client, directory: MemoryDirectory) -> None:
+    directory.add(events=1)
+    response = await client.get("/runs/run-1/events")
+    await frame(response)
+    directory.stream_fault = RunNotFound("deleted")
+    await directory.record("run-1")
+    async with asyncio.timeout(10):
+        assert END not in await response.read()
 
 
 async def test_a_client_of_http_1_0_reads_to_the_end(client: Client, directory: MemoryDirectory) -> None:
