@@ -1,0 +1,63 @@
+# Two commands on a fresh machine with Python 3.11+ and make: `make run` and `make test`.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+REF    ?= intra-org/research-and-write@1.0.0
+TOPIC  ?= How autonomous agents earn trust
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help run serve test check bench format lock clean
+
+help: ## Say what there is to make
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/.run ## Run a scenario end to end, watched live (REF=pack/scenario@version TOPIC="…")
+	@$(BIN)/aitp-playground run $(REF) --input topic="$(TOPIC)"
+
+serve: $(VENV)/.run ## Start the server
+	@$(BIN)/aitp-playground serve
+
+test: $(VENV)/.dev ## Run the tests
+	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+check: $(VENV)/.dev ## Lint, format, types, import rules, shipped scenarios
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy src agents
+	PYTHONPATH=src:agents $(BIN)/lint-imports --no-logo
+	$(BIN)/aitp-playground lint --strict scenarios
+
+bench: $(VENV)/.dev ## Measure: latency, throughput, memory, events, stream lag
+	$(BIN)/python -m tests.bench
+
+format: $(VENV)/.dev ## Put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(VENV)/.dev ## Resolve the dependencies anew and lock them with hashes
+	$(BIN)/uv pip compile $(LOCK) --group build pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile $(LOCK) --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade
+
+clean: ## Remove what was made
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; say which one: make PYTHON=python3.12 …" >&2; exit 1; }
+	@echo "Setting up $(VENV) …" >&2
+	@$(PYTHON) -m venv $(VENV)
+
+# The stamps are newer than the locks they were made from; a changed lock installs again.
+$(VENV)/.run: requirements.lock pyproject.toml | $(VENV)/bin/python
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml | $(VENV)/bin/python
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@ $(VENV)/.run
