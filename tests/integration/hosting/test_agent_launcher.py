@@ -1,0 +1,76 @@
+"""Which launcher an agent gets."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aitp_playground.config import Settings
+from aitp_playground.errors import LaunchError
+from aitp_playground.hosting.launcher import AgentLauncher
+from tests.integration.hosting.staging import scripted
+
+
+@pytest.fixture
+async def launcher(tmp_path: Path) -> AsyncIterator[AgentLauncher]:
+    launcher = AgentLauncher.from_settings(Settings(state_dir=tmp_path, agent_pool_size=1))
+    await launcher.start()
+    yield launcher
+    await launcher.close()
+
+
+async def command_line(launcher: AgentLauncher, listener: socket.socket, **spec: Any) -> list[str]:
+    process = await launcher.launch(scripted(listener, "report", spec=spec))
+    await process.ready()
+    facts = json.loads(process.output().splitlines()[0])
+    await process.stop(30)
+    return str(facts["cmdline"]).split("\0")
+
+
+async def test_an_agent_without_wishes_is_forked(launcher: AgentLauncher, listener: socket.socket) -> None:
+    assert "base.forkserver" in await command_line(launcher, listener)
+    assert "base.forkserver" in await command_line(launcher, listener, python=sys.executable)
+
+
+async def test_an_interpreter_of_its_own_is_executed(
+    launcher: AgentLauncher, listener: socket.socket, tmp_path: Path
+) -> None:
+    own = tmp_path / "python"
+    own.symlink_to(sys.executable)
+    assert (await command_line(launcher, listener, python=str(own)))[:3] == [str(own), "-m", "base.entrypoint"]
+
+
+async def test_an_absolute_interpreter_that_does_not_exist_falls_back_to_the_default(
+    launcher: AgentLauncher, listener: socket.socket
+) -> None:
+    assert "base.forkserver" in await command_line(launcher, listener, python="/nowhere/bin/python")
+
+
+async def test_a_named_interpreter_that_is_not_on_the_path_is_a_launch_error(
+    launcher: AgentLauncher, listener: socket.socket
+) -> None:
+    with pytest.raises(LaunchError, match="scripted was not started") as failure:
+        await launcher.launch(scripted(listener, "report", spec={"python": "python-of-nowhere"}))
+    assert failure.value.details["agent_id"] == "scripted"
+
+
+async def test_variables_that_only_a_starting_interpreter_heeds_need_one(
+    launcher: AgentLauncher, listener: socket.socket
+) -> None:
+    assert "base.entrypoint" in await command_line(launcher, listener, env={"PYTHONUTF8": "1"})
+
+
+async def test_the_setting_exec_starts_no_fork_server(listener: socket.socket, tmp_path: Path) -> None:
+    launcher = AgentLauncher.from_settings(Settings(state_dir=tmp_path, agent_launcher="exec"))
+    await launcher.start()
+    try:
+        assert launcher.fork_server_pid is None
+        assert "base.entrypoint" in await command_line(launcher, listener)
+    finally:
+        await launcher.close()

@@ -1,0 +1,65 @@
+"""What the fork server shares, and what it must not hide."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from aitp_playground.hosting.contract import Exit
+from aitp_playground.hosting.forkserver import ForkServerLauncher
+from aitp_playground.resources import agents_dir
+from tests.integration.hosting.staging import scripted
+
+MAIN = """
+import sys
+print(sorted({"aiohttp", "aiohttp.web", "aitp"} & sys.modules.keys()), "base.extra" in sys.modules)
+from base import extra
+print(extra.VALUE)
+"""
+
+
+@pytest.fixture
+def agents(tmp_path: Path) -> Path:
+    """An agents directory of our own, with one more shared module."""
+    base = tmp_path / "base"
+    base.mkdir()
+    for name in ("__init__", "entrypoint", "forkserver", "linux"):
+        shutil.copy(agents_dir() / "base" / f"{name}.py", base)
+    (base / "extra.py").write_text("VALUE = 'old'")
+    (base / "broken.py").write_text("raise RuntimeError('half written')")
+    (tmp_path / "main.py").write_text(MAIN)
+    return tmp_path
+
+
+@pytest.fixture
+async def launcher(agents: Path) -> AsyncIterator[ForkServerLauncher]:
+    launcher = ForkServerLauncher(python=sys.executable, agents_dir=agents, pool_size=1)
+    await launcher.start()
+    yield launcher
+    await launcher.close()
+
+
+async def printed(launcher: ForkServerLauncher, listener: socket.socket, agents: Path) -> list[str]:
+    spec = {"entrypoint": "main.py", "cwd": agents, "path": (agents,)}
+    process = await launcher.launch(scripted(listener, "unused", spec=spec))
+    assert await process.wait() == Exit(0)
+    return process.output().splitlines()
+
+
+async def test_what_workers_share_is_imported_before_the_fork_and_a_broken_module_does_not_hinder(
+    launcher: ForkServerLauncher, listener: socket.socket, agents: Path
+) -> None:
+    assert await printed(launcher, listener, agents) == ["['aiohttp', 'aiohttp.web', 'aitp'] True", "old"]
+
+
+async def test_a_shared_module_changed_since_is_imported_anew(
+    launcher: ForkServerLauncher, listener: socket.socket, agents: Path
+) -> None:
+    await printed(launcher, listener, agents)
+    (agents / "base" / "extra.py").write_text("VALUE = 'changed'")
+    assert await printed(launcher, listener, agents) == ["['aiohttp', 'aiohttp.web', 'aitp'] False", "changed"]
