@@ -7,6 +7,7 @@ wrong becomes a :class:`~base.refusals.PeerFailed` with a class, so that callers
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import socket
 from collections.abc import Mapping
@@ -120,7 +121,7 @@ class PeerClient:
                 self.session().request(
                     method,
                     url,
-                    data=None if body is None else body.encode(),
+                    data=None if body is None else io.BytesIO(body.encode()),
                     headers=headers,
                     allow_redirects=False,
                 ) as response,

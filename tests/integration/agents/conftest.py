@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.integration.agents.harness import TelemetrySink, WorkerProcess, introduce
-
-Make = Callable[..., WorkerProcess]
-Pair = tuple[WorkerProcess, WorkerProcess]
+from tests.integration.agents.harness import Make, Pair, Start, TelemetrySink, WorkerProcess, introduce
 
 
 @pytest.fixture
@@ -43,7 +40,7 @@ async def make(http: aiohttp.ClientSession, sink: TelemetrySink) -> AsyncIterato
 
 
 @pytest.fixture
-def start(make: Make) -> Callable[..., Awaitable[WorkerProcess]]:
+def start(make: Make) -> Start:
     """Make a worker and wait until it serves."""
 
     async def build(agent_id: str, script: str = "plain.py", **changes: Any) -> WorkerProcess:
@@ -55,7 +52,7 @@ def start(make: Make) -> Callable[..., Awaitable[WorkerProcess]]:
 
 
 @pytest.fixture
-async def pair(start: Callable[..., Awaitable[WorkerProcess]]) -> Pair:
+async def pair(start: Start) -> Pair:
     """Two workers that know each other."""
     alice, bob = await asyncio.gather(start("alice"), start("bob"))
     await introduce(alice, bob)

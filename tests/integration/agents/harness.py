@@ -6,12 +6,13 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import io
 import json
 import os
 import secrets
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -181,7 +182,10 @@ class WorkerProcess:
     async def request(
         self, method: str, path: str, data: str | bytes | None = None, headers: dict[str, str] | None = None
     ) -> Answer:
-        async with self.http.request(method, self.url + path, data=data, headers=headers) as response:
+        body = data.encode() if isinstance(data, str) else data
+        async with self.http.request(
+            method, self.url + path, data=body and io.BytesIO(body), headers=headers
+        ) as response:
             raw = await response.read()
             with contextlib.suppress(ValueError):
                 return Answer(response.status, json.loads(raw), dict(response.headers))
@@ -357,3 +361,8 @@ class MaliciousResponder:
         commit_ack, result = responder.process_commit(await request.text(), revoked_jtis=set())
         self.received.append(claims_of(json.loads(result)["tct"]))
         return web.Response(text=self.tamper("commit_ack", commit_ack))
+
+
+Make = Callable[..., WorkerProcess]
+Start = Callable[..., Awaitable[WorkerProcess]]
+Pair = tuple[WorkerProcess, WorkerProcess]

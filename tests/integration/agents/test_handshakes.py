@@ -1,0 +1,350 @@
+"""Handshakes between real workers, and with peers that do not play fair."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.integration.agents.harness import (
+    DEMO_CAPS,
+    Answer,
+    Make,
+    MaliciousResponder,
+    Pair,
+    SdkPeer,
+    Start,
+    TelemetrySink,
+    WorkerProcess,
+    claims_of,
+    introduce,
+)
+
+HELLO = "/aitp/handshake/hello"
+COMMIT = "/aitp/handshake/commit"
+
+
+@pytest.fixture
+async def worker(start: Start) -> WorkerProcess:
+    return await start("alice")
+
+
+@pytest.fixture
+async def stranger(worker: WorkerProcess) -> SdkPeer:
+    """An introduced peer in the hands of the test."""
+    peer = SdkPeer("mallory")
+    await introduce(worker, peer)
+    return peer
+
+
+@pytest.fixture
+async def responder(worker: WorkerProcess) -> AsyncIterator[MaliciousResponder]:
+    """A peer the worker can shake hands with, introduced, that answers over HTTP."""
+    served = MaliciousResponder(SdkPeer("mallory", ["m.one", "m.two"]), worker.aid)
+    await served.start()
+    await introduce(worker, served.peer)
+    yield served
+    await served.close()
+
+
+def refusal(answer: Answer) -> tuple[int, str]:
+    return answer.status, answer.body["error"]["code"]
+
+
+async def shake(worker: WorkerProcess, peer: str, **given: Any) -> Any:
+    return await worker.admin("initiate-handshake", {"peer": peer, **given})
+
+
+async def test_mutual_handshake_gives_each_side_a_token_it_can_use(pair: Pair, sink: TelemetrySink) -> None:
+    alice, bob = pair
+    answer = await shake(alice, "bob", requested_grants=["demo.echo"], direction="both")
+    assert answer.status == 200
+    assert answer.body["peer_aid"] == bob.aid
+    assert answer.body["received"]["grants"] == ["demo.echo"]
+    assert answer.body["issued"]["grants"] == DEMO_CAPS
+    there = await alice.admin("invoke", {"peer": "bob", "capability": "demo.echo", "input": {"n": 1}})
+    back = await bob.admin("invoke", {"peer": "alice", "capability": "demo.who", "input": {}})
+    assert (there.body["status_code"], there.body["body"]) == (200, {"echo": {"n": 1}})
+    assert there.body["presented_jti"] == answer.body["received"]["jti"]
+    assert (back.body["status_code"], back.body["body"]["agent_id"]) == (200, "alice")
+    assert back.body["presented_jti"] == answer.body["issued"]["jti"]
+
+
+async def test_initiator_alone_reports_the_handshake_with_the_claims_of_both_tokens(
+    pair: Pair, sink: TelemetrySink
+) -> None:
+    alice, bob = pair
+    answer = (await shake(alice, "bob", direction="both")).body
+    await bob.admin("flush", {})
+    [complete] = await sink.wait_for("handshake.complete")
+    [started] = sink.of_type("handshake.started")
+    for event in (started, complete):
+        assert (event["initiator"], event["target"]) == ("alice", "bob")
+        assert (event["aid_a"], event["aid_b"]) == (alice.aid, bob.aid)
+        assert event["session_id"] == answer["session_id"]
+        assert event["payload"]["boundary"] == "intra_org"
+    assert complete["grants"] == DEMO_CAPS
+    assert [claims["jti"] for claims in complete["payload"]["tcts"]] == [
+        answer["received"]["jti"],
+        answer["issued"]["jti"],
+    ]
+    assert f"Bearer {bob.telemetry_token}" not in sink.tokens
+
+
+async def test_one_way_handshake_leaves_the_responder_with_nothing(pair: Pair) -> None:
+    alice, bob = pair
+    answer = await shake(alice, "bob", requested_grants=["demo.echo"], direction="one")
+    assert answer.status == 200
+    assert answer.body["issued"] is None
+    there = await alice.admin("invoke", {"peer": "bob", "capability": "demo.echo", "input": {}})
+    assert there.body["status_code"] == 200
+    back = await bob.admin("invoke", {"peer": "alice", "capability": "demo.echo", "input": {}})
+    assert refusal(back) == (409, "no_tct_held")
+
+
+async def test_one_way_initiator_offers_the_dummy_grant_and_nothing_else(
+    worker: WorkerProcess, responder: MaliciousResponder
+) -> None:
+    assert (await shake(worker, "mallory", direction="one")).status == 200
+    [given] = responder.received
+    assert (given["iss"], given["grants"]) == (worker.aid, ["peer.hello"])
+
+
+async def test_asking_for_nothing_in_particular_asks_for_all_the_manifest_offers(
+    worker: WorkerProcess, responder: MaliciousResponder
+) -> None:
+    answer = await shake(worker, "mallory")
+    assert answer.body["received"]["grants"] == ["m.one", "m.two"]
+
+
+async def test_getting_less_than_asked_for_is_a_failure_that_is_reported(
+    worker: WorkerProcess, responder: MaliciousResponder, sink: TelemetrySink
+) -> None:
+    answer = await shake(worker, "mallory", requested_grants=["m.one", "m.nine"])
+    assert refusal(answer) == (502, "peer_failed")
+    details = answer.body["error"]["details"]
+    assert (details["class"], details["code"]) == ("protocol", "grants_reduced")
+    [event] = await sink.wait_for("handshake.failed")
+    assert event["payload"]["code"] == "grants_reduced"
+    held = await worker.admin("invoke", {"peer": "mallory", "capability": "m.one", "input": {}})
+    assert refusal(held) == (409, "no_tct_held")
+
+
+async def test_unknown_sender_is_refused_and_the_refusal_reported(worker: WorkerProcess, sink: TelemetrySink) -> None:
+    _, hello = await SdkPeer("mallory").hello(worker)
+    assert refusal(await worker.request("POST", HELLO, hello)) == (403, "peer_unknown")
+    [event] = await sink.wait_for("handshake.failed")
+    assert (event["target"], event["payload"]["code"]) == ("alice", "peer_unknown")
+
+
+async def test_a_peer_no_longer_in_the_list_is_unknown(worker: WorkerProcess, stranger: SdkPeer) -> None:
+    _, hello = await stranger.hello(worker)
+    await worker.admin("peers", {"peers": []}, method="PUT")
+    assert refusal(await worker.request("POST", HELLO, hello)) == (403, "peer_unknown")
+
+
+async def test_tampered_hello_is_refused(worker: WorkerProcess, stranger: SdkPeer) -> None:
+    _, hello = await stranger.hello(worker, ["demo.echo"])
+    forged = hello.replace('["demo.echo"]', '["demo.who"]')
+    assert forged != hello
+    answer = await worker.request("POST", HELLO, forged)
+    assert refusal(answer) == (403, "handshake_refused")
+    assert answer.body["error"]["details"]["sdk_code"] == "INVALID_SIGNATURE"
+
+
+async def test_replayed_hello_is_refused(worker: WorkerProcess, stranger: SdkPeer) -> None:
+    _, hello = await stranger.hello(worker)
+    assert (await worker.request("POST", HELLO, hello)).status == 200
+    assert refusal(await worker.request("POST", HELLO, hello)) == (403, "replay")
+
+
+@pytest.mark.parametrize("offset", [-310, 310], ids=["old", "from the future"])
+async def test_stale_hello_is_refused(worker: WorkerProcess, stranger: SdkPeer, offset: int) -> None:
+    _, hello = await stranger.hello(worker)
+    payload = json.dumps(json.loads(hello)["payload"])
+    shifted = stranger.agent.sign_envelope("mutual_hello", payload, timestamp=int(time.time()) + offset)
+    assert refusal(await worker.request("POST", HELLO, shifted)) == (403, "stale")
+
+
+async def test_message_of_another_type_is_refused(worker: WorkerProcess, stranger: SdkPeer) -> None:
+    _, hello = await stranger.hello(worker)
+    payload = json.dumps(json.loads(hello)["payload"])
+    for kind in ("error", "mutual_commit"):
+        answer = await worker.request("POST", HELLO, stranger.agent.sign_envelope(kind, payload))
+        assert refusal(answer) == (403, "handshake_refused")
+        assert answer.body["error"]["details"]["sdk_code"] == "UNEXPECTED_MESSAGE_TYPE"
+
+
+async def test_commit_without_session_id_is_malformed(worker: WorkerProcess, stranger: SdkPeer) -> None:
+    _, commit, _ = await stranger.open(worker)
+    assert refusal(await worker.request("POST", COMMIT, commit)) == (400, "invalid_request")
+
+
+async def test_commit_for_a_session_nobody_opened_is_stale(worker: WorkerProcess, stranger: SdkPeer) -> None:
+    _, commit, _ = await stranger.open(worker)
+    answer = await worker.request("POST", COMMIT, commit, {"X-Aitp-Session-Id": str(uuid.uuid4())})
+    assert refusal(answer) == (403, "stale")
+
+
+async def test_commit_for_another_peers_session_is_refused_and_leaves_it_open(worker: WorkerProcess) -> None:
+    one, two = SdkPeer("one"), SdkPeer("two")
+    await introduce(worker, one, two)
+    _, commit_one, session_one = await one.open(worker)
+    _, commit_two, _ = await two.open(worker)
+    foreign = await worker.request("POST", COMMIT, commit_two, {"X-Aitp-Session-Id": session_one})
+    assert refusal(foreign) == (403, "stale")
+    own = await worker.request("POST", COMMIT, commit_one, {"X-Aitp-Session-Id": session_one})
+    assert own.status == 200
+
+
+async def test_commit_stripped_of_its_voucher_is_refused(worker: WorkerProcess, stranger: SdkPeer) -> None:
+    _, commit, session_id = await stranger.open(worker)
+    envelope = json.loads(commit)
+    envelope["payload"]["grant_voucher"] = None
+    answer = await worker.request("POST", COMMIT, json.dumps(envelope), {"X-Aitp-Session-Id": session_id})
+    assert refusal(answer) == (403, "handshake_refused")
+
+
+async def test_replayed_commit_is_refused(worker: WorkerProcess, stranger: SdkPeer) -> None:
+    _, commit, session_id = await stranger.open(worker)
+    headers = {"X-Aitp-Session-Id": session_id}
+    assert (await worker.request("POST", COMMIT, commit, headers)).status == 200
+    assert refusal(await worker.request("POST", COMMIT, commit, headers)) == (403, "replay")
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"{", 400), (b"[]", 400), (b"{}", 400), (b"\xff", 400), (b"[" * 60_000, 400), (b"x" * 70_000, 413)],
+    ids=["broken", "list", "empty", "not UTF-8", "deep", "large"],
+)
+async def test_malformed_and_oversized_messages_are_refused_as_such(
+    worker: WorkerProcess, body: Any, status: int
+) -> None:
+    for path in (HELLO, COMMIT):
+        answer = await worker.request("POST", path, body, {"X-Aitp-Session-Id": "x"})
+        assert answer.status == status
+        assert answer.body["error"]["code"] == {400: "invalid_request", 413: "payload_too_large"}[status]
+
+
+async def expect_protocol_failure(worker: WorkerProcess, sink: TelemetrySink, code: str) -> None:
+    answer = await shake(worker, "mallory", direction="both")
+    assert refusal(answer) == (502, "peer_failed"), answer
+    assert answer.body["error"]["details"]["class"] == "protocol"
+    assert answer.body["error"]["details"]["code"] == code
+    [event] = await sink.wait_for("handshake.failed")
+    assert event["payload"]["code"] == code
+    assert not sink.of_type("handshake.complete")
+
+
+async def test_manifest_with_a_broken_signature_is_not_used(
+    worker: WorkerProcess, responder: MaliciousResponder, sink: TelemetrySink
+) -> None:
+    responder.tamper = lambda route, text: text.replace("m.one", "m.six") if route == "manifest" else text
+    await expect_protocol_failure(worker, sink, "signature_invalid")
+
+
+async def test_manifest_of_another_key_than_the_pinned_one_is_not_used(
+    worker: WorkerProcess, responder: MaliciousResponder, sink: TelemetrySink
+) -> None:
+    other = SdkPeer("mallory")
+    responder.tamper = lambda route, text: other.manifest if route == "manifest" else text
+    await expect_protocol_failure(worker, sink, "aid_mismatch")
+
+
+async def test_tampered_ack_is_not_followed_by_a_commit(
+    worker: WorkerProcess, responder: MaliciousResponder, sink: TelemetrySink
+) -> None:
+    responder.tamper = lambda route, text: text.replace("m.one", "m.six") if route == "ack" else text
+    await expect_protocol_failure(worker, sink, "INVALID_SIGNATURE")
+    assert not responder.received
+
+
+async def test_answer_without_session_id_is_not_followed_by_a_commit(
+    worker: WorkerProcess, responder: MaliciousResponder, sink: TelemetrySink
+) -> None:
+    responder.session_header = None
+    await expect_protocol_failure(worker, sink, "session_id_missing")
+    assert not responder.received
+
+
+async def test_voucher_stripped_on_the_way_back_is_a_failure(
+    worker: WorkerProcess, responder: MaliciousResponder, sink: TelemetrySink
+) -> None:
+    def strip(route: str, text: str) -> str:
+        envelope = json.loads(text)
+        if route == "commit_ack":
+            envelope["payload"]["grant_voucher"] = None
+        return json.dumps(envelope)
+
+    responder.tamper = strip
+    await expect_protocol_failure(worker, sink, "INVALID_SIGNATURE")
+
+
+async def test_voucher_left_out_by_the_peer_itself_is_a_failure(
+    worker: WorkerProcess, responder: MaliciousResponder, sink: TelemetrySink
+) -> None:
+    def strip(route: str, text: str) -> str:
+        payload = json.loads(text).get("payload", {})
+        if route != "commit_ack":
+            return text
+        return responder.peer.agent.sign_envelope("mutual_commit_ack", json.dumps(payload | {"grant_voucher": None}))
+
+    responder.tamper = strip
+    await expect_protocol_failure(worker, sink, "token_mismatch")
+
+
+async def test_answers_that_were_seen_before_are_not_taken_again(
+    worker: WorkerProcess, responder: MaliciousResponder, sink: TelemetrySink
+) -> None:
+    first: dict[str, str] = {}
+    responder.tamper = lambda route, text: first.setdefault(route, text) if route == "ack" else text
+    assert (await shake(worker, "mallory")).status == 200
+    await expect_replay(worker, sink)
+
+
+async def expect_replay(worker: WorkerProcess, sink: TelemetrySink) -> None:
+    answer = await shake(worker, "mallory")
+    assert answer.body["error"]["details"]["code"] == "replay"
+    await sink.wait_for("handshake.failed")
+
+
+@pytest.mark.parametrize(
+    ("path", "failure"), [("/.well-known/aitp-manifest-missing", "http_4xx"), ("/nowhere", "http_4xx")]
+)
+async def test_faulted_manifest_url_fails_with_its_class(pair: Pair, path: str, failure: str) -> None:
+    alice, bob = pair
+    answer = await shake(alice, "bob", manifest_url=bob.base_url + path)
+    assert refusal(answer) == (502, "peer_failed")
+    assert answer.body["error"]["details"] == {
+        "class": failure,
+        "url": bob.base_url + path,
+        "status": 404,
+        "code": "not_found",
+    }
+
+
+async def test_peer_that_is_offline_is_refused_by_class(pair: Pair, make: Make) -> None:
+    alice, _bob = pair
+    gone = make("gone")
+    gone.listener.close()
+    answer = await shake(alice, "bob", manifest_url=gone.base_url + "/.well-known/aitp-manifest")
+    assert answer.body["error"]["details"]["class"] == "refused"
+
+
+async def test_handshakes_of_two_suites_work(start: Start) -> None:
+    alice, bob = await start("alice"), await start("bob", signing_suite="p256")
+    await introduce(alice, bob)
+    assert bob.aid.startswith("aid:pubkey:p256:")
+    assert (await shake(alice, "bob", direction="both")).status == 200
+    for caller, peer in ((alice, "bob"), (bob, "alice")):
+        answer = await caller.admin("invoke", {"peer": peer, "capability": "demo.echo", "input": {}})
+        assert answer.body["status_code"] == 200
+
+
+async def test_token_lives_no_longer_than_an_hour(worker: WorkerProcess, stranger: SdkPeer) -> None:
+    claims = claims_of(await stranger.token_from(worker))
+    assert claims["exp"] - claims["iat"] <= 3600
