@@ -19,6 +19,8 @@ from researcher.library import Passage, passages
 K1, B = 1.4, 0.6
 #: A word in the title says what a passage is about; in the text it may be said in passing.
 TITLE_WEIGHT = 3
+#: What a title named in full by the query adds to the score: "delegation" means Delegation, not its redemption.
+TITLE_BONUS = 0.3
 MIN_COVERAGE = 0.2
 MAX_QUERY_TERMS = 16
 
@@ -38,6 +40,7 @@ class Index:
     def __init__(self, documents: Iterable[Passage]) -> None:
         self.documents = tuple(documents)
         self.counts = [Counter(terms(p.title) * TITLE_WEIGHT + terms(p.text)) for p in self.documents]
+        self._titles = [frozenset(terms(p.title)) for p in self.documents]
         self.frequency = Counter(term for count in self.counts for term in count)
         lengths = [count.total() for count in self.counts]
         mean = sum(lengths) / max(1, len(lengths))
@@ -52,11 +55,15 @@ class Index:
         """The best ``limit`` passages that cover ``floor`` of the weighted terms, best first; ties by source."""
         total = sum(weight * self.rarity(term) for term, weight in query.items())
         hits = []
-        for passage, count, norm in zip(self.documents, self.counts, self._norms, strict=True):
+        rows = zip(self.documents, self.counts, self._titles, self._norms, strict=True)
+        for passage, count, title, norm in rows:
             held = [(self.rarity(term) * weight, count[term]) for term, weight in query.items() if term in count]
             coverage = sum(value for value, _ in held) / total if held else 0.0
             if coverage >= floor:
-                score = sum(value * times * (K1 + 1) / (times + norm) for value, times in held)
+                named = len(title & query.keys()) / max(1, len(title))
+                score = sum(value * times * (K1 + 1) / (times + norm) for value, times in held) * (
+                    1 + TITLE_BONUS * named
+                )
                 hits.append(Hit(passage, round(score, 4), round(coverage, 4)))
         hits.sort(key=lambda hit: (-hit.score, hit.passage.source))
         return hits[:limit]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from base.material import read_material
-from researcher.library import CORPUS, anchor, passages
+from researcher.library import CORPUS, Passage, anchor, passages
 from researcher.report import DEEP_FINDINGS, FINDINGS, deep_report, query_report
 
 
@@ -38,6 +38,11 @@ def deep(**task: Any) -> dict[str, Any]:
 )
 def test_the_passage_that_answers_is_ranked_first(topic: str, source: str) -> None:
     assert query(topic=topic)["findings"][0]["source"] == source
+
+
+@pytest.mark.parametrize("passage", passages(), ids=lambda passage: passage.source)
+def test_a_passages_own_title_finds_it_first(passage: Passage) -> None:
+    assert query(topic=passage.title)["findings"][0]["title"] == passage.title
 
 
 @pytest.mark.parametrize(
