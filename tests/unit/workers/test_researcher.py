@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from base.material import read_material
+from base.text import terms
 from researcher.library import CORPUS, Passage, anchor, passages
 from researcher.report import DEEP_FINDINGS, FINDINGS, deep_report, query_report
 
@@ -102,6 +103,8 @@ def test_the_deep_search_finds_what_the_plain_one_misses() -> None:
     assert added
     assert not set(report["expanded_terms"]) & set(report["query_terms"])
     assert FINDINGS < len(report["findings"]) <= DEEP_FINDINGS
+    asked = set(report["query_terms"])
+    assert any(not asked & set(terms(f"{finding['title']} {finding['passage']}")) for finding in added)
 
 
 def test_the_deep_search_puts_every_finding_in_one_theme_and_relates_only_findings() -> None:
