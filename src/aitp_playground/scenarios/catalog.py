@@ -81,7 +81,8 @@ class Catalog:
             self._turn += 1
             turn = self._turn
             fresh = await asyncio.to_thread(self._alone, work)
-            self._latest[key] = (turn, fresh)
+            if fresh is not None:  # nothing is kept for refs that a caller made up
+                self._latest[key] = (turn, fresh)
             return fresh
 
     def _alone(self, work: Callable[[], T]) -> T:

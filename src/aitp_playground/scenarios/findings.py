@@ -76,10 +76,14 @@ class Marks:
         return Finding(mark.file, mark.line, ".".join(map(str, path)), message, level)
 
 
+def meant(word: str, known: Iterable[str]) -> str | None:
+    """The known name that ``word`` probably stands for."""
+    return next(iter(get_close_matches(word, sorted(known), n=1, cutoff=0.6)), None)
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """``; did you mean 'x'?`` or, with nothing close, ``; known: …`` (at most a dozen)."""
     names = sorted(known)
-    close = get_close_matches(word, names, n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean {close[0]!r}?"
+    if close := meant(word, names):
+        return f"; did you mean {close!r}?"
     return f"; known: {', '.join(names[:12])}" if names else ""

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from aitp_playground.scenarios.findings import Finding, KeyPath, Marks, nearest
+from aitp_playground.scenarios.findings import Finding, KeyPath, Marks, meant, nearest
 from aitp_playground.scenarios.models import StepSpec
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -18,9 +18,12 @@ def shaped(model: type[Model], data: Any, marks: Marks, at: KeyPath = ()) -> tup
     try:
         return model.model_validate(data), []
     except ValidationError as problem:
+        errors = problem.errors(include_url=False, include_input=False, include_context=False)
+        misspelt = {_meant_path(model, error["loc"]) for error in errors if error["type"] == "extra_forbidden"}
         return None, [
             marks.finding((*at, *error["loc"]), _message(model, error["type"], error["loc"], error["msg"]))
-            for error in problem.errors(include_url=False, include_input=False, include_context=False)
+            for error in errors
+            if error["type"] != "missing" or error["loc"] not in misspelt  # one slip, one finding
         ]
 
 
@@ -56,17 +59,20 @@ def default_type(entry: Mapping[str, Any]) -> str:
 
 def _message(model: type[BaseModel], kind: str, loc: KeyPath, text: str) -> str:
     if kind == "extra_forbidden":
-        holder = _model_at(model, loc[:-1])
-        return f"unknown key {loc[-1]!r}" + (nearest(str(loc[-1]), _keys(holder)) if holder else "")
+        return f"unknown key {loc[-1]!r}{nearest(str(loc[-1]), _keys(_model_at(model, loc[:-1])))}"
     if kind == "missing":
         return f"the key {loc[-1]!r} is missing"
     text = text.removeprefix("Value error, ")
     return text[:1].lower() + text[1:]
 
 
-def _keys(model: type[BaseModel]) -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        yield field.alias or name
+def _meant_path(model: type[BaseModel], loc: KeyPath) -> KeyPath:
+    name = meant(str(loc[-1]), _keys(_model_at(model, loc[:-1])))
+    return loc if name is None else (*loc[:-1], name)
+
+
+def _keys(model: type[BaseModel] | None) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()] if model else []
 
 
 def _model_at(model: type[BaseModel], loc: KeyPath) -> type[BaseModel] | None:

@@ -1,0 +1,108 @@
+"""Lint says what is doubtful, where, and says nothing about what is sound."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import GREETER, HELLO, Tree
+
+STEP = "spec.workflow.steps.1"
+DOUBTS = {
+    "ref against path": ("scenario: hello", "scenario: hallo", "metadata", "the path says demo/hello@1.0.0"),
+    "port twice": ("port_offset: 1", "port_offset: 0", "spec.agents.1.port_offset", "is host's"),
+    "agent nobody uses": (
+        "port_offset: 1",
+        "port_offset: 1\n    - id: idle\n      ref: _shared/agents/greeter\n      port_offset: 2",
+        "spec.agents.2.id",
+        "no step makes use of idle",
+    ),
+    "call before any handshake": (
+        "initiator: guest\n        responder: host",
+        "initiator: host\n        responder: guest",
+        f"{STEP}.capability",
+        "before any handshake",
+    ),
+    "handshake that is made to fail": (
+        "initiator: guest",
+        "fault: { kind: peer_offline }\n        initiator: guest",
+        f"{STEP}.capability",
+        "before any handshake",
+    ),
+    "nothing expected": (
+        "        expect:\n          - path: $.status_code\n            equals: 200\n",
+        "",
+        "spec.workflow.steps",
+        "demonstrates nothing",
+    ),
+    "default that does not fit": (
+        "default: you",
+        "default: 5",
+        "spec.inputs.schema.properties.name.default",
+        "does not fit",
+    ),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "field", "said"), DOUBTS.values(), ids=DOUBTS.keys())
+def test_a_doubt_is_a_warning_with_its_place(tree: Tree, old: str, new: str, field: str, said: str) -> None:
+    tree.edit(old, new)
+    (finding,) = tree.lint()
+    assert (finding.level, finding.file, finding.field) == ("warning", HELLO, field)
+    assert said in finding.message
+
+
+def test_a_sound_directory_gives_no_findings(tree: Tree) -> None:
+    assert tree.lint() == []
+
+
+def test_eager_trust_makes_up_for_a_missing_handshake(tree: Tree) -> None:
+    tree.edit("initiator: guest\n        responder: host", "initiator: host\n        responder: guest")
+    tree.edit("eager: false", "eager: true")
+    assert tree.lint() == []
+
+
+def test_a_capability_that_the_target_does_not_offer_is_doubtful(tree: Tree) -> None:
+    tree.write(
+        "_shared/agents/other.yaml", GREETER.replace("demo.greet", "demo.other").replace("id: greeter", "id: other")
+    )
+    tree.edit("_shared/agents/greeter\n      port", "_shared/agents/other\n      port")
+    tree.edit("capability: demo.greet", "capability: demo.other")
+    (finding,) = tree.lint()
+    assert "404" in finding.message
+
+
+def test_a_fault_on_work_that_an_agent_does_by_itself_is_doubtful(tree: Tree) -> None:
+    tree.edit("type: capability_probe", "type: workflow\n        fault: { kind: peer_offline }")
+    tree.edit("        target_agent: host\n", "")
+    (finding,) = tree.lint()
+    assert finding.field == f"{STEP}.fault"
+
+
+def test_a_pack_without_a_pack_file_and_a_manifest_under_another_name_are_doubtful(tree: Tree) -> None:
+    (tree.root / "demo/pack.yaml").unlink()
+    tree.edit("id: greeter", "id: welcomer", "_shared/agents/greeter.yaml")
+    assert [finding.file for finding in tree.lint()] == ["_shared/agents/greeter.yaml", "demo/pack.yaml"]
+
+
+def test_errors_and_doubts_stand_in_one_list(tree: Tree) -> None:
+    tree.write("demo/ruin/1.0.0/scenario.yaml", "spec: [")
+    tree.edit("port_offset: 1", "port_offset: 0")
+    assert [finding.level for finding in tree.lint()] == ["warning", "error"]
+
+
+def test_a_template_is_linted_as_the_scenario_it_makes(tree: Tree) -> None:
+    tree.write(
+        "demo/hello/1.0.0/templates/silent.yaml",
+        """\
+        apiVersion: aitp.dev/v1
+        kind: ScenarioTemplate
+        metadata: { name: silent }
+        spec:
+          workflow:
+            steps:
+              - { id: meet, type: handshake, initiator: guest, responder: host }
+        """,
+    )
+    (finding,) = tree.lint()
+    assert (finding.file, finding.line) == ("demo/hello/1.0.0/templates/silent.yaml", 6)
+    assert "demonstrates nothing" in finding.message
