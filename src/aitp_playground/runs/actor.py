@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from aitp_playground.actors import Actor, ActorRef, ActorStopped
-from aitp_playground.errors import PlaygroundError, RunNotTerminal, StoreUnavailable
+from aitp_playground.errors import Overloaded, PlaygroundError, RunNotTerminal, StoreUnavailable
 from aitp_playground.events.codec import decode
 from aitp_playground.events.model import EventDraft, RunEvent, draft
 from aitp_playground.runs.log import EventLog
@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 #: Events of one step that ``expect`` can look at; a step that produces more is checked against the last ones.
 STEP_WINDOW = 10_000
+#: A run that records more than this is ended.
+MAX_EVENTS = 100_000
 INTERRUPTED = "interrupted by a restart"
 
 #: How many events of a batch were new, and the number of the last one.
@@ -59,6 +61,7 @@ class RunActor(Actor[RunMessage]):
         self._conducting: asyncio.Task[None] | None = None
         self._cancelled = False
         self._broken: str | None = None
+        self._overflowed = False
         self._window: list[RunEvent] = []
         self._emitted: defaultdict[str, int] = defaultdict(int)
         self._reaching: list[tuple[str, int, asyncio.Future[None]]] = []
@@ -116,6 +119,8 @@ class RunActor(Actor[RunMessage]):
                 self.ref.tell(Conducted(error))
 
     def _verdict(self, error: str | None) -> EventDraft:
+        if self._overflowed:
+            return draft("run.failed", error=f"the run recorded more than {MAX_EVENTS} events")
         if self._broken is not None:
             return draft("run.failed", error=f"the store could not take events: {self._broken}")
         if self._cancelled:
@@ -132,6 +137,10 @@ class RunActor(Actor[RunMessage]):
                 self._window.clear()
             self._window.append(event)
         del self._window[:-STEP_WINDOW]
+        if self._log.state.seq > MAX_EVENTS and not self._overflowed:
+            self._overflowed = True
+            if self._conducting is not None:
+                self._conducting.cancel()
         return commit
 
     def _notice_failed_commit(self, commit: asyncio.Future[None]) -> None:
@@ -148,6 +157,8 @@ class RunActor(Actor[RunMessage]):
         self._refuse_when_broken()
         if self._log.state.over:
             raise RunNotTerminal("the run is over; its log takes no more telemetry")
+        if self._overflowed:
+            raise Overloaded(f"the run has recorded more than {MAX_EVENTS} events and is ending", retry_after=60)
         seen = self._emitted[agent_id]
         step = self._log.state.current_step
         fresh = [_within_step(entry, step) for number, entry in events if number > seen]

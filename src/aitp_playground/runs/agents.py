@@ -12,7 +12,8 @@ import orjson
 from aitp_playground.errors import AgentCallError
 from aitp_playground.net import read_bounded
 
-ADMIN_TIMEOUT = 30.0
+#: For pokes outside of a step; within one, the step's own time-out is shorter or was asked for.
+ADMIN_TIMEOUT = 600.0
 #: An admin answer carries at most a capability's result.
 MAX_ANSWER = 4 * 1024 * 1024
 

@@ -14,6 +14,7 @@ import structlog
 
 from aitp_playground.actors import ActorRef
 from aitp_playground.errors import AgentCallError, PlaygroundError, StepError, StepTimeout
+from aitp_playground.events.codec import encode_json
 from aitp_playground.events.model import EventDraft, RunEvent, draft
 from aitp_playground.runs.cast import Cast
 from aitp_playground.runs.concurrency import together
@@ -28,6 +29,9 @@ from aitp_playground.steps.handshake import establish
 from aitp_playground.store.port import RunHeader
 from aitp_playground.trust import PeerQuery, ResolvePeers
 
+#: Seconds a step may take that says nothing about it.
+STEP_TIMEOUT = 30.0
+MAX_OUTPUT = 1024 * 1024
 #: How long an answer of the run's own actor may take; it never waits for anything slow itself.
 ACTOR_TIMEOUT = 30.0
 
@@ -123,7 +127,8 @@ class Conductor:
         ctx = RunContext(run, self._header, self._resolved, cast, self._outputs, step)
         await ctx.record("step.started", **ctx.labels())
         try:
-            outcome = self._unproven(step) or await step.run(ctx)
+            outcome = self._unproven(step) or await self._in_time(step, ctx)
+            _refuse_large(step, outcome)
             if isinstance(outcome, Completed) and not outcome.degraded_by_cp:
                 self._check(step, outcome, await self._events_of_step(run))
         except PlaygroundError as failure:
@@ -138,6 +143,17 @@ class Conductor:
             structlog.contextvars.unbind_contextvars("step_id")
         await self._conclude(ctx, step, outcome)
         self._services.metrics.step_ended(step.type, "skipped" if isinstance(outcome, Skipped) else "complete")
+
+    @staticmethod
+    async def _in_time(step: Step, ctx: RunContext) -> StepOutcome:
+        seconds = STEP_TIMEOUT if step.timeout_ms is None else step.timeout_ms / 1000
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                return await step.run(ctx)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise StepTimeout(f"it took more than {seconds:g} s (timeout_ms)") from None
 
     async def _conclude(self, ctx: RunContext, step: Step, outcome: StepOutcome) -> None:
         if outcome.output is not None:
@@ -172,3 +188,9 @@ class Conductor:
     async def _events_of_step(self, run: ActorRef[RunMessage]) -> Sequence[RunEvent]:
         events: Sequence[RunEvent] = await run.ask(StepEvents(), timeout=ACTOR_TIMEOUT)
         return events
+
+
+def _refuse_large(step: Step, outcome: StepOutcome) -> None:
+    size = 0 if outcome.output is None else len(encode_json(outcome.output))
+    if size > MAX_OUTPUT:
+        raise StepError(f"the output of {step.id} is {size} bytes of JSON; at most {MAX_OUTPUT} are kept")

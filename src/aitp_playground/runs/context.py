@@ -114,7 +114,7 @@ class RunContext:
         raise StepError(f"no agent of this scenario offers {capability}")
 
     def step_input(self) -> dict[str, Any]:
-        """This step's input; text from a template is given as ``{"prompt": text}``."""
+        """This step's input, else all inputs of the run; text from a template is given as ``{"prompt": text}``."""
         source = getattr(self._step, "input_from", None)
         if source is not None:
             if source not in self.outputs:
@@ -122,7 +122,7 @@ class RunContext:
             return dict(self.outputs[source])
         template = getattr(self._step, "input_template", None)
         if template is None:
-            return {}
+            return dict(self.inputs)
         declared = declared_inputs(self.scenario.spec.inputs.json_schema)
         rendered = render(template, self.inputs, declared)
         return rendered if isinstance(rendered, dict) else {"prompt": rendered}

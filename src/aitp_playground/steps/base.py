@@ -65,7 +65,7 @@ class StepContext(Protocol):
         """Have an agent that was called (not poked) hand in its telemetry, so that the log tells causes first."""
 
     def step_input(self) -> dict[str, Any]:
-        """This step's input: ``input_from``, else the rendered ``input_template``, else ``{}``."""
+        """This step's input: ``input_from``, else the rendered ``input_template``, else all inputs of the run."""
 
     def provider(self, caller: str, capability: str) -> str:
         """Who executes it: the caller when it offers it, else the first agent in scenario order that does."""

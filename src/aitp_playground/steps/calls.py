@@ -20,7 +20,6 @@ class JudgedCall(InputFields, Step):
     """A call whose refusal is an answer, not an accident."""
 
     expect_status: int | None = None
-    on_mismatch: Literal["fail", "record"] = "fail"
 
     async def judge(
         self, ctx: StepContext, caller: str, target: str, capability: str, answer: dict[str, Any]

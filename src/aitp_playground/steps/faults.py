@@ -15,8 +15,6 @@ class FaultableStep(Step):
 
     faultable: ClassVar[bool] = True
 
-    fault: Fault | None = None
-
     async def run_faulted(
         self, ctx: StepContext, fault: Fault, caller: str, target: str, attempt: Callable[[str], Awaitable[Any]]
     ) -> Completed:
