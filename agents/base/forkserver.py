@@ -25,6 +25,7 @@ import selectors
 import signal
 import socket
 import sys
+import time
 import traceback
 from typing import Any, NoReturn
 
@@ -36,6 +37,8 @@ PASSED = ("job", "bootstrap", "listen", "lifeline", "stdout", "stderr")
 PACKET = 4096
 #: Seconds without a request before a used child is replaced: the launch just made needs the processor more.
 _QUIET = 0.02
+#: Seconds to leave a system alone that could not fork.
+_SHORTAGE = 0.2
 _PRELOADED = (
     "aiohttp", "aiohttp.web", "aitp", "asyncio", "concurrent.futures.thread", "encodings.idna", "json", "logging",
     "runpy", "ssl", "uuid",
@@ -72,7 +75,7 @@ class Server:
             if self._control in ready:
                 link = self._take_request()
             elif lacking and not ready:
-                link = self._fork()
+                link = self._replenish()
             if link is not None:
                 return link
 
@@ -113,6 +116,14 @@ class Server:
             self._tell(op="started", id=launch, pid=pid)
             return True
         return False
+
+    def _replenish(self) -> socket.socket | None:
+        try:
+            return self._fork()
+        except OSError as failure:  # a system short of processes; the next launch will tell, if it is still so
+            print(f"no child could be forked ahead of need: {failure}", file=sys.stderr)  # noqa: T201
+            time.sleep(_SHORTAGE)
+            return None
 
     def _fork(self) -> socket.socket | None:
         """Add an idle child. In the child: its link."""

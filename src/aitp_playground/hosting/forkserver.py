@@ -31,6 +31,8 @@ _log = structlog.get_logger(__name__)
 #: Seconds for the fork server to import what it shares, and to kill and reap its children.
 _START_SECS = 30.0
 _END_SECS = 5.0
+#: Seconds for it to hand over a launch, which takes milliseconds: longer, and it is stuck.
+_ANSWER_SECS = 10.0
 
 
 def fork_supported() -> bool:
@@ -109,6 +111,11 @@ class _Server:
         self._channel.post({"op": "launch", "id": number}, descriptors)
         launch = self._launches[number] = _Launch(loop.create_future(), loop.create_future())
         return launch, lambda sig: self._channel.post({"op": "signal", "id": number, "signal": int(sig)})
+
+    def kill(self) -> None:
+        """End it and, by the kernel, all its children."""
+        self._child.signal(signal.SIGKILL)
+        self._channel.close()
 
     async def end(self) -> None:
         """Have it kill and reap its children and end; kill it if it does not."""
@@ -189,8 +196,11 @@ class ForkServerLauncher:
                 (job_fd, given.bootstrap, given.listen, given.lifeline, given.stdout, given.stderr)
             )
             try:
-                async with asyncio.timeout(spec.startup_timeout):
+                async with asyncio.timeout(_ANSWER_SECS):
                     pid = await launch.started
+            except TimeoutError:
+                server.kill()
+                raise _ServerFailure("the fork server does not answer") from None
             except BaseException:
                 send_signal(signal.SIGKILL)
                 await asyncio.wait((launch.exited,), timeout=_END_SECS)

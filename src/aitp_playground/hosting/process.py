@@ -91,7 +91,8 @@ class WorkerProcess:
 
     def output(self) -> str:
         """See the contract: stdout first, then stderr."""
-        return "".join(tail.text() for tail in self._tails)
+        stdout, stderr = (tail.text() for tail in self._tails)
+        return stdout + ("\n" if stdout and stderr and not stdout.endswith("\n") else "") + stderr
 
     def _take_stdout(self, chunk: bytes) -> None:
         self._tails[0].feed(chunk)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from aitp_playground.errors import LaunchError
+from aitp_playground.hosting import forkserver
 from aitp_playground.hosting.contract import Exit, Launcher
 from aitp_playground.hosting.forkserver import ForkServerLauncher
 from aitp_playground.resources import agents_dir
@@ -80,6 +81,22 @@ async def test_a_launch_underway_when_the_fork_server_dies_fails_and_says_why(
     with pytest.raises(LaunchError, match="scripted was not started: the fork server ended") as failure:
         await launch
     assert failure.value.details["agent_id"] == "scripted"
+
+
+async def test_a_fork_server_that_does_not_answer_is_replaced(
+    fork_launcher: ForkServerLauncher, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck = fork_launcher.server_pid
+    assert stuck is not None
+    os.kill(stuck, signal.SIGSTOP)
+    with monkeypatch.context() as hurry:
+        hurry.setattr(forkserver, "_ANSWER_SECS", 0.1)
+        with pytest.raises(LaunchError, match="the fork server does not answer"):
+            await fork_launcher.launch(scripted(listener, "until_told_to_end"))
+    process = await fork_launcher.launch(scripted(listener, "until_told_to_end"))
+    await process.ready()
+    assert fork_launcher.server_pid != stuck
+    assert await process.stop(30) == Exit(0)
 
 
 async def test_a_fork_server_that_cannot_start_is_a_launch_error_with_its_output(tmp_path: Path) -> None:
@@ -216,6 +233,6 @@ async def _settled(launcher: Launcher) -> tuple[int, int]:
 async def _waiting(server: int, count: int) -> set[int]:
     """The fork server's children, once there are ``count``; ten seconds at most."""
     async with asyncio.timeout(10):
-        while len(found := children_of(server)) != count:
+        while len(found := children_of(server)) != count:  # noqa: ASYNC110 - the kernel tells no event of it
             await asyncio.sleep(0.01)
     return found
