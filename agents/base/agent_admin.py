@@ -11,7 +11,7 @@ from aiohttp import web
 
 from base.peers import Peer, http_url
 from base.refusals import Fault, malformed
-from base.wire import json_response, read_object
+from base.wire import json_response, read_object, unforeseen
 
 if TYPE_CHECKING:
     from base.agent import Agent
@@ -46,6 +46,8 @@ class AdminRoutes:
             status, body = 200, await action(await read_object(request, MAX_BODY))
         except Fault as fault:
             status, body = fault.status, fault.body()
+        except Exception:  # noqa: BLE001 - also what nobody foresaw is answered with the number of the last event
+            status, body = 500, unforeseen().body()
         return json_response({**body, "emitter_seq": self._agent.telemetry.emitter_seq}, status=status)
 
     def _authenticate(self, request: web.Request) -> None:

@@ -15,15 +15,15 @@ from typing import Any
 MAX_TOKENS = 4096
 
 
-def decode_claims(token: str) -> dict[str, Any]:
+def decode_claims(token: Any) -> dict[str, Any]:
     """The claims of a compact JWS, *unverified*. Raises ``ValueError``."""
     try:
         part = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-    except (IndexError, RecursionError) as error:
+    except (AttributeError, IndexError, TypeError, RecursionError) as error:
         raise ValueError("not a compact JWS") from error
     if not isinstance(claims, dict):
-        raise ValueError("not a compact JWS")  # noqa: TRY004 - callers handle one error for hostile text
+        raise ValueError("not a compact JWS")  # noqa: TRY004 - hostile text has one error for its callers
     return claims
 
 

@@ -127,7 +127,7 @@ class Verifier:
             raise Refusal("pop_invalid", "the proof of possession does not verify", sdk_code=sdk_code(error)) from error
 
     def _require_own_issue(self, token: str) -> None:
-        if decode_claims(token).get("iss") not in self._identity.own_aids:
+        if str(decode_claims(token).get("iss")) not in self._identity.own_aids:
             raise Refusal("wrong_issuer", "the token was issued by another agent")
 
     def _verify(self, token: str, capability: str, holder: str) -> str:

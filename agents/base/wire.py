@@ -74,6 +74,12 @@ def check_host(request: web.Request) -> None:
         raise Fault(421, "forbidden", "this agent answers to localhost only")
 
 
+def unforeseen() -> Fault:
+    """What is answered to the exception being handled; its trace goes to stderr and nowhere else."""
+    traceback.print_exc(file=sys.stderr)
+    return Fault(500, "internal_error", "the agent failed; its log says how")
+
+
 @web.middleware
 async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Check the Host header and turn every error into the error document."""
@@ -88,9 +94,8 @@ async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPException as error:
         code = "not_found" if error.status == 404 else "invalid_request"
         return fault_response(Fault(error.status, code, error.reason))
-    except Exception:  # noqa: BLE001 - the last stop before the socket; the trace goes to stderr
-        traceback.print_exc(file=sys.stderr)
-        return fault_response(Fault(500, "internal_error", "the agent failed; its log says how"))
+    except Exception:  # noqa: BLE001 - the last stop before the socket
+        return fault_response(unforeseen())
 
 
 async def quiet_headers(_request: web.Request, response: web.StreamResponse) -> None:

@@ -11,10 +11,11 @@ if __name__ == "__main__":
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import TypeVar
 
-from base.capabilities import Function, WorkerContext, takes_context
+from base.capabilities import Function, WorkerContext
 from base.refusals import CapabilityError
 
 __all__ = ["CapabilityError", "Worker", "WorkerContext"]
@@ -38,7 +39,9 @@ class Worker:
         def register(function: _F) -> _F:
             if name in self.functions:
                 raise ValueError(f"the capability {name} is declared twice")
-            takes_context(function)
+            is_async: bool = inspect.iscoroutinefunction(function)
+            if not is_async:
+                raise TypeError(f"the capability {name} is not an async function")
             self.functions[name] = function
             return function
 

@@ -1,0 +1,113 @@
+"""Revocation: consulted on every call, signed for others, and closed when told to fail closed."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import aitp
+import pytest
+
+from base.bootstrap import RevocationConfig, parse_bootstrap
+from base.identity import DUMMY_GRANT, Identity
+from base.refusals import Refusal
+from base.revocation import RevocationState
+from base.verification import Verifier
+from tests.integration.agents.harness import SdkPeer, claims_of
+from tests.unit.agents_base.test_bootstrap import document
+
+
+@pytest.fixture
+def identity() -> Identity:
+    return Identity(parse_bootstrap(json.dumps(document(offered_caps=["demo.a", "demo.b"])).encode()))
+
+
+def state(fail_mode: Any = "soft_fail", *, has_control_plane: bool = False) -> RevocationState:
+    return RevocationState(RevocationConfig(fail_mode, 300, 60), has_control_plane=has_control_plane)
+
+
+@pytest.fixture
+def issue(identity: Identity) -> Callable[[SdkPeer], str]:
+    """Have this agent issue a token to a peer."""
+
+    def issued(peer: SdkPeer) -> str:
+        session = peer.agent.new_session(pinned_keys=[identity.aid])
+        responder = identity.serving.agent().new_responder(pinned_keys=[peer.aid])
+        ack, sid = responder.process_hello(session.build_hello(identity.serving.manifest(), ["demo.a"]))
+        commit_ack, _ = responder.process_commit(session.process_hello_ack(ack, sid), revoked_jtis=set())
+        token: str = json.loads(session.complete(commit_ack, revoked_jtis=set()))["tct"]
+        return token
+
+    return issued
+
+
+def call(verifier: Verifier, peer: SdkPeer, token: str) -> Any:
+    return verifier.authorize(token, "demo.a", peer.agent.sign_pop_response(verifier.challenge(token)))
+
+
+def test_token_revoked_after_it_was_cached_is_refused_with_its_source(
+    identity: Identity, issue: Callable[[SdkPeer], str]
+) -> None:
+    revocations, peer = state(), SdkPeer("p")
+    verifier, token = Verifier(identity, revocations), issue(peer)
+    assert call(verifier, peer, token).aid == peer.aid
+    assert call(verifier, peer, token).aid == peer.aid
+    revocations.revoke(claims_of(token)["jti"].upper())
+    with pytest.raises(Refusal) as caught:
+        call(verifier, peer, token)
+    assert (caught.value.code, caught.value.details) == ("tct_revoked", {"source": "local"})
+    assert verifier.cache.stats() == {"enabled": True, "hits": 2, "misses": 1, "size": 1}
+
+
+def test_challenges_do_not_count_as_look_ups(identity: Identity, issue: Callable[[SdkPeer], str]) -> None:
+    verifier, peer = Verifier(identity, state()), SdkPeer("p")
+    token = issue(peer)
+    for _ in range(3):
+        verifier.challenge(token)
+    assert verifier.cache.stats() == {"enabled": True, "hits": 0, "misses": 0, "size": 0}
+
+
+def test_fail_closed_refuses_without_a_fresh_list(identity: Identity, issue: Callable[[SdkPeer], str]) -> None:
+    peer = SdkPeer("p")
+    token = issue(peer)
+    closed = Verifier(identity, state("fail_closed", has_control_plane=True))
+    with pytest.raises(Refusal) as caught:
+        call(closed, peer, token)
+    assert caught.value.code == "revocation_unknown"
+    for open_state in (state("soft_fail", has_control_plane=True), state("fail_closed")):
+        assert call(Verifier(identity, open_state), peer, token).aid == peer.aid
+
+
+def test_own_list_is_signed_and_follows_what_is_revoked(identity: Identity) -> None:
+    revocations, jti = state(), str(uuid.uuid4())
+    empty = revocations.signed_list(identity)
+    assert revocations.signed_list(identity) == empty
+    revocations.revoke(jti, "lost")
+    revocations.revoke(jti, "again")
+    signed = revocations.signed_list(identity)
+    aitp.verify_revocation_list(signed, identity.aid)
+    [entry] = json.loads(signed)["revocation_list"]["entries"]
+    assert (entry["jti"], entry["reason"]) == (jti, "lost")
+
+
+def test_twin_has_the_same_key_and_offers_the_dummy_grant(identity: Identity) -> None:
+    manifest = json.loads(identity.calling.manifest())["manifest"]
+    assert (manifest["aid"], manifest["offered_capabilities"]) == (identity.aid, [DUMMY_GRANT])
+    served = json.loads(identity.serving.manifest())["manifest"]
+    assert served["offered_capabilities"] == ["demo.a", "demo.b"]
+
+
+def test_manifest_stays_the_same_until_half_its_life_is_over(
+    identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = identity.serving.manifest()
+    assert identity.serving.manifest() == first
+    later = time.monotonic() + 3601
+    monkeypatch.setattr("base.identity.time", SimpleNamespace(monotonic=lambda: later))
+    second = identity.serving.manifest()
+    aitp.verify_manifest_json(second)
+    assert second != first

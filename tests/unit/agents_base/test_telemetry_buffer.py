@@ -1,0 +1,106 @@
+"""The telemetry buffer: bounded, honest about what it dropped, and safe with whatever it is given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from base.bootstrap import TelemetryConfig
+from base.peer_client import PeerClient
+from base.telemetry import MAX_EVENT_BYTES, Telemetry
+from tests.integration.agents.harness import TelemetrySink
+
+
+@pytest.fixture
+async def sink() -> AsyncIterator[TelemetrySink]:
+    receiver = TelemetrySink()
+    await receiver.start()
+    yield receiver
+    await receiver.close()
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[PeerClient]:
+    client = PeerClient()
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+async def telemetry(sink: TelemetrySink, client: PeerClient) -> AsyncIterator[Telemetry]:
+    """With room for three events; started by the test."""
+    made = Telemetry(TelemetryConfig(sink.url, "secret"), client.session, max_events=3)
+    yield made
+    await made.close()
+
+
+async def test_flood_is_counted_per_type_without_a_gap_in_the_numbers(
+    telemetry: Telemetry, sink: TelemetrySink
+) -> None:
+    for _ in range(3):
+        telemetry.emit("handshake.failed")
+    for _ in range(5):
+        telemetry.emit("capability.denied")
+    for _ in range(2):
+        telemetry.emit("capability.invoked")
+    assert telemetry.emitter_seq == 3
+    telemetry.start()
+    await sink.wait_for("capability.invoked")
+    assert [event["emitter_seq"] for event in sink.events] == [1, 2, 3, 4, 5]
+    assert {event["type"]: event["payload"]["dropped"] for event in sink.events[3:]} == {
+        "capability.denied": 5,
+        "capability.invoked": 2,
+    }
+    telemetry.emit("capability.denied", capability="later")
+    assert await telemetry.flush(5.0)
+    assert (sink.events[-1]["emitter_seq"], "payload" in sink.events[-1]) == (6, False)
+
+
+async def test_field_without_a_place_of_its_own_goes_to_the_payload(telemetry: Telemetry, sink: TelemetrySink) -> None:
+    telemetry.emit("llm.complete", capability="a.b", model="m", jti=None, payload={"tokens": 3})
+    telemetry.start()
+    [event] = await sink.wait_for("llm.complete")
+    assert (event["capability"], event["payload"]) == ("a.b", {"model": "m", "tokens": 3})
+    assert "jti" not in event
+
+
+@pytest.mark.parametrize("value", ["\ud800", "nul \0", object(), {1: 2}], ids=["surrogate", "nul", "object", "key"])
+async def test_strange_value_neither_raises_nor_blocks(telemetry: Telemetry, sink: TelemetrySink, value: Any) -> None:
+    telemetry.emit("handshake.failed", error=value)
+    telemetry.start()
+    assert await telemetry.flush(5.0)
+    assert len(sink.events) == 1
+
+
+async def test_oversized_event_keeps_its_place_and_says_what_is_missing(
+    telemetry: Telemetry, sink: TelemetrySink
+) -> None:
+    telemetry.emit("handshake.failed", error="x" * (MAX_EVENT_BYTES + 1))
+    telemetry.start()
+    [event] = await sink.wait_for("handshake.failed")
+    assert event["payload"]["omitted_bytes"] > MAX_EVENT_BYTES
+    assert len(json.dumps(event)) < 1000
+
+
+async def test_batch_the_receiver_cannot_take_is_halved_until_one_event_is_left_out(
+    sink: TelemetrySink, client: PeerClient
+) -> None:
+    telemetry = Telemetry(TelemetryConfig(sink.url, "secret"), client.session)
+    for _ in range(8):
+        telemetry.emit("capability.denied")
+    sink.failures = [413, 413, 413, 413]
+    telemetry.start()
+    assert await telemetry.flush(5.0)
+    await telemetry.close()
+    assert [event["emitter_seq"] for event in sink.events] == [2, 3, 4, 5, 6, 7, 8]
+
+
+async def test_flush_says_whether_everything_arrived(telemetry: Telemetry, sink: TelemetrySink) -> None:
+    assert await telemetry.flush(0.01)
+    telemetry.emit("capability.denied")
+    assert not await telemetry.flush(0.01)
+    telemetry.start()
+    assert await telemetry.flush(5.0)
