@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -196,6 +197,7 @@ async def test_lock_files_of_the_dead_are_removed_and_those_of_the_living_stay(
     await line(child)
     await store.orphans()
     assert len(lock_files(state)) == 2
+    await store.append("run", events(1, 1), summary("run", 1, "failed", 5.0))
     await kill(child)
     await store.orphans()
     assert lock_files(state) == [f"{store.owner_id}.lock"]
@@ -223,3 +225,11 @@ def test_a_lock_is_taken_again_when_a_probe_removed_the_file_before_it_was_locke
     assert is_alive(lock.owner_id, tmp_path)
     lock.release()
     assert not is_alive(lock.owner_id, tmp_path)
+
+
+def test_two_probes_at_once_do_not_take_each_other_for_the_owner(tmp_path: Path) -> None:
+    lock_file = tmp_path / "dead.lock"
+    lock_file.touch()
+    with lock_file.open() as other_probe:
+        fcntl.flock(other_probe, fcntl.LOCK_SH)
+        assert not is_alive("dead", tmp_path)
