@@ -18,6 +18,7 @@ from aitp_playground.hosting.launcher import AgentLauncher
 from aitp_playground.net import client_session
 from aitp_playground.observability.metrics import Metrics
 from aitp_playground.runs.board import AgentBoard
+from aitp_playground.runs.concurrency import together
 from aitp_playground.runs.directory import RunDirectory
 from aitp_playground.runs.log import Observer
 from aitp_playground.runs.services import RunServices
@@ -52,24 +53,28 @@ class _Address:
 
 @contextlib.asynccontextmanager
 async def playground(
-    settings: Settings, *, observers: Sequence[Observer] = (), recover: bool = True
+    settings: Settings,
+    *,
+    observers: Sequence[Observer] = (),
+    recover: bool = True,
+    launcher: AgentLauncher | None = None,
 ) -> AsyncIterator[Playground]:
     """Open everything, listen, recover what an earlier process left behind; on exit drain and close in reverse.
 
-    ``recover=False`` leaves runs that wait for a server to a server. Raises the errors of
-    :mod:`aitp_playground.errors`.
+    ``recover=False`` leaves runs that wait for a server to a server. ``launcher``: one that may be starting already;
+    it is closed here. Raises the errors of :mod:`aitp_playground.errors`.
     """
     metrics = Metrics(step_types=STEP_TYPES)
     address = _Address()
     async with contextlib.AsyncExitStack() as stack:
+        launcher = launcher or AgentLauncher.from_settings(settings)
         secret = installation_secret(settings.state_dir)
         store = SqliteRunStore(settings.database, state_dir=settings.state_dir)
-        await store.open()
         stack.push_async_callback(store.close)
         http = await stack.enter_async_context(client_session())
-        launcher = AgentLauncher.from_settings(settings)
-        await launcher.start()
         stack.push_async_callback(launcher.close)
+        # The fork server imports what workers share on another core while the store opens its file here.
+        await together([launcher.start(), store.open()])
         trust_supervisor, run_supervisor = Supervisor(), Supervisor()
         stack.push_async_callback(trust_supervisor.close, CLOSE_TIMEOUT)
         stack.push_async_callback(run_supervisor.close, CLOSE_TIMEOUT)

@@ -1,0 +1,102 @@
+"""Conducting one run for ``run``: submit, tell, cancel when asked, report."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator
+
+from aitp_playground.api.documents import run_document
+from aitp_playground.cli.digest import digest
+from aitp_playground.cli.exits import CANCELLED, FAILED, SUCCESS, UNPROVEN
+from aitp_playground.cli.inputs import given_inputs
+from aitp_playground.cli.interrupts import Interrupts
+from aitp_playground.cli.refs import find
+from aitp_playground.cli.run import Order
+from aitp_playground.cli.telling import Teller
+from aitp_playground.config import Settings
+from aitp_playground.hosting.launcher import AgentLauncher
+from aitp_playground.observability.logging import configure
+from aitp_playground.runs.directory import NewRun, RunDirectory, RunView
+from aitp_playground.scenarios.models import Scenario
+from aitp_playground.service import Playground, playground
+
+
+async def conduct(settings: Settings, order: Order, launcher: AgentLauncher) -> int:
+    """The exit code. Raises the errors of :mod:`aitp_playground.errors`."""
+    # The narration tells what happens; the log is for what goes wrong, unless a level was asked for.
+    level = settings.log_level if "log_level" in settings.model_fields_set else "WARNING"
+    logs = configure(level, settings.log_format)
+    view = None
+    try:
+        with Interrupts() as interrupts:
+            async with playground(settings, recover=False, launcher=launcher) as running:
+                if not interrupts.asked.is_set():
+                    view = await _run(running, order, interrupts)
+    finally:
+        await asyncio.to_thread(logs.close)
+    if view is None:
+        return CANCELLED
+    if order.as_json:
+        sys.stdout.buffer.write(run_document(view))
+        if sys.stdout.isatty():
+            sys.stdout.buffer.write(b"\n")
+    return _exit_code(view, order)
+
+
+async def _run(running: Playground, order: Order, interrupts: Interrupts) -> RunView:
+    loaded = await find(running.catalog, order.ref)
+    scenario = loaded.scenario if order.template is None else loaded.template(order.template).merged
+    submitted = await running.directory.submit(
+        NewRun(
+            scenario_ref=order.ref,
+            inputs=given_inputs(scenario.spec.inputs.json_schema, order.pairs, order.document),
+            template=order.template,
+            run_label=order.label,
+        )
+    )
+    return await _tell(running.directory, submitted.row.header.run_id, scenario, order, interrupts)
+
+
+async def _tell(
+    directory: RunDirectory, run_id: str, scenario: Scenario, order: Order, interrupts: Interrupts
+) -> RunView:
+    teller = Teller(sys.stderr if order.as_json else sys.stdout, len(scenario.spec.workflow.steps))
+    try:
+        async with _cancelling(directory, run_id, interrupts):
+            async for batch in directory.stream(run_id):
+                teller.take(batch)
+        view = await directory.view(run_id)
+        teller.finish(run_id, digest(view.outputs))
+    finally:
+        await asyncio.to_thread(teller.close)
+    return view
+
+
+@contextlib.asynccontextmanager
+async def _cancelling(directory: RunDirectory, run_id: str, interrupts: Interrupts) -> AsyncIterator[None]:
+    """Meanwhile, cancel the run when somebody asks for the end."""
+
+    async def cancel_when_asked() -> None:
+        await interrupts.asked.wait()
+        await directory.cancel(run_id)
+
+    watching = asyncio.create_task(cancel_when_asked(), name=f"cancel-when-asked:{run_id}")
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await asyncio.wait({watching})
+    if not watching.cancelled() and (failure := watching.exception()) is not None:
+        raise failure
+
+
+def _exit_code(view: RunView, order: Order) -> int:
+    match view.row.summary.status:
+        case "success":
+            return UNPROVEN if order.require_proof and view.proof != "proven" else SUCCESS
+        case "cancelled":
+            return CANCELLED
+        case _:
+            return FAILED
