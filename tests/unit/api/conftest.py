@@ -32,6 +32,13 @@ def make_settings(**overrides: Any) -> Settings:
     return Settings(_env_file=None, **{"host": "127.0.0.1", "playground_api_keys": keys, **overrides})
 
 
+class PlainServer(TestServer):
+    """Serves as in production: a handler whose client has left is not cancelled for it, but has to notice."""
+
+    async def _make_runner(self, **kwargs: Any) -> web.AppRunner:
+        return web.AppRunner(self.app, **{**kwargs, "handler_cancellation": False})
+
+
 @pytest.fixture
 async def directory() -> MemoryDirectory:
     return MemoryDirectory()
@@ -60,7 +67,7 @@ def connect(aiohttp_client: AiohttpClient, directory: MemoryDirectory, metrics: 
         app.add_routes(routes)
         if on_cleanup is not None:
             app.on_cleanup.append(on_cleanup)
-        return await aiohttp_client(TestServer(app))
+        return await aiohttp_client(PlainServer(app))
 
     return start
 

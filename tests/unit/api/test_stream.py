@@ -154,14 +154,18 @@ async def test_a_slow_reader_gets_every_event_and_holds_the_source_back(
     assert bytes(body).endswith(END)
 
 
-async def settled(client: Client) -> int:
-    """Bytes that wait in the server for a reader who does not read, once no more are added."""
+def connections(client: Client) -> list[web.RequestHandler]:
     runner = client.server.runner
     assert runner is not None
     assert isinstance(runner.server, web.Server)
+    return runner.server.connections
+
+
+async def settled(client: Client) -> int:
+    """Bytes that wait in the server for a reader who does not read, once no more are added."""
     before = -1
     while True:
-        waiting = sum(c.transport.get_write_buffer_size() for c in runner.server.connections if c.transport)
+        waiting = sum(c.transport.get_write_buffer_size() for c in connections(client) if c.transport)
         if waiting == before and waiting:
             return waiting
         before = waiting
@@ -174,7 +178,7 @@ async def test_a_reader_that_never_reads_is_let_go(connect: Connect, directory: 
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port, limit=1 << 14)
     writer.write(b"GET /runs/run-1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await reader.readuntil(b"\r\n\r\n")
-    await eventually(lambda: directory.stream_ended.is_set())
+    await eventually(lambda: not connections(client))
     assert directory.streams == 0
     writer.transport.abort()
 
