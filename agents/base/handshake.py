@@ -17,6 +17,7 @@ import aitp
 from base.bootstrap import Bootstrap
 from base.envelopes import EnvelopeGuard, sender_of
 from base.identity import COMMIT_PATH, DUMMY_GRANT, HELLO_PATH, Identity, Speaker
+from base.oidc import OidcTrust
 from base.peer_client import Answer, PeerClient
 from base.peers import Peer, PeerBook, is_http_url
 from base.refusals import Fault, PeerFailed, Refusal, RefusalCode, malformed, sdk_code
@@ -103,6 +104,7 @@ class Handshakes:
         self._revocations = revocations
         self._client = client
         self._telemetry = telemetry
+        self._oidc = OidcTrust(bootstrap.oidc, identity.aid, client)
         self._guard = EnvelopeGuard()
         self._sessions = SessionMap()
 
@@ -138,11 +140,12 @@ class Handshakes:
 
     async def _exchange(self, exchange: Exchange) -> dict[str, Any]:
         peer, endpoint = exchange.peer, exchange.endpoint
-        session = exchange.speaker.agent().new_session(pinned_keys=[peer.aid])
+        options = self._oidc.session_options()
+        session = exchange.speaker.agent().new_session(pinned_keys=[peer.aid], **options)
         if not is_http_url(endpoint):
             raise PeerFailed("protocol", "the handshake endpoint is not an http or https URL", url=endpoint[:300])
         with _protocol_errors(endpoint):
-            hello = session.build_hello(exchange.manifest, exchange.wanted)
+            hello = await self._oidc.present(session.build_hello, exchange.manifest, exchange.wanted, audience=peer.aid)
         answer = (await self._client.post(endpoint, hello)).expect_ok()
         session_id = _session_id(answer)
         ack = self._open(answer, peer, "mutual_hello_ack")
@@ -219,9 +222,10 @@ class Handshakes:
         """The ack and the session id. Raises :class:`Refusal`, reported, or 400."""
         with self._refusals_reported(raw) as peer:
             self._guard.open(raw, peer.aid, "mutual_hello")
-            responder = self._identity.serving.agent().new_responder(pinned_keys=[peer.aid])
+            options = self._oidc.session_options()
+            responder = self._identity.serving.agent().new_responder(pinned_keys=[peer.aid], **options)
             with _refusals_from_sdk():
-                ack, session_id = responder.process_hello(raw)
+                ack, session_id = await self._oidc.present(responder.process_hello, raw, audience=peer.aid)
             self._sessions.add(session_id, responder, peer)
             return ack, session_id
 
