@@ -348,3 +348,34 @@ async def test_handshakes_of_two_suites_work(start: Start) -> None:
 async def test_token_lives_no_longer_than_an_hour(worker: WorkerProcess, stranger: SdkPeer) -> None:
     claims = claims_of(await stranger.token_from(worker))
     assert claims["exp"] - claims["iat"] <= 3600
+
+
+def issued_later(peer: SdkPeer, message: str, seconds: int) -> str:
+    """A commit or its ack from a peer whose clock is ahead."""
+    envelope = json.loads(message)
+    payload = envelope["payload"]
+    issued_at = int(time.time()) + seconds
+    payload |= {name: peer.reissue(payload[name], iat=issued_at) for name in ("tct", "grant_voucher")}
+    return peer.agent.sign_envelope(envelope["message_type"], json.dumps(payload))
+
+
+async def test_initiator_waits_for_a_peer_whose_clock_is_slightly_ahead(
+    worker: WorkerProcess, responder: MaliciousResponder
+) -> None:
+    responder.tamper = lambda route, text: issued_later(responder.peer, text, 2) if route == "commit_ack" else text
+    answer = await shake(worker, "mallory")
+    assert answer.status == 200, answer
+
+
+async def test_responder_waits_for_a_peer_whose_clock_is_slightly_ahead(
+    worker: WorkerProcess, stranger: SdkPeer
+) -> None:
+    _, commit, session_id = await stranger.open(worker)
+    ahead = issued_later(stranger, commit, 2)
+    assert (await worker.request("POST", COMMIT, ahead, {"X-Aitp-Session-Id": session_id})).status == 200
+
+
+async def test_nobody_waits_for_a_clock_that_is_far_ahead(worker: WorkerProcess, stranger: SdkPeer) -> None:
+    _, commit, session_id = await stranger.open(worker)
+    answer = await worker.request("POST", COMMIT, issued_later(stranger, commit, 60), {"X-Aitp-Session-Id": session_id})
+    assert refusal(answer) == (403, "tct_expired")
