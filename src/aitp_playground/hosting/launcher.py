@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,10 +65,17 @@ class AgentLauncher:
 
     async def launch(self, spec: LaunchSpec) -> WorkerProcess:
         """See the contract."""
-        python = self._own_interpreter(spec)
-        if python is None and self._fork is not None and not any(name.startswith(_START_ONLY) for name in spec.env):
+        python, forked = self.choose(spec.agent_id, spec.python, spec.env)
+        if forked and self._fork is not None:
             return await self._fork.launch(spec)
         return await self._exec.launch(replace(spec, python=python))
+
+    def choose(self, agent_id: str, python: str | None, env: Mapping[str, str]) -> tuple[str | None, bool]:
+        """For what a manifest's ``host`` asks: the agent's own interpreter (None: the default one), and whether it is
+        forked. Starts nothing."""
+        own = self._own_interpreter(agent_id, python)
+        forked = own is None and self._fork is not None and not any(name.startswith(_START_ONLY) for name in env)
+        return own, forked
 
     async def close(self) -> None:
         """See the contract. Both launchers are closed, whatever happens to one."""
@@ -78,13 +86,13 @@ class AgentLauncher:
         if failures:
             raise failures[0]
 
-    def _own_interpreter(self, spec: LaunchSpec) -> str | None:
+    def _own_interpreter(self, agent_id: str, python: str | None) -> str | None:
         """The manifest's interpreter; None for the default one, also when an absolute path leads nowhere."""
-        if spec.python is None or spec.python == self._python:
+        if python is None or python == self._python:
             return None
-        if os.path.isabs(spec.python):  # noqa: PTH117 - it stays a string
-            if Path(spec.python).exists():
-                return spec.python
-            _log.warning("agent.python_missing", agent_id=spec.agent_id, python=spec.python, using=self._python)
+        if os.path.isabs(python):  # noqa: PTH117 - it stays a string
+            if Path(python).exists():
+                return python
+            _log.warning("agent.python_missing", agent_id=agent_id, python=python, using=self._python)
             return None
-        return shutil.which(spec.python) or spec.python
+        return shutil.which(python) or python
