@@ -49,8 +49,7 @@ class Catalog:
         """Raises ScenarioNotFound, AgentManifestNotFound, RegistryInvalid."""
         entry = await self._look(ref, lambda: self._index.known(ref))
         if entry is None:
-            await self._listing()
-            entry = self._index.entries.get(ref)
+            entry = (await self._listing()).entries.get(ref)
         if entry is None:
             raise ScenarioNotFound(f"no scenario {ref!r}; GET /scenarios lists them")
         if entry.scenario is None:

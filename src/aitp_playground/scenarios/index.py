@@ -17,8 +17,9 @@ from aitp_playground.scenarios.source import Broken, Stamp, read_document, settl
 
 @dataclass(slots=True)
 class Listing:
-    """One look at everything."""
+    """One look at everything. ``entries``: ref → what came of it, usable or not."""
 
+    entries: dict[str, Entry] = field(default_factory=dict)
     packs: list[ScenarioPack] = field(default_factory=list)
     scenarios: list[LoadedScenario] = field(default_factory=list)
     errors: list[Finding] = field(default_factory=list)
@@ -33,19 +34,24 @@ class _PackFile:
 
 
 class Index:
-    """``entries``: ref → what came of it, usable or not, as of the last look."""
+    """The files as of the last look; a look replaces what the one before it found only when it is complete.
 
-    def __init__(self, roots: Sequence[Path], step_types: Mapping[str, type[StepSpec]]) -> None:
+    ``beside``: directories whose manifests the scenarios may name too, and whose own files are not looked at.
+    """
+
+    def __init__(
+        self, roots: Sequence[Path], step_types: Mapping[str, type[StepSpec]], beside: Sequence[Path] = ()
+    ) -> None:
         self.roots = tuple(roots)
-        self.entries: dict[str, Entry] = {}
+        self._entries: dict[str, Entry] = {}
         self._step_types = step_types
-        self._manifests = Manifests(self.roots)
+        self._manifests = Manifests(self.roots, beside)
         self._by_path: dict[Path, Entry] = {}
         self._packs: dict[Path, _PackFile] = {}
 
     def known(self, ref: str) -> Entry | None:
         """The entry of ``ref`` if it is known and nothing it depends on has changed."""
-        entry = self.entries.get(ref)
+        entry = self._entries.get(ref)
         if entry is None or not fresh(entry.stamps):
             return None
         return entry
@@ -54,13 +60,15 @@ class Index:
         """Look at every file, reading those that changed."""
         listing = Listing()
         self._by_path = {path: self._entry(path, root) for root in self.roots for path in _scenario_files(root)}
-        self.entries = {}
         for entry in self._by_path.values():
             self._admit(entry, listing)
-        listing.scenarios = [entry.scenario for _, entry in sorted(self.entries.items()) if entry.scenario is not None]
+        listing.scenarios = [
+            entry.scenario for _, entry in sorted(listing.entries.items()) if entry.scenario is not None
+        ]
         for _, manifest in self._manifests.all():
             listing.errors += manifest.findings
         self._list_packs(listing)
+        self._entries = listing.entries
         return listing
 
     def manifest_files(self) -> Iterator[tuple[Path, ManifestFile]]:
@@ -77,7 +85,7 @@ class Index:
         return kept
 
     def _admit(self, entry: Entry, listing: Listing) -> None:
-        other = self.entries.get(entry.ref)
+        other = listing.entries.get(entry.ref)
         if other is not None and other.root != entry.root:
             return
         listing.errors += entry.errors
@@ -86,7 +94,7 @@ class Index:
             for findings in entry.scenario.broken.values():
                 listing.errors += findings
         if other is None:
-            self.entries[entry.ref] = entry
+            listing.entries[entry.ref] = entry
         elif entry.scenario is not None:
             message = f"{entry.ref} is already the ref of {other.path.relative_to(other.root).as_posix()}"
             listing.errors.append(entry.scenario.marks.finding(("metadata",), message))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from aitp_playground.scenarios.checks import AGENTS, STEPS, Fault
@@ -16,9 +16,12 @@ from aitp_playground.scenarios.models import AgentManifest, AgentRef, Scenario, 
 from aitp_playground.scenarios.references import named
 
 
-def lint(root: Path, step_types: StepTypes) -> list[Finding]:
-    """Errors and warnings, in the order of files and lines. Reads the files afresh; blocking."""
-    index = Index([root], step_types)
+def lint(root: Path, step_types: StepTypes, beside: Sequence[Path] = ()) -> list[Finding]:
+    """Errors and warnings, in the order of files and lines. Reads the files afresh; blocking.
+
+    ``beside``: other scenarios directories whose manifests these scenarios may name.
+    """
+    index = Index([root], step_types, beside)
     listing = index.scan()
     findings = {*listing.errors, *listing.warnings, *_packs(root), *_manifest_ids(index)}
     for loaded in listing.scenarios:

@@ -38,8 +38,10 @@ class Found:
 class Manifests:
     """Reads manifests and keeps them until their files change."""
 
-    def __init__(self, roots: Sequence[Path]) -> None:
+    def __init__(self, roots: Sequence[Path], beside: Sequence[Path] = ()) -> None:
+        """``beside``: more directories in which a ref is looked up, after ``roots``."""
         self._roots = tuple(roots)
+        self._searched = (*self._roots, *beside)
         self._kept: dict[Path, ManifestFile] = {}
 
     def find(self, ref: str, home: Path) -> Found:
@@ -48,7 +50,7 @@ class Manifests:
         if name is None:
             return Found(message=f"{ref!r} names no manifest: write {MANIFEST_DIR}/<name>")
         stamps: dict[Path, Stamp] = {}
-        for root in sorted(self._roots, key=lambda root: root != home):
+        for root in sorted(self._searched, key=lambda root: root != home):
             path = root / MANIFEST_DIR / f"{name[1]}.yaml"
             if stamp(path) is None:
                 stamps[path] = None
@@ -69,7 +71,7 @@ class Manifests:
         return kept
 
     def all(self) -> Iterator[tuple[Path, ManifestFile]]:
-        """Every manifest file of every root, with its path."""
+        """Every manifest file of every root, with its path; not those beside."""
         for root in self._roots:
             for path in sorted((root / MANIFEST_DIR).glob("*.yaml")):
                 yield path, self.read(path, root)

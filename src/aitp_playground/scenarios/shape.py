@@ -62,6 +62,8 @@ def _message(model: type[BaseModel], kind: str, loc: KeyPath, text: str) -> str:
         return f"unknown key {loc[-1]!r}{nearest(str(loc[-1]), _keys(_model_at(model, loc[:-1])))}"
     if kind == "missing":
         return f"the key {loc[-1]!r} is missing"
+    if kind == "string_type":
+        return "must be text: put it in quotes"
     text = text.removeprefix("Value error, ")
     return text[:1].lower() + text[1:]
 

@@ -28,7 +28,7 @@ FAULTS = {
         "did you mean 'handshake'",
     ),
     "missing key": ("        initiator: guest\n", "", -2, "spec.workflow.steps.0.initiator", "is missing"),
-    "number for a version": ("version: 1.0.0", "version: 1.0", 0, "metadata.version", "valid string"),
+    "number for a version": ("version: 1.0.0", "version: 1.0", 0, "metadata.version", "in quotes"),
     "wrong choice": ("eager: false", "discovery: dns", 0, "spec.trust.discovery", "'static'"),
     "step that is no mapping": (
         "id: meet\n        type: handshake\n        initiator: guest\n        responder: host",

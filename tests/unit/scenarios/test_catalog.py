@@ -13,6 +13,7 @@ from aitp_playground.errors import AgentManifestNotFound, RegistryInvalid, Scena
 from aitp_playground.resources import agents_dir
 from aitp_playground.scenarios import index as index_module
 from aitp_playground.scenarios import loader, source
+from aitp_playground.steps import STEP_TYPES
 
 from .conftest import GREETER, HELLO, SCENARIO, Tree
 
@@ -193,6 +194,23 @@ async def test_callers_at_the_same_time_share_one_look_in_a_thread(tree: Tree, m
     # The first began the moment it came; all others came before the second began.
     assert len(loads) <= 2
     assert threading.get_ident() not in loads
+
+
+def test_a_look_in_progress_hides_nothing_that_the_last_one_found(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "_CLOCK_TICK_NS", 0)
+    index = index_module.Index([tree.root], STEP_TYPES)
+    index.scan()
+    seen: list[object] = []
+
+    def watched(*arguments: object) -> object:
+        seen.append(index.known(REF))
+        return loader.load(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(index_module, "load", watched)
+    tree.write("demo/bye/1.0.0/scenario.yaml", SCENARIO.replace("scenario: hello", "scenario: bye"))
+    index.scan()
+    assert len(seen) == 1
+    assert seen[0] is not None
 
 
 async def test_a_cancelled_caller_leaves_the_catalog_usable(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
