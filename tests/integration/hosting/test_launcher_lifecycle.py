@@ -36,8 +36,9 @@ SERVICE = Path(__file__).with_name("service.py")
 
 @pytest.mark.parametrize("kind", ["fork", "exec"])
 async def test_when_the_service_is_killed_its_agents_and_the_fork_server_end(kind: str) -> None:
+    path = os.pathsep.join([str(ROOT), *sys.path])
     service = await asyncio.create_subprocess_exec(
-        sys.executable, str(SERVICE), kind, "6", stdout=asyncio.subprocess.PIPE, env={"PYTHONPATH": str(ROOT)}
+        sys.executable, str(SERVICE), kind, "6", stdout=asyncio.subprocess.PIPE, env={"PYTHONPATH": path}
     )
     try:
         assert service.stdout is not None
