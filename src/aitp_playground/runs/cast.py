@@ -15,7 +15,7 @@ from aitp_playground.hosting.ports import bind_agent_socket
 from aitp_playground.runs.agents import LaunchedAgent
 from aitp_playground.runs.board import AgentRow
 from aitp_playground.runs.casting import Part, cast_part
-from aitp_playground.runs.concurrency import ignore_failure, together
+from aitp_playground.runs.concurrency import ignore_failure, outlast, together
 from aitp_playground.runs.messages import RunMessage
 from aitp_playground.runs.services import RunServices
 from aitp_playground.scenarios.models import AgentSpec, ResolvedScenario
@@ -57,7 +57,9 @@ class Cast:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._dismiss()
+        dismissal = asyncio.create_task(self._dismiss(), name=f"dismiss:{self._header.run_id}")
+        await outlast(dismissal)
+        dismissal.result()
 
     def agent(self, agent_id: str) -> LaunchedAgent:
         """A launched agent."""
@@ -137,7 +139,7 @@ class Cast:
                 await asyncio.wait({self._died}, timeout=CRASH_NEWS)
         finally:
             task.cancel()
-            await asyncio.wait({task})
+            await outlast(task)
             failure = None if task.cancelled() else task.exception()
         if self._died.done():
             raise self._died.result()
@@ -165,9 +167,11 @@ class Cast:
         for watcher in self._watchers:
             watcher.cancel()
         await asyncio.gather(*self._watchers, return_exceptions=True)
-        await together(self._dismiss_one(agent_id, process) for agent_id, process in self._processes.items())
-        for part in self._parts:
-            self._services.tokens.forget(part.telemetry_token)
+        try:
+            await together(self._dismiss_one(agent_id, process) for agent_id, process in self._processes.items())
+        finally:
+            for part in self._parts:
+                self._services.tokens.forget(part.telemetry_token)
 
     async def _dismiss_one(self, agent_id: str, process: AgentProcess) -> None:
         gone = await process.stop(DISMISS_GRACE)

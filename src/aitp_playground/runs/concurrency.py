@@ -17,6 +17,24 @@ async def together(work: Iterable[Coroutine[Any, Any, Any]]) -> None:
         raise first_leaf(failures) from None
 
 
+async def outlast(task: asyncio.Future[Any]) -> None:
+    """Wait for the end of ``task``, however it ends. A cancellation that comes meanwhile is kept and raised then."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+
+
+def being_cancelled() -> bool:
+    """Whether the current task is on its way out and should not begin to wait for anything that can be left out."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 def ignore_failure(future: asyncio.Future[Any]) -> None:
     """Nobody waits for this one: a failure is the store's to report, and no surprise when the loop closes."""
     future.add_done_callback(lambda done: done.cancelled() or done.exception())

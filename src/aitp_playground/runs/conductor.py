@@ -25,6 +25,7 @@ from aitp_playground.scenarios.models import ResolvedScenario
 from aitp_playground.steps import Step
 from aitp_playground.steps.base import Completed, Skipped, StepOutcome
 from aitp_playground.steps.expect import check
+from aitp_playground.steps.faults import FAULT_CLASSES
 from aitp_playground.steps.handshake import establish
 from aitp_playground.store.port import RunHeader
 from aitp_playground.trust import PeerQuery, ResolvePeers
@@ -52,9 +53,11 @@ class Conductor:
         limit = self._services.settings.run_timeout_secs
         async with Cast(run, self._header, self._resolved, self._services, self._recorder(run)) as cast:
             try:
-                async with asyncio.timeout(limit):
+                async with asyncio.timeout(limit) as scope:
                     await cast.watch_over(self._perform(run, cast))
             except TimeoutError:
+                if not scope.expired():
+                    raise
                 raise StepTimeout(f"the run took more than {limit:g} s (RUN_TIMEOUT_SECS)") from None
 
     @staticmethod
@@ -107,8 +110,8 @@ class Conductor:
             body["manifest_url"] = ctx.faulted_url(fault.kind, second)
         try:
             answer = await establish(ctx, first, second, body)
-        except AgentCallError:
-            if fault is None:
+        except AgentCallError as failure:
+            if fault is None or failure.refusal not in FAULT_CLASSES[fault.kind]:
                 raise
         else:
             if fault is not None:

@@ -13,6 +13,7 @@ from aitp_playground.errors import StepError
 from aitp_playground.events.model import draft
 from aitp_playground.runs.agents import LaunchedAgent, flush
 from aitp_playground.runs.cast import Cast
+from aitp_playground.runs.concurrency import being_cancelled
 from aitp_playground.runs.messages import Reached, Record, RunMessage
 from aitp_playground.scenarios.models import Fault, ResolvedScenario
 from aitp_playground.scenarios.render import declared_inputs, render
@@ -50,7 +51,8 @@ class _Poke:
         try:
             return await self._agent.post(route, body, timeout=timeout)
         finally:
-            await self._ctx.caught_up(self._agent)
+            if not being_cancelled():
+                await self._ctx.caught_up(self._agent)
 
 
 class RunContext:
@@ -94,7 +96,8 @@ class RunContext:
 
     async def hear(self, agent_id: str) -> None:
         """Have an agent that was called hand in its telemetry."""
-        await flush(self.cast.agent(agent_id), TELEMETRY_WAIT)
+        if not being_cancelled():
+            await flush(self.cast.agent(agent_id), TELEMETRY_WAIT)
 
     async def caught_up(self, agent: LaunchedAgent) -> None:
         """Wait, within bounds, until the log holds what ``agent`` had emitted when it last answered."""
