@@ -53,7 +53,7 @@ async def _fetch(http: aiohttp.ClientSession, url: str) -> Mapping[str, Any]:
         raise DidUnresolvable(f"{url} could not be fetched ({type(failure).__name__})") from failure
     try:
         document = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):  # brackets enough to exhaust the parser fit into the bound
         document = None
     if not isinstance(document, dict):
         raise DidUnresolvable(f"{url} is not a JSON object")
