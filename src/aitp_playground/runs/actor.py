@@ -10,9 +10,8 @@ from typing import Any
 
 import structlog
 
-from aitp_playground.actors import Actor, ActorRef, ActorStopped
-from aitp_playground.errors import Overloaded, PlaygroundError, RunNotTerminal, StoreUnavailable
-from aitp_playground.events.codec import decode
+from aitp_playground.actors import Actor, ActorError, ActorRef, ActorStopped
+from aitp_playground.errors import Overloaded, PlaygroundError, RunNotFound, StoreUnavailable, Unauthorized
 from aitp_playground.events.model import EventDraft, RunEvent, draft
 from aitp_playground.runs.log import EventLog
 from aitp_playground.runs.messages import (
@@ -27,7 +26,7 @@ from aitp_playground.runs.messages import (
     StepEvents,
     Telemetry,
 )
-from aitp_playground.runs.state import fold
+from aitp_playground.runs.views import stored_state
 from aitp_playground.store.port import RunHeader, RunStore
 
 log = structlog.get_logger(__name__)
@@ -36,7 +35,6 @@ log = structlog.get_logger(__name__)
 STEP_WINDOW = 10_000
 #: A run that records more than this is ended.
 MAX_EVENTS = 100_000
-INTERRUPTED = "interrupted by a restart"
 
 #: How many events of a batch were new, and the number of the last one.
 Taken = tuple[int, int]
@@ -47,18 +45,29 @@ class RunActor(Actor[RunMessage]):
     """Owns the log of one run. What takes time happens in the conductor, a child task that reports by message, so that
     cancel and telemetry always get through at once.
 
-    ``conduct`` does the run's work and raises to fail it. ``ended`` is called once, when the terminal event is on disk.
+    ``conduct`` does the run's work and raises to fail it. ``ended`` is called once, when the terminal event is on disk;
+    ``crashed`` instead, when a defect ends the actor before.
     """
 
     def __init__(
-        self, header: RunHeader, events: EventLog, store: RunStore, conduct: Conduct, ended: Callable[[str], None]
+        self,
+        header: RunHeader,
+        events: EventLog,
+        store: RunStore,
+        conduct: Conduct,
+        *,
+        ended: Callable[[str], None],
+        crashed: Callable[[str], None],
     ) -> None:
         self._header = header
         self._log = events
         self._store = store
         self._conduct = conduct
         self._ended = ended
-        self._conducting: asyncio.Task[None] | None = None
+        self._crashed = crashed
+        self._conducting: asyncio.Task[str | None] | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self._last_commit: asyncio.Future[None] | None = None
         self._cancelled = False
         self._broken: str | None = None
         self._overflowed = False
@@ -70,6 +79,10 @@ class RunActor(Actor[RunMessage]):
 
     async def on_start(self) -> None:
         structlog.contextvars.bind_contextvars(run_id=self._header.run_id)
+
+    async def on_stop(self, reason: BaseException | None) -> None:
+        if isinstance(reason, Exception) and not self._on_disk:
+            self._crashed(self._header.run_id)
 
     async def on_message(self, message: RunMessage) -> Any:
         match message:
@@ -89,8 +102,8 @@ class RunActor(Actor[RunMessage]):
                 self._end(self._verdict(error))
             case CancelRun():
                 return self._cancel()
-            case Interrupted(cancelled):
-                self._end(draft("run.cancelled") if cancelled else draft("run.failed", error=INTERRUPTED))
+            case Interrupted(error):
+                self._end_from_disk(draft("run.cancelled") if error is None else draft("run.failed", error=error))
             case CommitFailed(reason):
                 self._broke(reason)
         return None
@@ -102,29 +115,34 @@ class RunActor(Actor[RunMessage]):
             return
         self._append([draft("run.started", scenario_ref=self._header.scenario_ref, template=self._header.template)])
         self._conducting = self.tasks.spawn(self._supervise_conductor(), name=f"conduct:{self._header.run_id}")
+        self._conducting.add_done_callback(self._conducted)
 
-    async def _supervise_conductor(self) -> None:
-        """Whatever becomes of the conductor, the actor hears of it: no exception leaves a run running for ever."""
-        error: str | None = "the conductor was stopped"
+    async def _supervise_conductor(self) -> str | None:
+        """Why the run fails, None when it does not."""
         try:
             await self._conduct(self.ref)
-            error = None
         except PlaygroundError as failure:
-            error = failure.message
+            return failure.message
         except Exception as failure:
             log.exception("run.conductor_failed")
-            error = f"internal error: {type(failure).__name__}; the server's log has the details"
-        finally:
-            with contextlib.suppress(ActorStopped):  # the service is going down: recovery ends the run
-                self.ref.tell(Conducted(error))
+            # Of the kernel's errors the text says which actor kept the run waiting; others may quote anything.
+            what = str(failure) if isinstance(failure, ActorError) else type(failure).__name__
+            return f"internal error: {what}; the server's log has the details"
+        return None
+
+    def _conducted(self, task: asyncio.Task[str | None]) -> None:
+        """Whatever becomes of the conductor, the actor hears of it, also of one cancelled before its first step."""
+        error = "the conductor was stopped" if task.cancelled() else task.result()
+        with contextlib.suppress(ActorStopped):  # the service is going down: recovery ends the run
+            self.ref.tell(Conducted(error))
 
     def _verdict(self, error: str | None) -> EventDraft:
+        if self._cancelled:
+            return draft("run.cancelled")
         if self._overflowed:
             return draft("run.failed", error=f"the run recorded more than {MAX_EVENTS} events")
         if self._broken is not None:
             return draft("run.failed", error=f"the store could not take events: {self._broken}")
-        if self._cancelled:
-            return draft("run.cancelled")
         return draft("run.complete") if error is None else draft("run.failed", error=error)
 
     # -- the log -------------------------------------------------------------------------------------------------------
@@ -132,6 +150,7 @@ class RunActor(Actor[RunMessage]):
     def _append(self, drafts: Sequence[EventDraft]) -> asyncio.Future[None]:
         events, commit = self._log.append(drafts)
         commit.add_done_callback(self._notice_failed_commit)
+        self._last_commit = commit
         for event in events:
             if event.type == "step.started":
                 self._window.clear()
@@ -156,7 +175,7 @@ class RunActor(Actor[RunMessage]):
     def _take_telemetry(self, agent_id: str, events: Sequence[tuple[int, EventDraft]]) -> asyncio.Future[Taken] | Taken:
         self._refuse_when_broken()
         if self._log.state.over:
-            raise RunNotTerminal("the run is over; its log takes no more telemetry")
+            raise Unauthorized("the run is over; its log takes no more telemetry")
         if self._overflowed:
             raise Overloaded(f"the run has recorded more than {MAX_EVENTS} events and is ending", retry_after=60)
         seen = self._emitted[agent_id]
@@ -164,7 +183,8 @@ class RunActor(Actor[RunMessage]):
         fresh = [_within_step(entry, step) for number, entry in events if number > seen]
         last = max(seen, events[-1][0]) if events else seen
         if not fresh:
-            return 0, last
+            # What an agent sends again because no answer came may still be on its way to the disk.
+            return (0, last) if self._last_commit is None else _when_done(self._last_commit, (0, last))
         answer = _when_done(self._append(fresh), (len(fresh), last))
         self._emitted[agent_id] = last
         self._answer_reached()
@@ -203,13 +223,23 @@ class RunActor(Actor[RunMessage]):
 
     def _end(self, terminal: EventDraft) -> None:
         if self._broken is not None:
-            self.tasks.spawn(self._end_when_possible(terminal), name=f"end:{self._header.run_id}")
-        elif not self._log.state.over:
-            self._append([terminal]).add_done_callback(self._over)
+            self._end_from_disk(terminal)
+        elif not self._log.state.over and self._ending is None:
+            self._append(self._last_words(terminal)).add_done_callback(self._last_words_committed)
 
-    def _over(self, commit: asyncio.Future[None]) -> None:
-        if commit.cancelled() or commit.exception() is not None:
-            return
+    def _last_words(self, terminal: EventDraft) -> list[EventDraft]:
+        """The terminal event, after the end of a step it cuts short: every step that starts ends."""
+        state = self._log.state
+        if state.current_step is None:
+            return [terminal]
+        error = terminal.fields.get("error", "the run was cancelled")
+        return [draft("step.failed", step_id=state.current_step, error=error, **state.step_labels), terminal]
+
+    def _last_words_committed(self, commit: asyncio.Future[None]) -> None:
+        if not commit.cancelled() and commit.exception() is None:
+            self._over()
+
+    def _over(self) -> None:
         self._on_disk = True
         for future in self._awaiting_end:
             if not future.done():
@@ -228,21 +258,27 @@ class RunActor(Actor[RunMessage]):
         else:
             self._end(self._verdict(None))
 
+    def _end_from_disk(self, terminal: EventDraft) -> None:
+        if self._ending is None:
+            self._ending = self.tasks.spawn(self._end_when_possible(terminal), name=f"end:{self._header.run_id}")
+
     async def _end_when_possible(self, terminal: EventDraft) -> None:
         """Go back to what is on disk and end the run from there, as soon as the store takes writes again."""
         delay = 0.1
         while True:
             try:
-                page = await self._store.read(self._header.run_id, after=0, limit=1_000_000)
-                self._log.state = fold(decode(entry.body) for entry in page.events)
-                _, commit = self._log.append([terminal])
-                await commit
-            except StoreUnavailable:
+                self._log.state = await stored_state(self._store, self._header.run_id)
+                if not self._log.state.over:
+                    await self._log.append(self._last_words(terminal))[1]
+            except RunNotFound:
+                log.warning("run.gone")
+                break
+            except Overloaded:  # StoreUnavailable is one
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 5.0)
             else:
-                self._over(commit)
-                return
+                break
+        self._over()
 
 
 def _within_step(entry: EventDraft, step_id: str | None) -> EventDraft:

@@ -7,9 +7,10 @@ import hashlib
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import orjson
 import structlog
@@ -40,12 +41,18 @@ from aitp_playground.scenarios.inputs import complete_inputs
 from aitp_playground.scenarios.models import ResolvedScenario
 from aitp_playground.store.port import TERMINAL, RunHeader, RunPage, RunRow, StoredEvent
 
+T = TypeVar("T")
+
 log = structlog.get_logger(__name__)
 
 CANCEL_WAIT = 3.0
 TELEMETRY_TIMEOUT = 10.0
 #: How often a run that another process conducts is looked at in the shared database.
 FOREIGN_POLL = 0.25
+#: How often our running runs are looked at there: another process may have been asked to cancel one.
+INTENT_POLL = 0.5
+INTERRUPTED = "interrupted by a restart"
+DEFECT = "internal error: the run's actor ended early; the server's log has the details"
 #: Finished runs beyond the retention are removed each time this many have ended.
 PRUNE_EVERY = 25
 PAGE = 1000
@@ -96,10 +103,12 @@ class CancelOutcome:
 
 @dataclass(frozen=True, slots=True)
 class _Live:
-    """An unfinished run of this process."""
+    """An unfinished run of this process. ``rescue``: its first actor ended too early, this one only ends it."""
 
+    header: RunHeader
     ref: ActorRef[RunMessage]
     feed: Feed
+    rescue: bool = False
 
 
 class RunDirectory:
@@ -125,11 +134,11 @@ class RunDirectory:
         self._live: dict[str, _Live] = {}
         self._waiting: deque[str] = deque()
         self._running: set[str] = set()
-        self._chores: set[asyncio.Task[None]] = set()
+        self._opening = 0
+        self._chores: set[asyncio.Task[Any]] = set()
+        self._intents: asyncio.Task[None] | None = None
         self._draining: str | None = None
         self._ended_count = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._views = ViewCache(self._store)
 
     # -- admission -----------------------------------------------------------------------------------------------------
@@ -142,9 +151,18 @@ class RunDirectory:
         header = self._header(request, resolved)
         if self._draining is not None:
             raise Overloaded(self._draining, retry_after=5)
-        if len(self._waiting) >= self._settings.max_pending_runs and len(self._running) >= self._limit:
+        room = max(0, self._limit - len(self._running)) + self._settings.max_pending_runs
+        if len(self._waiting) + self._opening >= room:
             raise Overloaded(f"{len(self._waiting)} runs are waiting already (MAX_PENDING_RUNS)", retry_after=1)
-        row = await self._store.create(header)
+        # Shielded: a caller that leaves meanwhile must not leave a stored run behind that nobody starts.
+        return await asyncio.shield(self._chore(self._open(header, resolved)))
+
+    async def _open(self, header: RunHeader, resolved: ResolvedScenario) -> Submitted:
+        self._opening += 1
+        try:
+            row = await self._store.create(header)
+        finally:
+            self._opening -= 1
         if row.header.run_id != header.run_id:
             if row.header.request_digest != header.request_digest:
                 raise InvalidRequest(
@@ -152,7 +170,7 @@ class RunDirectory:
                     details={"run_id": row.header.run_id},
                 )
             return Submitted(row, existing=True)
-        self._activate(header, RunState(), resolved)
+        self._activate(header, resolved=resolved)
         self._enqueue(header.run_id)
         return Submitted(row)
 
@@ -181,20 +199,23 @@ class RunDirectory:
     def _limit(self) -> int:
         return self._settings.max_concurrent_runs
 
-    def _activate(self, header: RunHeader, state: RunState, resolved: ResolvedScenario | None = None) -> _Live:
-        feed = Feed(committed=state.seq)
-        events = EventLog(header.run_id, self._store, feed, self._observers, state)
+    def _activate(
+        self, header: RunHeader, *, resolved: ResolvedScenario | None = None, committed: int = 0, rescue: bool = False
+    ) -> _Live:
+        """``committed``: how many events are on disk. A run that has some is only ended, from there."""
+        feed = Feed(committed)
+        events = EventLog(header.run_id, self._store, feed, self._observers, RunState())
 
         async def conduct(run: ActorRef[RunMessage]) -> None:
             found = resolved or await self._catalog.resolve(header.scenario_ref, header.template)
             await Conductor(header, found, self._services).conduct(run)
 
         ref = self._supervisor.spawn(
-            lambda: RunActor(header, events, self._store, conduct, self._on_ended), name=f"run:{header.run_id}"
+            lambda: RunActor(header, events, self._store, conduct, ended=self._on_ended, crashed=self._on_crashed),
+            name=f"run:{header.run_id}",
         )
-        live = _Live(ref, feed)
+        live = _Live(header, ref, feed, rescue)
         self._live[header.run_id] = live
-        self._idle.clear()
         return live
 
     def _enqueue(self, run_id: str) -> None:
@@ -210,27 +231,41 @@ class RunDirectory:
 
     def _on_ended(self, run_id: str) -> None:
         """The terminal event is on disk: readers finish, the actor goes, the next run gets its place."""
+        live = self._release(run_id)
+        self._chore(self._retire(live.ref))
+        self._ended_count += 1
+        if self._ended_count % PRUNE_EVERY == 0:
+            ignore_failure(self._store.prune(self._settings.run_retention))
+
+    def _release(self, run_id: str) -> _Live:
         live = self._live.pop(run_id)
         live.feed.close()
         self._running.discard(run_id)
         if run_id in self._waiting:
             self._waiting.remove(run_id)
         self._services.board.clear_run(run_id)
-        self._chore(self._retire(live.ref))
         self._admit()
-        if not self._live:
-            self._idle.set()
-        self._ended_count += 1
-        if self._ended_count % PRUNE_EVERY == 0:
-            ignore_failure(self._store.prune(self._settings.run_retention))
+        return live
+
+    def _on_crashed(self, run_id: str) -> None:
+        """A defect ended the run's actor, and its agents with it. Another actor writes the last event."""
+        live = self._live[run_id]
+        live.feed.close()
+        if live.rescue:
+            log.error("run.abandoned", run_id=run_id)  # the next start of the service ends it
+            self._release(run_id)
+        else:
+            rescue = self._activate(live.header, committed=live.feed.committed, rescue=True)
+            rescue.ref.tell(Interrupted(DEFECT))
 
     async def _retire(self, ref: ActorRef[RunMessage]) -> None:
         await ref.stop(timeout=5.0)
 
-    def _chore(self, work: Any) -> None:
+    def _chore(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
+        return task
 
     @property
     def load(self) -> tuple[int, int]:
@@ -241,17 +276,30 @@ class RunDirectory:
 
     async def recover(self, *, adopt_pending: bool = True) -> int:
         """End the runs whose process died; start those it had not begun. How many were taken care of."""
+        self._intents = asyncio.create_task(self._heed_intents())
+        ignore_failure(self._store.prune(self._settings.run_retention))
         orphans = await self._store.orphans()
         for row in orphans:
             pending = row.summary.status == "pending" and not row.cancel_requested
             if (pending and not adopt_pending) or not await self._store.adopt(row.header.run_id):
                 continue
-            live = self._activate(row.header, await self._views.state(row.header.run_id))
+            live = self._activate(row.header, committed=row.summary.event_count)
             if pending:
                 self._enqueue(row.header.run_id)
             else:
-                live.ref.tell(Interrupted(cancelled=row.cancel_requested))
+                live.ref.tell(Interrupted(None if row.cancel_requested else INTERRUPTED))
         return len(orphans)
+
+    async def _heed_intents(self) -> None:
+        """Cancel runs of ours whose end was asked for through another process on the same database."""
+        while True:
+            await asyncio.sleep(INTENT_POLL)
+            for run_id in list(self._running):
+                with suppress(PlaygroundError):
+                    row = await self._store.get(run_id)
+                    live = self._live.get(run_id)
+                    if live is not None and row is not None and row.cancel_requested and live.ref.alive:
+                        live.ref.tell(CancelRun())
 
     @property
     def draining(self) -> str | None:
@@ -266,6 +314,9 @@ class RunDirectory:
                 await self._running_done()
         except TimeoutError:
             await asyncio.gather(*(self.cancel(run_id) for run_id in list(self._running)), return_exceptions=True)
+        if self._intents is not None:
+            self._intents.cancel()
+            await asyncio.gather(self._intents, return_exceptions=True)
         await asyncio.gather(*self._chores, return_exceptions=True)
 
     async def _running_done(self) -> None:
@@ -284,27 +335,23 @@ class RunDirectory:
         return row
 
     async def view(self, run_id: str, *, events: bool = True, after: int = 0, limit: int | None = None) -> RunView:
-        """The run with its outputs; ``limit=None`` gives every event. Raises RunNotFound."""
+        """The run at one moment, with its outputs; ``limit=None`` gives every event. Raises RunNotFound."""
         row = await self.row(run_id)
         state = await self._views.state(run_id)
+        row = replace(row, summary=state.summary(run_id))
+        view = RunView(row=row, proof=state.proof, outputs=dict(state.outputs), error=state.error, next_after=after)
+        return replace(view, **await self._events_until(state.seq, run_id, after, limit)) if events else view
+
+    async def _events_until(self, last: int, run_id: str, after: int, limit: int | None) -> dict[str, Any]:
         found: list[StoredEvent] = []
-        more, position = False, after
-        while events:
-            wanted = PAGE if limit is None else min(PAGE, limit - len(found))
-            page = await self._store.read(run_id, after=position, limit=wanted)
-            found.extend(page.events)
-            more, position = page.more, page.next_after
-            if not more or (limit is not None and len(found) >= limit):
+        left = last - after if limit is None else min(limit, last - after)
+        while left > len(found):
+            page = await self._store.read(run_id, after=after, limit=min(PAGE, left - len(found)))
+            if not page.events:
                 break
-        return RunView(
-            row=row,
-            proof=state.proof,
-            outputs=state.outputs,
-            error=state.error,
-            events=tuple(found),
-            more=more,
-            next_after=position,
-        )
+            found.extend(page.events)
+            after = page.next_after
+        return {"events": tuple(found), "more": after < last, "next_after": after}
 
     async def list_runs(
         self, *, limit: int = 100, before: str | None = None, status: str | None = None, scenario_ref: str | None = None
@@ -346,20 +393,15 @@ class RunDirectory:
         ignore_failure(intent)
         live = self._live.get(run_id)
         if live is not None:
-            try:
-                status = await live.ref.ask(CancelRun(), timeout=CANCEL_WAIT)
-            except AskTimeout:
-                await intent
-            except ActorError:
-                pass
-            else:
-                if status == "cancelled":
-                    return CancelOutcome(run_id, status, cancelled=True)
-                return CancelOutcome(run_id, status, cancelled=False, reason="already terminal")
-        else:
-            await intent
-        row = await self.row(run_id)
-        return CancelOutcome(run_id, row.summary.status, cancelled=True)
+            with suppress(ActorError):  # no answer in time, or the run ended this very moment: its row tells
+                await live.ref.ask(CancelRun(), timeout=CANCEL_WAIT)
+        status = (await self.row(run_id)).summary.status
+        if status == "cancelled":
+            return CancelOutcome(run_id, status, cancelled=True)
+        if status in TERMINAL:
+            return CancelOutcome(run_id, status, cancelled=False, reason="already terminal")
+        await intent
+        return CancelOutcome(run_id, status, cancelled=True)
 
     async def delete(self, run_id: str) -> None:
         """Raises RunNotFound, RunNotTerminal."""

@@ -22,7 +22,13 @@ class Feed:
         self._waiting: set[asyncio.Future[None]] = set()
 
     def publish(self, events: Sequence[StoredEvent]) -> None:
-        """Show events that have been committed, in order."""
+        """Show events that have been committed, in order.
+
+        Some may have got to the disk unseen (by the actor this one's actor succeeds, or in a commit that was reported
+        as failed); who has not read those must go to the store.
+        """
+        if events[0].seq != self.committed + 1:
+            self._recent.clear()
         self._recent.extend(events)
         self.committed = events[-1].seq
         self._wake()

@@ -33,22 +33,26 @@ class EventLog:
         self._observers = observers
 
     def append(self, drafts: Sequence[EventDraft]) -> tuple[list[RunEvent], asyncio.Future[None]]:
-        """Give each draft its place. The future resolves when all are on disk, or fails with StoreUnavailable."""
+        """Give each draft its place. The future resolves when all are on disk, or fails with what the store says.
+
+        Raises TypeError for a draft that is not JSON-able; none of them is then in the log.
+        """
         now = time.time()
-        events: list[RunEvent] = []
-        stored: list[StoredEvent] = []
-        for draft in drafts:
-            event = RunEvent(
-                seq=self.state.seq + 1,
+        events = [
+            RunEvent(
+                seq=seq,
                 id=draft.id or str(uuid.uuid4()),
                 type=draft.type,
                 ts=now if draft.ts is None else draft.ts,
                 run_id=self.run_id,
                 fields=draft.fields,
             )
+            for seq, draft in enumerate(drafts, self.state.seq + 1)
+        ]
+        # Encoded before any of them counts: a value that is no JSON must not leave a hole in the log.
+        stored = [StoredEvent(event.seq, event.type, event.ts, encode(event)) for event in events]
+        for event in events:
             self.state.apply(event)
-            events.append(event)
-            stored.append(StoredEvent(event.seq, event.type, event.ts, encode(event)))
         commit = self._store.append(self.run_id, stored, self.state.summary(self.run_id))
         commit.add_done_callback(lambda done: self._committed(done, events, stored))
         return events, commit

@@ -61,9 +61,9 @@ class CancelRun:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """This run was being conducted by a process that died: end it. ``cancelled``: somebody had asked for its end."""
+    """Nobody conducts this run any more: end it from what is on disk. ``error`` None: its end had been asked for."""
 
-    cancelled: bool = False
+    error: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,11 +11,15 @@ from aitp_playground.events.vocabulary import TERMINAL_TYPES
 from aitp_playground.store.port import TERMINAL, RunStatus, RunSummary
 
 _STEP_ENDS = {"step.complete", "step.skipped", "step.failed"}
+#: What the events of a step say about it.
+_LABELS = ("agent", "capability", "initiator", "payload")
 
 
 @dataclass(slots=True)
 class RunState:
-    """``seq``: the last event folded in. ``outputs``: what each step gave, by step id, kept also when it failed."""
+    """``seq``: the last event folded in. ``outputs``: what each step gave, by step id, kept also when it failed.
+    ``step_labels``: what ``step.started`` said of the step it started last.
+    """
 
     seq: int = 0
     status: RunStatus = "pending"
@@ -23,6 +27,7 @@ class RunState:
     error: str | None = None
     unproven: bool = False
     current_step: str | None = None
+    step_labels: Mapping[str, Any] = field(default_factory=dict)
     started_at: float | None = None
     finished_at: float | None = None
 
@@ -45,6 +50,7 @@ class RunState:
             self.status, self.started_at = "running", event.ts
         elif event.type == "step.started":
             self.current_step = event.get("step_id")
+            self.step_labels = {name: event.fields[name] for name in _LABELS if name in event.fields}
         elif event.type in _STEP_ENDS:
             self._end_step(event)
         elif event.type in TERMINAL_TYPES and not self.over:

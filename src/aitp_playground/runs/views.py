@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from aitp_playground.events.codec import decode
-from aitp_playground.runs.state import RunState
+from aitp_playground.runs.state import RunState, fold
 from aitp_playground.store.port import RunStore
 
 CAPACITY = 256
+PAGE = 1000
+
+
+async def stored_state(store: RunStore, run_id: str) -> RunState:
+    """The state of a run as far as it is on disk, folded afresh: the caller's own."""
+    state, more = RunState(), True
+    while more:
+        page = await store.read(run_id, after=state.seq, limit=PAGE)
+        fold((decode(entry.body) for entry in page.events), state)
+        more = page.more
+    return state
 
 
 class ViewCache:
@@ -24,7 +35,7 @@ class ViewCache:
         state = RunState() if known is None else known
         position, more = state.seq, True
         while more:
-            page = await self._store.read(run_id, after=position, limit=1000)
+            page = await self._store.read(run_id, after=position, limit=PAGE)
             # Another reader may have folded these meanwhile: apply only what continues the state.
             for entry in page.events:
                 if entry.seq == state.seq + 1:
