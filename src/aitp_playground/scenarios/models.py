@@ -85,6 +85,12 @@ class AgentAitp(Strict):
     signing_suite: Literal["ed25519", "p256"] = "ed25519"
     ttl_secs: int = Field(default=3600, ge=60, le=604_800)
 
+    @model_validator(mode="after")
+    def _oidc_is_whole(self) -> AgentAitp:
+        if self.identity_type == "oidc" and not (self.oidc_issuer and self.oidc_subject):
+            raise ValueError("identity_type oidc needs oidc_issuer and oidc_subject")
+        return self
+
 
 class AgentManifestSpec(Strict):
     """``spec`` of an AgentManifest."""

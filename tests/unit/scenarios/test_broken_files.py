@@ -209,6 +209,12 @@ async def test_a_broken_manifest_is_listed_and_named_by_those_who_need_it(tree: 
         await tree.catalog().resolve(REF)
 
 
+async def test_an_oidc_agent_needs_an_issuer_and_a_subject(tree: Tree) -> None:
+    tree.edit("offered_caps", "identity_type: oidc\n    offered_caps", "_shared/agents/greeter.yaml")
+    errors = await errors_of(tree)
+    assert any(error.field == "spec.aitp" and "oidc_issuer" in error.message for error in errors)
+
+
 async def test_one_broken_file_hides_nothing_else(tree: Tree) -> None:
     tree.write("demo/ruin/1.0.0/scenario.yaml", "spec: [")
     tree.write("ruin/pack.yaml", "kind: Nonsense")

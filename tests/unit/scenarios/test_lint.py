@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from .conftest import GREETER, HELLO, Tree
+from aitp_playground.scenarios.lint import lint
+from aitp_playground.steps import STEP_TYPES
+
+from .conftest import GREETER, HELLO, PACK, SCENARIO, Tree
 
 STEP = "spec.workflow.steps.1"
 DOUBTS = {
@@ -82,6 +87,17 @@ def test_a_pack_without_a_pack_file_and_a_manifest_under_another_name_are_doubtf
     (tree.root / "demo/pack.yaml").unlink()
     tree.edit("id: greeter", "id: welcomer", "_shared/agents/greeter.yaml")
     assert [finding.file for finding in tree.lint()] == ["_shared/agents/greeter.yaml", "demo/pack.yaml"]
+
+
+def test_manifests_of_directories_beside_are_found_and_their_own_faults_left_to_them(
+    tree: Tree, tmp_path: Path
+) -> None:
+    mine = Tree(tmp_path / "mine")
+    mine.write("demo/pack.yaml", PACK)
+    mine.write(HELLO, SCENARIO)
+    tree.write("demo/ruin/1.0.0/scenario.yaml", "spec: [")
+    assert lint(mine.root, STEP_TYPES, [tree.root]) == []
+    assert {finding.field for finding in mine.lint()} == {"spec.agents.0.ref", "spec.agents.1.ref"}
 
 
 def test_errors_and_doubts_stand_in_one_list(tree: Tree) -> None:
