@@ -104,7 +104,7 @@ class Handshakes:
         self._revocations = revocations
         self._client = client
         self._telemetry = telemetry
-        self._oidc = OidcTrust(bootstrap.oidc, identity.aid, client)
+        self._oidc = OidcTrust(bootstrap.oidc, identity, client)
         self._guard = EnvelopeGuard()
         self._sessions = SessionMap()
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import aitp
 
 from base.bootstrap import OidcConfig
+from base.identity import Identity
 from base.peer_client import PeerClient
 from base.refusals import Fault, PeerFailed
 
@@ -26,9 +27,9 @@ Mint = Callable[[str], str]
 class OidcTrust:
     """What a handshake session needs of OIDC, on either side."""
 
-    def __init__(self, config: OidcConfig | None, aid: str, client: PeerClient) -> None:
+    def __init__(self, config: OidcConfig | None, identity: Identity, client: PeerClient) -> None:
         self._config = config
-        self._aid = aid
+        self._identity = identity
         self._client = client
         self._jwks = (
             aitp.JwksProvider({issuer: list(keys) for issuer, keys in config.trusted.items()}) if config else None
@@ -71,7 +72,7 @@ class OidcTrust:
         assert self._config is not None
         assert self._config.token_url is not None
         url = self._config.token_url
-        body = json.dumps({"aid": self._aid, "audience": audience, "nonce": nonce})
+        body = json.dumps({"aid": self._identity.aid, "audience": audience, "nonce": nonce})
         headers = {"Authorization": f"Bearer {self._config.token}"}
         answer = (await self._client.post(url, body, headers, timeout=TOKEN_TIMEOUT)).expect_ok().json()
         token = answer.get("id_token") if isinstance(answer, dict) else None
