@@ -23,17 +23,16 @@ from aitp_playground.scenarios.models import Scenario
 from aitp_playground.service import Playground, playground
 
 
-async def conduct(settings: Settings, order: Order, launcher: AgentLauncher) -> int:
+async def conduct(settings: Settings, order: Order, launcher: AgentLauncher, interrupts: Interrupts) -> int:
     """The exit code. Raises the errors of :mod:`aitp_playground.errors`."""
     # The narration tells what happens; the log is for what goes wrong, unless a level was asked for.
     level = settings.log_level if "log_level" in settings.model_fields_set else "WARNING"
     logs = configure(level, settings.log_format)
     view = None
     try:
-        with Interrupts() as interrupts:
-            async with playground(settings, recover=False, launcher=launcher) as running:
-                if not interrupts.asked.is_set():
-                    view = await _run(running, order, interrupts)
+        async with playground(settings, recover=False, launcher=launcher) as running:
+            if not interrupts.asked.is_set():
+                view = await _run(running, order, interrupts)
     finally:
         await asyncio.to_thread(logs.close)
     if view is None:

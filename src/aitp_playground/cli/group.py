@@ -16,6 +16,13 @@ from aitp_playground.cli.exits import BROKEN_PIPE
 #: Command name → its module in this package, and its line in ``--help``.
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Run a scenario on real agents and watch what happens."),
+    "serve": ("serve", "Serve the HTTP API until told to stop."),
+    "list": ("listing", "List the scenarios that can be run."),
+    "show": ("show", "Show what a scenario does."),
+    "dry-run": ("dry_run", "Say what a run would do, without starting anything."),
+    "validate": ("validate", "Check that scenario files can be used."),
+    "lint": ("lint", "Check scenario files for errors and doubtful spots."),
+    "new": ("new", "Make a new scenario that works."),
 }
 
 
@@ -56,7 +63,8 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="aitp-playground")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Run AITP scenarios on real agents and see every handshake, grant and refusal.
 
     \b
@@ -64,3 +72,5 @@ def cli() -> None:
       aitp-playground list
       aitp-playground run intra-org/research-and-write@1.0.0
     """
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False

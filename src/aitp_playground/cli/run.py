@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import click
 
 from aitp_playground.cli.inputs import input_options
+from aitp_playground.cli.interrupts import Interrupts
 from aitp_playground.cli.settings import load_settings
 from aitp_playground.config import Settings
 from aitp_playground.hosting.launcher import AgentLauncher
@@ -79,11 +80,12 @@ def command(
 
 
 async def _run(settings: Settings, order: Order) -> int:
-    async with _starting_launcher(settings) as launcher:
-        # The rest of the service takes about as long to import as the fork server, on another core, to get ready.
-        from aitp_playground.cli.conducting import conduct
+    with Interrupts() as interrupts:
+        async with _starting_launcher(settings) as launcher:
+            # The rest of the service takes about as long to import as the fork server, on another core, to get ready.
+            from aitp_playground.cli.conducting import conduct
 
-        return await conduct(settings, order, launcher)
+            return await conduct(settings, order, launcher, interrupts)
 
 
 @contextlib.asynccontextmanager

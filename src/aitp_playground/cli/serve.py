@@ -1,0 +1,51 @@
+"""``serve``: the HTTP API, until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import click
+
+from aitp_playground.cli.settings import load_settings
+from aitp_playground.config import Settings
+
+
+@click.command("serve")
+@click.option("--host", help="Address to listen on, instead of HOST.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on, instead of PORT; 0 takes any free one.")
+def command(host: str | None, port: int | None) -> int:
+    """Serve the HTTP API until SIGINT or SIGTERM.
+
+    The first signal drains: no new runs, running ones get SHUTDOWN_GRACE_SECS and are then cancelled; runs that wait
+    are kept for the next server. A second signal ends at once. The log goes to stderr.
+
+    \b
+    Example:
+      aitp-playground serve --port 8080
+    """
+    overrides: dict[str, Any] = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    settings = load_settings(**overrides)
+    asyncio.run(_serve(settings))
+    return 0
+
+
+async def _serve(settings: Settings) -> None:
+    from aitp_playground.cli.interrupts import Interrupts
+    from aitp_playground.observability.logging import configure
+    from aitp_playground.service import playground
+
+    logs = configure(settings.log_level, settings.log_format)
+    try:
+        with Interrupts() as interrupts:
+            async with playground(settings, observers=[lambda _, stored: logs.event_line(stored)]) as running:
+                click.echo(f"aitp-playground listens on {running.url}")
+                if settings.revocation_fail_mode == "fail_closed":
+                    click.echo(
+                        "REVOCATION_FAIL_MODE is fail_closed: without a fresh revocation list agents refuse every "
+                        "call, so runs depend on the Control Plane."
+                    )
+                await interrupts.asked.wait()
+                click.echo("draining; a second signal ends at once", err=True)
+    finally:
+        await asyncio.to_thread(logs.close)
