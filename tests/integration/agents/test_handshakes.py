@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 import uuid
@@ -379,3 +380,12 @@ async def test_nobody_waits_for_a_clock_that_is_far_ahead(worker: WorkerProcess,
     _, commit, session_id = await stranger.open(worker)
     answer = await worker.request("POST", COMMIT, issued_later(stranger, commit, 60), {"X-Aitp-Session-Id": session_id})
     assert refusal(answer) == (403, "tct_expired")
+
+
+async def test_handshakes_in_both_directions_at_once_do_not_disturb_each_other(pair: Pair) -> None:
+    alice, bob = pair
+    answers = await asyncio.gather(
+        *[shake(one, two) for _ in range(5) for one, two in ((alice, "bob"), (bob, "alice"))]
+    )
+    assert [answer.status for answer in answers] == [200] * 10
+    assert len({answer.body["session_id"] for answer in answers}) == 10
