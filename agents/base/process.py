@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
 import os
 import signal
 import socket
@@ -54,6 +55,9 @@ class Inherited:
 
 def run(functions: Mapping[str, Function]) -> NoReturn:
     """Start, serve, end the process."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What a capability prints belongs in the log when it is printed, not when the process ends.
+        sys.stdout.reconfigure(line_buffering=True)
     try:
         inherited = Inherited.from_environment()
         bootstrap = read_bootstrap(inherited.bootstrap)
@@ -83,15 +87,15 @@ async def _serve(
     loop = asyncio.get_running_loop()
     loop.add_reader(lifeline, _on_lifeline, lifeline)
     stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    # A terminal's interrupt goes to the whole group; the service decides what it means for its agents.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     agent = Agent(bootstrap, functions)
     runner = web.AppRunner(agent.app(), access_log=None, handle_signals=False)
     await runner.setup()
     site = web.SockSite(runner, listener, backlog=BACKLOG)
     await site.start()
     agent.start()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
-    # A terminal's interrupt goes to the whole group; the service decides what it means for its agents.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What is alive now stays alive: looking at it again on every collection would be for nothing.
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)

@@ -121,6 +121,7 @@ class WorkerProcess:
         self._process: asyncio.subprocess.Process | None = None
         self.lifeline = -1
         self.out = b""
+        self.printed = asyncio.Event()
         self.err = b""
         self._readers: list[asyncio.Task[None]] = []
         self._ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -197,6 +198,8 @@ class WorkerProcess:
         assert self.process.stdout
         async for line in self.process.stdout:
             self.out += line
+            if self._ready.done():
+                self.printed.set()
             if not self._ready.done():
                 self._ready.set_result(line.decode())
         if not self._ready.done():

@@ -37,6 +37,13 @@ async def test_started_worker_announces_itself_and_executes_its_own_capability(
     assert (event["capability"], event["emitter_seq"]) == ("demo.echo", 1)
 
 
+async def test_what_a_capability_prints_is_readable_while_the_worker_lives(start: Start) -> None:
+    worker = await start("alice")
+    await worker.admin("self-execute", {"capability": "demo.echo", "input": {}})
+    await asyncio.wait_for(worker.printed.wait(), WAIT)
+    assert worker.out.endswith(b"\nechoing\n")
+
+
 async def test_aid_follows_from_the_seed(make: Make) -> None:
     one, two = make("one"), make("two")
     two.document["seed"] = one.document["seed"]

@@ -9,6 +9,7 @@ worker = Worker()
 
 @worker.capability("demo.echo")
 async def echo(task: dict[str, Any]) -> dict[str, Any]:
+    print("echoing")
     return {"echo": task}
 
 
