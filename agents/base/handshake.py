@@ -16,7 +16,7 @@ import aitp
 
 from base.bootstrap import Bootstrap
 from base.envelopes import EnvelopeGuard, sender_of
-from base.identity import COMMIT_PATH, DUMMY_GRANT, HELLO_PATH, Identity, Speaker
+from base.identity import DUMMY_GRANT, Identity, Speaker
 from base.oidc import OidcTrust
 from base.peer_client import Answer, PeerClient
 from base.peers import Peer, PeerBook, is_http_url
@@ -39,9 +39,9 @@ _SDK_REFUSALS: dict[str, RefusalCode] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Exchange:
-    """One handshake on the initiator's side. ``speaker`` is the twin when it is one-way."""
+    """One handshake on the initiator's side. ``speaker`` is the twin when it is one-way; the id comes with the ack."""
 
     peer: Peer
     speaker: Speaker
@@ -49,6 +49,12 @@ class Exchange:
     endpoint: str
     manifest: str
     wanted: list[str]
+    session_id: str | None = None
+
+    @property
+    def commit_url(self) -> str:
+        """Beside the one endpoint that a manifest names."""
+        return f"{self.endpoint.rpartition('/')[0]}/commit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +123,16 @@ class Handshakes:
         (class ``protocol`` and code ``grants_reduced`` when less was granted than asked for).
         """
         peer = self._peers.named(agent_id)
+        exchange: Exchange | None = None
         try:
             exchange = await self._introduce(peer, requested, one_way, manifest_url or peer.manifest_url)
             return await self._exchange(exchange)
         except Fault as fault:
             code = getattr(fault, "peer_code", None) or fault.details.get("class") or fault.code
-            self._report("handshake.failed", peer, error=str(fault), payload={"code": code, **fault.details})
+            session_id = exchange.session_id if exchange else None
+            self._report(
+                "handshake.failed", peer, session_id, error=str(fault), payload={"code": code, **fault.details}
+            )
             raise
 
     async def _introduce(self, peer: Peer, requested: list[str], one_way: bool, manifest_url: str) -> Exchange:
@@ -147,14 +157,14 @@ class Handshakes:
         with _protocol_errors(endpoint):
             hello = await self._oidc.present(session.build_hello, exchange.manifest, exchange.wanted, audience=peer.aid)
         answer = (await self._client.post(endpoint, hello)).expect_ok()
-        session_id = _session_id(answer)
+        session_id = exchange.session_id = _session_id(answer)
         ack = self._open(answer, peer, "mutual_hello_ack")
         self._report("handshake.started", peer, session_id, payload=self._about(exchange))
         with _protocol_errors(endpoint):
             commit = session.process_hello_ack(ack, session_id)
         issued = self._issued(commit, peer, exchange.one_way)
-        url = endpoint.removesuffix(HELLO_PATH) + COMMIT_PATH
-        answer = (await self._client.post(url, commit, {SESSION_HEADER: session_id})).expect_ok()
+        answer = await self._client.post(exchange.commit_url, commit, {SESSION_HEADER: session_id})
+        answer.expect_ok()
         commit_ack = self._open(answer, peer, "mutual_commit_ack")
         received = await self._complete(session, commit_ack, exchange, answer.url)
         self._tokens.held.add(received)

@@ -131,6 +131,7 @@ async def test_getting_less_than_asked_for_is_a_failure_that_is_reported(
     assert (details["class"], details["code"]) == ("protocol", "grants_reduced")
     [event] = await sink.wait_for("handshake.failed")
     assert event["payload"]["code"] == "grants_reduced"
+    assert event["session_id"] == sink.of_type("handshake.started")[0]["session_id"]
     held = await worker.admin("invoke", {"peer": "mallory", "capability": "m.one", "input": {}})
     assert refusal(held) == (409, "no_tct_held")
 
