@@ -161,7 +161,7 @@ class Expectation(Strict):
 
     OPERATORS: ClassVar[frozenset[str]] = frozenset({"equals", "not_", "contains", "min", "max", "exists", "matches"})
 
-    path: str | None = Field(default=None, pattern=r"^\$(\.[A-Za-z0-9_@:-]+|\[\d+\])*$")
+    path: str | None = Field(default=None, pattern=r"^\$(\.[A-Za-z0-9_@:-]+|\[(?:\d+|\*)\])*$")
     event: str | None = None
     where: Mapping[str, Any] = Field(default_factory=dict)
     equals: Any = None

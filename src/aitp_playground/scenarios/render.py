@@ -11,7 +11,7 @@ from aitp_playground.errors import InvalidRequest
 
 _ANY = re.compile(r"\{\{((?:(?!\}\}).)*)\}\}", re.DOTALL)
 _INPUT = re.compile(r"inputs\.([^\s.{}]+)")
-_OUTPUT = re.compile(r"outputs\.([^\s.{}\[\]]+)((?:\.[A-Za-z0-9_@:-]+|\[\d+\])*)")
+_OUTPUT = re.compile(r"outputs\.([^\s.{}\[\]]+)((?:\.[A-Za-z0-9_@:-]+|\[(?:\d+|\*)\])*)")
 
 
 def render(template: Any, inputs: Mapping[str, Any], declared: Collection[str]) -> Any:

@@ -1,6 +1,7 @@
 """``expect``: the checks that make a demonstration able to fail.
 
-A path is ``$`` followed by ``.name`` and ``[index]`` parts.
+A path is ``$`` followed by ``.name``, ``[index]`` and ``[*]`` parts; ``[*]`` gives the list of what the rest finds in each
+element, passing over those in which it finds nothing.
 """
 
 from __future__ import annotations
@@ -13,18 +14,25 @@ from aitp_playground.errors import ExpectationFailed
 from aitp_playground.events.model import RunEvent
 from aitp_playground.scenarios.models import Expectation
 
-_PART = re.compile(r"\.([A-Za-z0-9_@:-]+)|\[(\d+)\]")
+_PART = re.compile(r"\.([A-Za-z0-9_@:-]+)|\[(\d+|\*)\]")
 _PATH = re.compile(rf"\$(?:{_PART.pattern})*")
-_REFERENCE = re.compile(r"\{\{\s*outputs((?:\.[A-Za-z0-9_@:-]+|\[\d+\])+)\s*\}\}")
+_REFERENCE = re.compile(r"\{\{\s*outputs((?:\.[A-Za-z0-9_@:-]+|\[(?:\d+|\*)\])+)\s*\}\}")
 _MISSING = object()
 
 
 def select(path: str, value: Any) -> Any:
     """The value at ``path``, or a private marker for "nothing there". Raises ValueError for what is not a path."""
-    for name, index in _parts(path):
+    return _follow(_parts(path), value)
+
+
+def _follow(parts: Sequence[tuple[str, str]], value: Any) -> Any:
+    for position, (name, index) in enumerate(parts):
+        if index == "*" and isinstance(value, list):
+            found = [_follow(parts[position + 1 :], item) for item in value]
+            return [item for item in found if item is not _MISSING]
         if name and isinstance(value, Mapping) and name in value:
             value = value[name]
-        elif index and isinstance(value, list) and int(index) < len(value):
+        elif index.isdigit() and isinstance(value, list) and int(index) < len(value):
             value = value[int(index)]
         else:
             return _MISSING
@@ -33,7 +41,7 @@ def select(path: str, value: Any) -> Any:
 
 def _parts(path: str) -> list[tuple[str, str]]:
     if not _PATH.fullmatch(path):
-        raise ValueError(f"{path!r} is not a path: write $, then .name and [index] parts")
+        raise ValueError(f"{path!r} is not a path: write $, then .name, [index] and [*] parts")
     return _PART.findall(path)
 
 
