@@ -1,0 +1,26 @@
+"""One playground for each module of tests; what a test leaves behind fails it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from aitp_playground.service import Playground
+
+from .watching import NOTHING, at_rest, leftovers, unruly_playground
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Playground]:
+    async with unruly_playground(tmp_path_factory.mktemp("playground"), max_concurrent_runs=8) as started:
+        yield started
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def clean(running: Playground) -> AsyncIterator[Playground]:
+    """The module's playground; at the end nothing of the test's runs may be left in it."""
+    yield running
+    await at_rest(running)
+    assert leftovers(running) == NOTHING

@@ -1,0 +1,127 @@
+"""What these tests look at from outside: processes, rows, tokens, descriptors."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+from aitp_playground.config import Settings
+from aitp_playground.events.codec import decode
+from aitp_playground.events.model import RunEvent
+from aitp_playground.events.vocabulary import TERMINAL_TYPES
+from aitp_playground.runs.directory import NewRun
+from aitp_playground.service import Playground, playground
+from support.playground import VARIANTS, Outcome, settings_at
+
+ACT, DUO = "lifecycle/act@1.0.0", "lifecycle/duo@1.0.0"
+#: Patience with what must happen; nothing is asserted about how long it took.
+PATIENCE = 20.0
+
+
+def unruly_settings(directory: Path, **overrides: Any) -> Settings:
+    """Settings under which the variants are the scenarios."""
+    return settings_at(directory, scenarios_dir=str(VARIANTS / "scenarios"), **overrides)
+
+
+@contextlib.asynccontextmanager
+async def unruly_playground(directory: Path, **overrides: Any) -> AsyncIterator[Playground]:
+    """A playground whose agents misbehave on request."""
+    async with playground(unruly_settings(directory, **overrides)) as running:
+        yield running
+
+
+async def submit(running: Playground, ref: str = ACT, **request: Any) -> str:
+    """Start a run; its id."""
+    return (await running.directory.submit(NewRun(scenario_ref=ref, **request))).row.header.run_id
+
+
+async def until(running: Playground, run_id: str, event_type: str) -> RunEvent:
+    """The first event of this type, once the run's stream shows it."""
+    async with asyncio.timeout(PATIENCE), contextlib.aclosing(running.directory.stream(run_id)) as batches:
+        async for batch in batches:
+            for entry in batch:
+                if entry.type == event_type:
+                    return decode(entry.body)
+    raise AssertionError(f"the run ended without {event_type}")
+
+
+def terminals(outcome: Outcome) -> list[str]:
+    """The terminal events of a run: there must be one."""
+    return [kind for kind in outcome.types if kind in TERMINAL_TYPES]
+
+
+@contextlib.contextmanager
+def launches(running: Playground) -> Iterator[set[int]]:
+    """The process ids of the agents launched meanwhile."""
+    board = running.directory._services.board
+    pids: set[int] = set()
+    update = board.update
+
+    def listening(run_id: str, agent_id: str, **changes: Any) -> None:
+        if "pid" in changes:
+            pids.add(changes["pid"])
+        update(run_id, agent_id, **changes)
+
+    board.update = listening  # type: ignore[method-assign]
+    try:
+        yield pids
+    finally:
+        board.update = update  # type: ignore[method-assign]
+
+
+def living(pids: set[int]) -> set[int]:
+    """Those that still are processes (a zombie is one too)."""
+    return {pid for pid in pids if Path(f"/proc/{pid}").exists()}
+
+
+async def gone(pids: set[int]) -> None:
+    """Wait until none of them is a process that runs."""
+    async with asyncio.timeout(PATIENCE):
+        while any(_runs(pid) for pid in pids):
+            await asyncio.sleep(0.01)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+async def at_rest(running: Playground) -> None:
+    """Wait for the chores after the last run's end."""
+    directory = running.directory
+    async with asyncio.timeout(PATIENCE):
+        while directory._live or directory._chores or len(directory._supervisor):
+            await asyncio.sleep(0.01)
+
+
+def leftovers(running: Playground) -> dict[str, Any]:
+    """What must be empty when no run goes on."""
+    directory = running.directory
+    services = directory._services
+    return {
+        "live": dict(directory._live),
+        "waiting": list(directory._waiting),
+        "running": set(directory._running),
+        "actors": len(directory._supervisor),
+        "tokens": dict(services.tokens._known),
+        "outputs": dict(services.board._outputs),
+        "rows": [row for row in directory.agents() if row.status != "crashed"],
+        "opening": directory._opening,
+    }
+
+
+NOTHING = {
+    "live": {},
+    "waiting": [],
+    "running": set(),
+    "actors": 0,
+    "tokens": {},
+    "outputs": {},
+    "rows": [],
+    "opening": 0,
+}
