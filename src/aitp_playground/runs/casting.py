@@ -81,14 +81,21 @@ def _entrypoint(manifest: AgentManifestSpec, agents_root: Path, agent_id: str) -
 
 
 def _inside(agents_root: Path, relative: str, agent_id: str) -> Path:
-    """A path given relative to the agents directory's parent; it may not lead out of there."""
+    """A path relative to the agents directory's parent, out of which it may not lead.
+
+    What a pack's own agents directory does not have is looked for beside the shipped one: a pack may bring agents of
+    its own and use the shipped ones as well.
+    """
     if not relative:
         return agents_root
-    root = agents_root.parent.resolve()
-    path = (root / relative).resolve()
-    if not path.is_relative_to(root):
-        raise LaunchError(f"agent {agent_id}: {relative} leads out of {root.name}", details={"agent_id": agent_id})
-    return path
+    roots = [root.parent.resolve() for root in (agents_root, resources.agents_dir())]
+    found = [(root / relative).resolve() for root in roots]
+    for root, path in zip(roots, found, strict=True):
+        if not path.is_relative_to(root):
+            raise LaunchError(f"agent {agent_id}: {relative} leads out of {root}", details={"agent_id": agent_id})
+        if path.exists():
+            return path
+    raise LaunchError(f"agent {agent_id}: there is no {relative} in {roots[0]}", details={"agent_id": agent_id})
 
 
 def _language_model(settings: Settings) -> LanguageModel | None:

@@ -1,0 +1,240 @@
+"""Each shipped scenario proves its claim, and fails at the step that makes it when the mechanism is switched off."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import yaml
+
+from aitp_playground import resources
+from aitp_playground.service import Playground
+from tests.support.playground import VARIANTS, Outcome, playground_at, run
+
+SHIPPED = resources.scenarios_dir()
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A shipped scenario with the mechanism it demonstrates switched off by ``edit``; the run must fail at ``at``."""
+
+    name: str
+    ref: str
+    at: str
+    edit: Callable[[Document], None]
+    template: str | None = None
+
+
+def step(document: Document, step_id: str) -> Document:
+    found: Document = next(one for one in document["spec"]["workflow"]["steps"] if one["id"] == step_id)
+    return found
+
+
+def without(step_id: str, *keys: str) -> Callable[[Document], None]:
+    def edit(document: Document) -> None:
+        for key in keys:
+            del step(document, step_id)[key]
+
+    return edit
+
+
+def with_agent(agent_id: str, manifest: str) -> Callable[[Document], None]:
+    def edit(document: Document) -> None:
+        agent = next(one for one in document["spec"]["agents"] if one["id"] == agent_id)
+        agent["ref"] = f"_shared/agents/{manifest}"
+
+    return edit
+
+
+CONTROLS = [
+    Control(
+        "the findings do not reach the writer",
+        "intra-org/research-and-write@1.0.0",
+        "write",
+        without("write", "input_from"),
+    ),
+    Control(
+        "the findings do not reach the writer, version 1.1.0",
+        "intra-org/research-and-write@1.1.0",
+        "write",
+        without("write", "input_from"),
+    ),
+    Control(
+        "the writer does not verify tokens",
+        "intra-org/trust-gate@1.0.0",
+        "probe_no_tct",
+        with_agent("writer", "open-writer"),
+    ),
+    Control(
+        "the writer of the strict template does not verify tokens",
+        "intra-org/research-and-write@1.0.0",
+        "probe_no_tct",
+        with_agent("writer", "open-writer"),
+        template="trust-strict",
+    ),
+    Control(
+        "the handshake asks for everything that is offered",
+        "intra-org/scoped-capabilities@1.0.0",
+        "probe_out_of_scope",
+        without("scoped_handshake", "requested_grants"),
+    ),
+    Control(
+        "the manifest is where it should be",
+        "intra-org/fault-injection@1.0.0",
+        "handshake_manifest_404",
+        without("handshake_manifest_404", "fault"),
+    ),
+    Control(
+        "the peer is online",
+        "intra-org/fault-injection@1.0.0",
+        "call_peer_offline",
+        without("call_peer_offline", "fault"),
+    ),
+]
+
+
+def shipped_directory(ref: str) -> Path:
+    pack, _, rest = ref.partition("/")
+    scenario, _, version = rest.partition("@")
+    return SHIPPED / pack / scenario / version
+
+
+def write_control(root: Path, number: int, control: Control) -> str:
+    """Store an edited copy of a shipped scenario; its ref."""
+    document = yaml.safe_load((shipped_directory(control.ref) / "scenario.yaml").read_text())
+    if control.template is not None:
+        template = yaml.safe_load((shipped_directory(control.ref) / f"templates/{control.template}.yaml").read_text())
+        document["spec"]["trust"] = {**document["spec"].get("trust", {}), **template["spec"].get("trust", {})}
+        document["spec"] |= {key: value for key, value in template["spec"].items() if key != "trust"}
+    before = copy.deepcopy(document)
+    control.edit(document)
+    assert document != before, "a control must differ from what it controls"
+    document["metadata"] |= {"pack": "control", "scenario": f"control-{number}"}
+    directory = root / "control" / f"control-{number}" / document["metadata"]["version"]
+    directory.mkdir(parents=True)
+    (directory / "scenario.yaml").write_text(yaml.safe_dump(document))
+    return f"control/control-{number}@{document['metadata']['version']}"
+
+
+@pytest.fixture(scope="module")
+def controls(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """A scenarios directory with every control, beside the shipped manifests, their variants and the variants' code."""
+    base = tmp_path_factory.mktemp("controls")
+    root = base / "scenarios"
+    shutil.copytree(SHIPPED / "_shared", root / "_shared")
+    shutil.copytree(VARIANTS / "agents", base / "agents")
+    open_writer = yaml.safe_load((SHIPPED / "_shared/agents/writer.yaml").read_text())
+    open_writer["metadata"]["id"] = "open-writer"
+    open_writer["spec"]["entrypoint"]["value"] = "open_writer.main"
+    open_writer["spec"]["host"].pop("cwd", None)
+    (root / "_shared/agents/open-writer.yaml").write_text(yaml.safe_dump(open_writer))
+    refs = {control.name: write_control(root, number, control) for number, control in enumerate(CONTROLS)}
+    pack = {"apiVersion": "aitp.dev/v1", "kind": "ScenarioPack", "metadata": {"slug": "control", "name": "Controls"}}
+    (root / "control/pack.yaml").write_text(yaml.safe_dump(pack))
+    return root, refs
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(
+    tmp_path_factory: pytest.TempPathFactory, controls: tuple[Path, dict[str, str]]
+) -> AsyncIterator[Playground]:
+    roots = f"{controls[0]}:{SHIPPED}"
+    async with playground_at(tmp_path_factory.mktemp("state"), scenarios_dir=roots) as playground:
+        yield playground
+
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("proofs")]
+
+PROOFS: list[tuple[str, str | None]] = [
+    ("intra-org/research-and-write@1.0.0", None),
+    ("intra-org/research-and-write@1.0.0", "trust-strict"),
+    ("intra-org/research-and-write@1.1.0", None),
+    ("intra-org/trust-gate@1.0.0", None),
+    ("intra-org/scoped-capabilities@1.0.0", None),
+    ("intra-org/fault-injection@1.0.0", None),
+]
+
+
+@pytest.mark.parametrize(("ref", "template"), PROOFS)
+async def test_a_shipped_scenario_proves_its_claim(running: Playground, ref: str, template: str | None) -> None:
+    outcome = await run(running, ref, template=template)
+    assert (outcome.status, outcome.view.proof) == ("success", "proven"), outcome.view.error
+    assert every_step_ends_once(outcome)
+
+
+@pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.name.replace(" ", "-"))
+async def test_without_its_mechanism_the_demonstration_fails_at_its_claim(
+    running: Playground, controls: tuple[Path, dict[str, str]], control: Control
+) -> None:
+    outcome = await run(running, controls[1][control.name])
+    assert outcome.status == "failed"
+    assert outcome.failed_step == control.at, outcome.view.error
+    assert every_step_ends_once(outcome)
+
+
+async def test_every_shipped_scenario_has_its_proof_and_a_control(running: Playground) -> None:
+    scenarios, errors = await running.catalog.scenarios()
+    shipped = {loaded.ref for loaded in scenarios if not loaded.ref.startswith("control/")}
+    assert not [error for error in errors if not error.file.startswith("control/")]
+    assert shipped == {ref for ref, _ in PROOFS} == {control.ref for control in CONTROLS}
+
+
+async def test_the_open_writer_really_answers_a_stranger(
+    running: Playground, controls: tuple[Path, dict[str, str]]
+) -> None:
+    """The control of the trust gate fails because the stranger was served, not because something broke."""
+    outcome = await run(running, controls[1]["the writer does not verify tokens"])
+    assert outcome.outputs["probe_no_tct"]["status_code"] == 200
+    assert outcome.outputs["probe_no_tct"]["body"]["body"]
+
+
+async def test_the_scoped_token_holds_exactly_what_was_asked_for(running: Playground) -> None:
+    outcome = await run(running, "intra-org/scoped-capabilities@1.0.0")
+    (established,) = outcome.of("trust.established")
+    assert established.get("grants") == ["research.query"]
+    (complete,) = outcome.of("handshake.complete")
+    issued = [claims for claims in complete.payload["tcts"] if claims["jti"] == established.get("jti")]
+    assert [claims["grants"] for claims in issued] == [["research.query"]]
+    assert outcome.outputs["probe_out_of_scope"]["presented_jti"] == established.get("jti")
+
+
+async def test_faults_meet_their_real_transport_errors_exactly_twice(running: Playground) -> None:
+    outcome = await run(running, "intra-org/fault-injection@1.0.0")
+    assert len(outcome.of("step.fault_injected")) == len(outcome.of("step.fault_complete")) == 2
+    missing, offline = outcome.of("step.fault_complete")
+    assert "404" in missing.get("error")
+    assert "404" not in offline.get("error")
+    for faulted in ("handshake_manifest_404", "call_peer_offline"):
+        kinds = [event.type for event in outcome.events if event.get("step_id") == faulted]
+        marks = [kind for kind in kinds if kind.startswith("step.") and "probing" not in kind]
+        assert marks == ["step.started", "step.fault_injected", "step.fault_complete", "step.complete"]
+
+
+async def test_versions_of_a_scenario_are_different_scenarios(running: Playground) -> None:
+    first = await run(running, "intra-org/research-and-write@1.0.0")
+    second = await run(running, "intra-org/research-and-write@1.1.0")
+    assert "analyse" not in first.outputs
+    assert second.outputs["analyse"]["risks"] is not None
+
+
+async def test_a_loose_file_among_the_templates_is_passed_over_with_a_warning(running: Playground) -> None:
+    loaded = await running.catalog.scenario("intra-org/research-and-write@1.0.0")
+    assert "default" not in {template["name"] for template in loaded.describe_templates()}
+    warnings = await running.catalog.warnings()
+    assert any(warning.file.endswith("templates/default.yaml") for warning in warnings)
+
+
+def every_step_ends_once(outcome: Outcome) -> bool:
+    ends: dict[str, int] = {}
+    for event in outcome.events:
+        if event.type in {"step.complete", "step.skipped", "step.failed"}:
+            ends[event.get("step_id")] = ends.get(event.get("step_id"), 0) + 1
+    started = {event.get("step_id") for event in outcome.of("step.started")}
+    return started == set(ends) and set(ends.values()) <= {1}
