@@ -41,7 +41,7 @@ async def conduct(settings: Settings, order: Order, launcher: AgentLauncher, int
         sys.stdout.buffer.write(run_document(view))
         if sys.stdout.isatty():
             sys.stdout.buffer.write(b"\n")
-    return _exit_code(view, order)
+    return exit_code(view, require_proof=order.require_proof)
 
 
 async def _run(running: Playground, order: Order, interrupts: Interrupts) -> RunView:
@@ -91,10 +91,11 @@ async def _cancelling(directory: RunDirectory, run_id: str, interrupts: Interrup
         raise failure
 
 
-def _exit_code(view: RunView, order: Order) -> int:
+def exit_code(view: RunView, *, require_proof: bool) -> int:
+    """What a run that is over means for the command."""
     match view.row.summary.status:
         case "success":
-            return UNPROVEN if order.require_proof and view.proof != "proven" else SUCCESS
+            return UNPROVEN if require_proof and view.proof != "proven" else SUCCESS
         case "cancelled":
             return CANCELLED
         case _:

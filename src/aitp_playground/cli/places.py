@@ -12,6 +12,8 @@ from aitp_playground.scenarios.findings import Finding
 
 #: ``<root>/<pack>/<scenario>/<version>/templates/<name>.yaml`` is as deep as it gets.
 _DEEPEST = 5
+#: ``<root>/<pack>/<scenario>/<version>/scenario.yaml``
+_SCENARIO_DEPTH = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,10 @@ def _root_around(start: Path) -> Path | None:
         if (candidate / "_shared").is_dir() or _any(candidate.glob("*/pack.yaml")):
             return candidate
     # Without a pack.yaml anywhere, the shape of the tree still tells.
-    if (start / "scenario.yaml").is_file():
-        return start.parents[2]
-    return start if _any(start.glob("*/*/*/scenario.yaml")) else None
+    for depth in range(_SCENARIO_DEPTH + 1):
+        if _any(start.glob("*/" * depth + "scenario.yaml")):
+            return [start, *start.parents][_SCENARIO_DEPTH - depth]
+    return None
 
 
 def _any(found: Iterable[Path]) -> bool:

@@ -75,7 +75,8 @@ class Teller:
     def finish(self, run_id: str, digest: Iterable[str]) -> None:
         """Tell what came of it."""
         self._display.close()
-        closing = ["", *digest, "", self._narrator.summary(), f"run id {run_id}"]
+        told = list(digest)
+        closing = ["", *told, *([""] if told else []), self._narrator.summary(), f"run id {run_id}"]
         self._display.show([(None, line) for line in closing])
 
     def close(self) -> None:

@@ -1,0 +1,164 @@
+"""The commands that only read or make files: list, show, dry-run, validate, lint, new."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from .shell import Shell
+
+REF = "intra-org/research-and-write@1.0.0"
+
+
+def test_a_new_scenario_validates_lints_clean_and_runs_green(shell: Shell) -> None:
+    made = shell("new", "mine/first-contact")
+    assert made.returncode == 0
+    for command in (["validate"], ["validate", "scenarios/mine"], ["lint", "--strict", "scenarios"]):
+        done = shell(*command)
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    document = shell.document("run", "mine/first-contact@1.0.0", "--require-proof", "--json")
+    assert document["status"] == "success"
+    assert document["outputs"]["stranger"]["status_code"] == 403
+
+
+def test_a_new_scenario_elsewhere_says_how_it_is_found(shell: Shell) -> None:
+    made = shell("new", "mine/first", "--dir", "elsewhere")
+    (setting,) = [word for word in made.stdout.split() if word.startswith("SCENARIOS_DIR=")]
+    name, _, value = setting.partition("=")
+    assert "mine/first@1.0.0" in shell("list", env={name: value}).stdout
+
+
+def test_new_overwrites_nothing(shell: Shell) -> None:
+    shell("new", "mine/first")
+    file = shell.scenarios / "mine/first/1.0.0/scenario.yaml"
+    pack, manifest = shell.scenarios / "mine/pack.yaml", shell.scenarios / "_shared/agents/writer.yaml"
+    kept = {path: path.read_text() + "# mine\n" for path in (file, pack, manifest)}
+    for path, text in kept.items():
+        path.write_text(text)
+    assert shell("new", "mine/first").returncode == 2
+    assert shell("new", "mine/second").returncode == 0
+    assert {path: path.read_text() for path in kept} == kept
+
+
+@pytest.mark.parametrize("name", ["mine", "../x", "mine/../x", "Mine/first", "_mine/first", "a/b/c", "/etc/x"])
+def test_new_takes_only_names_that_can_be_a_ref(shell: Shell, name: str) -> None:
+    done = shell("new", name)
+    assert done.returncode == 2
+    assert not shell.scenarios.exists()
+
+
+def test_list_names_broken_files_on_stderr_and_hides_nothing_else(shell: Shell) -> None:
+    shell.write_scenario("broken", capability="research.qury")
+    listed = shell("list")
+    assert listed.returncode == 0
+    assert REF in listed.stdout
+    assert "templates: trust-strict" in listed.stdout
+    assert "local/broken/1.0.0/scenario.yaml:" in listed.stderr
+    assert "did you mean 'research.query'" in listed.stderr
+
+
+def test_list_as_json_holds_refs_templates_and_errors(shell: Shell) -> None:
+    shell.write_scenario("broken", capability="research.qury")
+    document = shell.document("list", "--json")
+    entry = next(entry for entry in document["scenarios"] if entry["ref"] == REF)
+    assert entry["templates"][0]["name"] == "trust-strict"
+    assert entry["metadata"]["pack"] == "intra-org"
+    assert [error["file"] for error in document["errors"]] == ["local/broken/1.0.0/scenario.yaml"]
+
+
+def test_show_tells_agents_trust_inputs_and_what_steps_check(shell: Shell) -> None:
+    shown = shell("show", REF).stdout
+    for part in ("offers write.content", "every pair shakes hands", 'default "casual"', "$.style equals"):
+        assert part in shown
+
+
+def test_show_of_a_template_shows_what_it_changes(shell: Shell) -> None:
+    plain, strict = (json.loads(shell("show", REF, *extra, "--json").stdout) for extra in ([], ["-t", "trust-strict"]))
+    assert plain["spec"]["trust"]["eager"] is True
+    assert strict["spec"]["trust"]["eager"] is False
+
+
+def test_a_dry_run_says_who_calls_whom_and_starts_nothing(shell: Shell) -> None:
+    done = shell("dry-run", REF, "-t", "trust-strict", "-i", "style=technical", env={"AGENT_BASE_PORT": "9300"})
+    assert done.returncode == 0
+    assert "researcher calls writer for write.content under the TCT it holds" in done.stdout
+    assert 'style: "technical"' in done.stdout
+    assert "port 9301" in done.stdout
+    assert "forked" in done.stdout
+    assert not (shell.home / "state").exists(), "nothing is recorded"
+    assert "executed by" in shell("dry-run", REF, env={"AGENT_LAUNCHER": "exec"}).stdout
+
+
+def test_a_dry_run_refuses_what_a_run_would(shell: Shell) -> None:
+    assert shell("dry-run", REF, "-i", "style=wild").returncode == 2
+    assert shell("dry-run", "no/such@1").returncode == 2
+
+
+def test_validate_names_file_line_and_nearest_key_and_exits_1(shell: Shell) -> None:
+    shell.write_scenario("broken", expect="[{path: $.topic, equls: x}]")
+    done = shell("validate", "scenarios")
+    assert done.returncode == 1
+    assert "scenarios/local/broken/1.0.0/scenario.yaml:21: error: " in done.stdout
+    assert "did you mean 'equals'" in done.stdout
+
+
+def test_validate_looks_at_no_more_than_it_is_given(shell: Shell) -> None:
+    shell.write_scenario("broken", capability="nothing.offered")
+    shell.write_scenario("sound")
+    assert shell("validate", "scenarios/local/sound").returncode == 0
+    assert shell("validate", "scenarios/local").returncode == 1
+
+
+def test_yaml_that_is_none_is_told_with_its_line(shell: Shell) -> None:
+    shell.write_scenario("broken", expect="[{path: $.a, equals: b")
+    done = shell("validate", "scenarios")
+    assert done.returncode == 1
+    assert "scenario.yaml:" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_lint_exits_1_on_warnings_only_when_strict(shell: Shell) -> None:
+    shell.write_scenario("proofless")
+    lenient, strict = shell("lint", "scenarios"), shell("lint", "scenarios", "--strict")
+    assert (lenient.returncode, strict.returncode) == (0, 1)
+    assert ": warning: " in lenient.stdout
+    assert "demonstrates nothing" in lenient.stdout
+
+
+def test_text_of_a_scenario_cannot_drive_the_terminal(shell: Shell) -> None:
+    shell.write_scenario("hostile")
+    file = shell.scenarios / "local/hostile/1.0.0/scenario.yaml"
+    file.write_text(file.read_text().replace("name: A test", 'name: A test, summary: "\\e[2Jgone"'))
+    for command in (["list"], ["show", "local/hostile@1.0.0"]):
+        shown = shell(*command).stdout
+        assert "gone" in shown
+        assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize(
+    ("args", "absent"),
+    [
+        (["--version"], ["pydantic", "asyncio", "aiohttp", "rich"]),
+        (["--help"], ["pydantic", "asyncio", "aiohttp", "rich"]),
+        (["list"], ["aiohttp", "aitp_playground.service", "sqlite3"]),
+    ],
+)
+def test_a_command_imports_only_what_it_needs(shell: Shell, args: list[str], absent: list[str]) -> None:
+    done = shell(*args, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert done.returncode == 0
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "click" in imported
+    assert not imported.intersection(absent)
+
+
+def test_an_unknown_command_is_answered_with_the_nearest(shell: Shell) -> None:
+    done = shell("lst")
+    assert done.returncode == 2
+    assert "did you mean 'list'" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "serve", "list", "show", "dry-run", "validate", "lint", "new"])
+def test_every_command_explains_itself_with_an_example(shell: Shell, command: str) -> None:
+    shown = shell(command, "--help").stdout
+    assert f"Example:\n    aitp-playground {command}" in shown

@@ -1,0 +1,145 @@
+"""``serve``: where it listens, what it logs, how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from .shell import TIMEOUT, Shell, alive, descendants
+
+REF = "intra-org/research-and-write@1.0.0"
+
+
+@contextlib.contextmanager
+def serving(shell: Shell, **env: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server that listens, and its URL. Killed at the end when it still runs."""
+    server = shell.start("serve", "--port", "0", **env)
+    try:
+        assert server.stdout is not None
+        line = server.stdout.readline()
+        assert line.startswith("aitp-playground listens on http://127.0.0.1:"), line
+        yield server, line.split()[-1]
+    finally:
+        server.kill()
+        server.communicate()
+
+
+def ask(url: str, body: dict[str, Any] | None = None) -> bytes:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+        found: bytes = answer.read()
+    return found
+
+
+def read_until(server: subprocess.Popen[str], part: str) -> None:
+    """Read the log up to a line that holds ``part``."""
+    assert server.stderr is not None
+    while part not in (line := server.stderr.readline()):
+        assert line, "the log ended early"
+
+
+def test_a_run_beside_a_server_is_the_very_document_that_the_server_gives(shell: Shell) -> None:
+    with serving(shell) as (server, url):
+        printed = shell("run", REF, "--json").stdout
+        assert ask(f"{url}/runs/{json.loads(printed)['run_id']}").decode() == printed
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=TIMEOUT)
+        assert server.returncode == 0
+
+
+def test_a_signal_drains_what_runs_and_exits_0(shell: Shell) -> None:
+    with serving(shell, SHUTDOWN_GRACE_SECS="30") as (server, url):
+        ask(f"{url}/runs", {"scenario_ref": REF})
+        read_until(server, "agent.spawning")
+        server.send_signal(signal.SIGTERM)
+        _, stderr = server.communicate(timeout=TIMEOUT)
+    assert server.returncode == 0
+    assert '"event":"run.complete"' in stderr, "the run was given its time"
+
+
+def test_what_outlasts_the_grace_is_cancelled(shell: Shell) -> None:
+    ref = shell.write_sleeper()
+    with serving(shell, SHUTDOWN_GRACE_SECS="0") as (server, url):
+        ask(f"{url}/runs", {"scenario_ref": ref})
+        read_until(server, "step.started")
+        started = descendants(server.pid)
+        server.send_signal(signal.SIGTERM)
+        _, stderr = server.communicate(timeout=TIMEOUT)
+    assert server.returncode == 0
+    assert '"event":"run.cancelled"' in stderr
+    assert not alive(started)
+
+
+def test_every_run_event_is_a_log_line(shell: Shell) -> None:
+    with serving(shell) as (server, url):
+        run_id = json.loads(ask(f"{url}/runs", {"scenario_ref": REF}))["run_id"]
+        urllib.request.urlopen(f"{url}/runs/{run_id}/events", timeout=TIMEOUT).read()
+        events = json.loads(ask(f"{url}/runs/{run_id}"))["events"]
+        server.send_signal(signal.SIGTERM)
+        _, stderr = server.communicate(timeout=TIMEOUT)
+    lines = [json.loads(line) for line in stderr.splitlines() if line.startswith("{")]
+    assert [line["id"] for line in lines if line.get("run_id") == run_id and "id" in line] == [e["id"] for e in events]
+
+
+def test_a_second_signal_ends_at_once_and_takes_the_agents_along(shell: Shell) -> None:
+    ref = shell.write_sleeper()
+    with serving(shell, SHUTDOWN_GRACE_SECS="600") as (server, url):
+        ask(f"{url}/runs", {"scenario_ref": ref})
+        read_until(server, "step.started")
+        started = descendants(server.pid)
+        server.send_signal(signal.SIGTERM)
+        read_until(server, "draining")
+        server.send_signal(signal.SIGTERM)
+        server.communicate(timeout=TIMEOUT)
+        assert server.returncode == 128 + signal.SIGTERM
+        assert len(started) >= 2
+        for pid in started:
+            _gone(pid)
+
+
+def _gone(pid: int) -> None:
+    """Wait for the end of a process that is not ours."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        ended, _, _ = select.select([descriptor], [], [], TIMEOUT)
+        assert ended or not alive({pid})
+    finally:
+        os.close(descriptor)
+
+
+def test_fail_closed_is_announced(shell: Shell) -> None:
+    with serving(shell, REVOCATION_FAIL_MODE="fail_closed") as (server, _):
+        assert server.stdout is not None
+        assert "REVOCATION_FAIL_MODE" in server.stdout.readline()
+
+
+@pytest.mark.parametrize(
+    ("env", "named"),
+    [({"PORT": "many"}, "PORT"), ({"HOST": "0.0.0.0"}, "PLAYGROUND_API_KEYS"), ({"LOG_LEVEL": "loud"}, "LOG_LEVEL")],
+)
+def test_a_wrong_setting_exits_2_and_names_the_variable(shell: Shell, env: dict[str, str], named: str) -> None:
+    done = shell("serve", env=env)
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_that_is_taken_exits_2(shell: Shell) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = shell("serve", "--port", str(taken.getsockname()[1]))
+    assert done.returncode == 2
+    assert "cannot listen" in done.stderr
