@@ -82,14 +82,14 @@ class AdminRoutes:
         )
 
     async def _invoke(self, body: Body) -> dict[str, Any]:
-        given = take(body, {"peer": str, "capability": str, "input": dict}, {"present": str, "base_url": str})
-        base_url = given.get("base_url")
+        given = take(body, {"peer": str, "capability": str, "input": dict}, {"present": str, "manifest_url": str})
+        manifest_url = given.get("manifest_url")
         return await self._agent.invoker.invoke(
             given["peer"],
             given["capability"],
             given["input"],
             present="none" if _choice(given, "present", "held", "none") == "none" else "held",
-            base_url=base_url and http_url(base_url, "base_url"),
+            manifest_url=manifest_url and http_url(manifest_url, "manifest_url"),
         )
 
     async def _self_execute(self, body: Body) -> dict[str, Any]:

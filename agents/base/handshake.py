@@ -17,10 +17,11 @@ import aitp
 from base.bootstrap import Bootstrap
 from base.envelopes import EnvelopeGuard, sender_of
 from base.identity import DUMMY_GRANT, Identity, Speaker
+from base.manifests import fetch_manifest
 from base.oidc import OidcTrust
 from base.peer_client import Answer, PeerClient
 from base.peers import Peer, PeerBook, is_http_url
-from base.refusals import Fault, PeerFailed, Refusal, RefusalCode, malformed, sdk_code
+from base.refusals import Fault, PeerFailed, Refusal, RefusalCode, first_line, malformed, protocol_errors, sdk_code
 from base.revocation import RevocationState
 from base.telemetry import Telemetry
 from base.tokens import Token, TokenBook, decode_claims
@@ -137,16 +138,10 @@ class Handshakes:
 
     async def _introduce(self, peer: Peer, requested: list[str], one_way: bool, manifest_url: str) -> Exchange:
         """Fetch and verify the peer's manifest; the SDK builds a hello for any."""
-        answer = (await self._client.get(manifest_url)).expect_ok()
-        raw = answer.text()
-        with _protocol_errors(answer.url):
-            aitp.verify_manifest_json(raw)
-            manifest = json.loads(raw)["manifest"]
-        if manifest["aid"] != peer.aid:
-            raise PeerFailed("protocol", "the manifest is another agent's", url=answer.url, peer_code="aid_mismatch")
+        manifest = await fetch_manifest(self._client, peer, manifest_url)
         speaker = self._identity.calling if one_way else self._identity.serving
-        wanted = requested or list(manifest["offered_capabilities"])
-        return Exchange(peer, speaker, one_way, manifest["handshake_endpoint"], raw, wanted)
+        wanted = requested or list(manifest.offered)
+        return Exchange(peer, speaker, one_way, manifest.endpoint, manifest.raw, wanted)
 
     async def _exchange(self, exchange: Exchange) -> dict[str, Any]:
         peer, endpoint = exchange.peer, exchange.endpoint
@@ -154,13 +149,13 @@ class Handshakes:
         session = exchange.speaker.agent().new_session(pinned_keys=[peer.aid], **options)
         if not is_http_url(endpoint):
             raise PeerFailed("protocol", "the handshake endpoint is not an http or https URL", url=endpoint[:300])
-        with _protocol_errors(endpoint):
+        with protocol_errors(endpoint):
             hello = await self._oidc.present(session.build_hello, exchange.manifest, exchange.wanted, audience=peer.aid)
         answer = (await self._client.post(endpoint, hello)).expect_ok()
         session_id = exchange.session_id = _session_id(answer)
         ack = self._open(answer, peer, "mutual_hello_ack")
         self._report("handshake.started", peer, session_id, payload=self._about(exchange))
-        with _protocol_errors(endpoint):
+        with protocol_errors(endpoint):
             commit = session.process_hello_ack(ack, session_id)
         issued = self._issued(commit, peer, exchange.one_way)
         answer = await self._client.post(exchange.commit_url, commit, {SESSION_HEADER: session_id})
@@ -204,10 +199,10 @@ class Handshakes:
 
     async def _complete(self, session: aitp.InitiatorSession, commit_ack: str, exchange: Exchange, url: str) -> Token:
         peer = exchange.peer
-        with _protocol_errors(url):
+        with protocol_errors(url):
             claims = decode_claims(json.loads(commit_ack)["payload"]["tct"])
         await _await_clock(claims)
-        with _protocol_errors(url):
+        with protocol_errors(url):
             result = json.loads(session.complete(commit_ack, revoked_jtis=self._revocations.deny(str(claims["jti"]))))
         token = _token(result["tct"], result["grant_voucher"], peer)
         if not self._belongs(token):
@@ -314,15 +309,6 @@ async def _await_clock(claims: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _protocol_errors(url: str) -> Iterator[None]:
-    """What the SDK says about a peer's answer becomes ``PeerFailed``; hostile documents raise more than one type."""
-    try:
-        yield
-    except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise PeerFailed("protocol", _first_line(error), url=url, peer_code=sdk_code(error)) from error
-
-
-@contextmanager
 def _refusals_from_sdk() -> Iterator[None]:
     """The same for what a peer sent us: a refusal, or 400 for what is no handshake message at all."""
     try:
@@ -330,10 +316,6 @@ def _refusals_from_sdk() -> Iterator[None]:
     except RuntimeError as error:
         code = sdk_code(error)
         refusal = _SDK_REFUSALS.get(code, "handshake_refused")
-        raise Refusal(refusal, _first_line(error), sdk_code=code) from error
+        raise Refusal(refusal, first_line(error), sdk_code=code) from error
     except (ValueError, KeyError, TypeError) as error:
         raise malformed("not a handshake message") from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from base.identity import Identity
+from base.manifests import fetch_manifest
 from base.peer_client import CALL_TIMEOUT, Answer, PeerClient
 from base.peers import Peer, PeerBook
 from base.refusals import Fault, PeerFailed, sdk_code
@@ -34,14 +35,17 @@ class Invoker:
         task: dict[str, Any],
         *,
         present: Literal["held", "none"],
-        base_url: str | None = None,
+        manifest_url: str | None = None,
     ) -> dict[str, Any]:
         """``{"status_code", "body", "presented_jti"?}``, whatever the status.
 
+        With a ``manifest_url`` the peer is looked up there anew: fetched, verified, its AID still the pinned one.
         Raises 409 ``no_tct_held``, and :class:`PeerFailed` when there was no HTTP answer or one that is not JSON.
         """
         peer = self._peers.named(agent_id)
-        base = (base_url or peer.base_url).rstrip("/")
+        base = peer.base_url
+        if manifest_url is not None:
+            base = (await fetch_manifest(self._client, peer, manifest_url)).origin
         if present == "none":
             return _outcome(await self._call(base, capability, task, {}))
         token = self._newest(peer)

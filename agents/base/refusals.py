@@ -8,7 +8,8 @@ Fault                a status and a code
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 RefusalCode = Literal[
@@ -99,3 +100,17 @@ def malformed(message: str) -> Fault:
 def sdk_code(error: Exception) -> str:
     """The SDK's code, or ``MALFORMED`` for the errors that a hostile document causes and that carry none."""
     return getattr(error, "code", None) or ("MALFORMED" if isinstance(error, ValueError) else "REFUSED")
+
+
+@contextmanager
+def protocol_errors(url: str) -> Iterator[None]:
+    """What the SDK says about a peer's answer becomes ``PeerFailed``; hostile documents raise more than one type."""
+    try:
+        yield
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise PeerFailed("protocol", first_line(error), url=url, peer_code=sdk_code(error)) from error
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's text, or its type's name when it says nothing."""
+    return str(error).partition("\n")[0] or type(error).__name__

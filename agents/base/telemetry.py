@@ -104,6 +104,8 @@ class Telemetry:
         pause = FIRST_PAUSE
         while True:
             await self._work.wait()
+            # Before sending: a flush that comes while this batch is failing is to be tried for at once.
+            self._hurry.clear()
             try:
                 sent = await self._send_batch()
             except Exception as error:  # noqa: BLE001 - the one sender must outlive whatever a receiver does to it
@@ -112,7 +114,6 @@ class Telemetry:
             if sent:
                 pause = FIRST_PAUSE
                 continue
-            self._hurry.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause * random.uniform(0.75, 1.25)):  # noqa: S311 - jitter, not a secret
                     await self._hurry.wait()

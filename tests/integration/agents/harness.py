@@ -49,6 +49,7 @@ class TelemetrySink:
         self.lose_answers = 0
         self.gate = asyncio.Event()
         self.gate.set()
+        self.asked = asyncio.Event()
         self._changed = asyncio.Condition()
         self._last: dict[str, int] = {}
         self._runner: web.AppRunner | None = None
@@ -69,6 +70,7 @@ class TelemetrySink:
         await self._runner.cleanup()
 
     async def _take(self, request: web.Request) -> web.StreamResponse:
+        self.asked.set()
         await self.gate.wait()
         body = await request.json()
         token = request.headers["Authorization"]

@@ -59,7 +59,7 @@ async def test_every_answer_carries_the_last_emitter_seq(worker: WorkerProcess) 
         ("POST", "initiate-handshake", {"peer": "b", "requested_grants": [1]}, "requested_grants"),
         ("POST", "initiate-handshake", {"peer": "b", "manifest_url": "file:///etc/passwd"}, "manifest_url"),
         ("POST", "invoke", {"peer": "b", "capability": "c", "input": {}, "present": "stolen"}, "present"),
-        ("POST", "invoke", {"peer": "b", "capability": "c", "input": {}, "base_url": "localhost"}, "base_url"),
+        ("POST", "invoke", {"peer": "b", "capability": "c", "input": {}, "manifest_url": "localhost"}, "manifest_url"),
         ("POST", "flush", {"now": True}, "now: unknown key"),
     ],
 )
@@ -96,10 +96,9 @@ async def test_call_to_a_peer_that_is_offline_fails_by_class(pair: Pair, make: M
     gone = make("gone")
     gone.listener.close()
     for present in ("held", "none"):
-        answer = await alice.admin(
-            "invoke",
-            {"peer": "bob", "capability": "demo.echo", "input": {}, "present": present, "base_url": gone.base_url},
-        )
+        url = f"{gone.base_url}/.well-known/aitp-manifest"
+        call = {"peer": "bob", "capability": "demo.echo", "input": {}, "present": present, "manifest_url": url}
+        answer = await alice.admin("invoke", call)
         assert (answer.status, answer.body["error"]["code"]) == (502, "peer_failed")
         assert answer.body["error"]["details"]["class"] == "refused"
 

@@ -289,8 +289,9 @@ async def test_caller_signs_no_challenge_about_another_token(
     try:
         await introduce(worker, served.peer)
         assert (await worker.admin("initiate-handshake", {"peer": "mallory"})).status == 200
-        base = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        answer = await worker.admin("invoke", {"peer": "mallory", "capability": "m.one", "input": {}, "base_url": base})
+        served.peer.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        await introduce(worker, served.peer)
+        answer = await worker.admin("invoke", {"peer": "mallory", "capability": "m.one", "input": {}})
         assert answer.body["error"]["details"]["code"] == "challenge_mismatch"
         assert not answered
     finally:
