@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -104,3 +105,18 @@ async def test_flush_says_whether_everything_arrived(telemetry: Telemetry, sink:
     assert not await telemetry.flush(0.01)
     telemetry.start()
     assert await telemetry.flush(5.0)
+
+
+async def test_flush_does_not_wait_for_the_pause_after_a_failure(
+    telemetry: Telemetry, sink: TelemetrySink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("base.telemetry.FIRST_PAUSE", 600.0)
+    sink.failures = [503]
+    sink.gate.clear()
+    telemetry.emit("capability.denied")
+    telemetry.start()
+    flushing = asyncio.create_task(telemetry.flush(5.0))
+    await sink.asked.wait()
+    sink.gate.set()
+    assert await flushing
+    assert len(sink.events) == 1
