@@ -12,6 +12,7 @@ import click
 
 from aitp_playground.cli.exits import CANCELLED, FAILED, exit_code_of, explain
 from aitp_playground.cli.group import cli
+from aitp_playground.cli.startup import begin
 from aitp_playground.errors import PlaygroundError
 
 __all__ = ["main"]
@@ -19,6 +20,7 @@ __all__ = ["main"]
 
 def main() -> None:
     """Entry point: do what the arguments say and exit with the command's code; see :mod:`aitp_playground.cli.exits`."""
+    begin()
     if sys.stdout is None or sys.stderr is None:
         _give_missing_streams()
     sys.exit(_execute())

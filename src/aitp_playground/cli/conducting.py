@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
-from collections.abc import AsyncIterator
 
 from aitp_playground.api.documents import run_document
+from aitp_playground.cli.attending import cancelling
 from aitp_playground.cli.digest import digest
-from aitp_playground.cli.exits import CANCELLED, FAILED, SUCCESS, UNPROVEN
+from aitp_playground.cli.exits import CANCELLED
 from aitp_playground.cli.inputs import given_inputs
 from aitp_playground.cli.interrupts import Interrupts
+from aitp_playground.cli.outcome import exit_code, print_document
 from aitp_playground.cli.refs import find
 from aitp_playground.cli.run import Order
+from aitp_playground.cli.startup import imported
 from aitp_playground.cli.telling import Teller
 from aitp_playground.config import Settings
 from aitp_playground.hosting.launcher import AgentLauncher
@@ -25,6 +26,7 @@ from aitp_playground.service import Playground, playground
 
 async def conduct(settings: Settings, order: Order, launcher: AgentLauncher, interrupts: Interrupts) -> int:
     """The exit code. Raises the errors of :mod:`aitp_playground.errors`."""
+    imported()
     # The narration tells what happens; the log is for what goes wrong, unless a level was asked for.
     level = settings.log_level if "log_level" in settings.model_fields_set else "WARNING"
     logs = configure(level, settings.log_format)
@@ -38,10 +40,8 @@ async def conduct(settings: Settings, order: Order, launcher: AgentLauncher, int
     if view is None:
         return CANCELLED
     if order.as_json:
-        sys.stdout.buffer.write(run_document(view))
-        if sys.stdout.isatty():
-            sys.stdout.buffer.write(b"\n")
-    return exit_code(view, require_proof=order.require_proof)
+        print_document(run_document(view))
+    return exit_code(view.row.summary.status, view.proof, require_proof=order.require_proof)
 
 
 async def _run(running: Playground, order: Order, interrupts: Interrupts) -> RunView:
@@ -63,7 +63,7 @@ async def _tell(
 ) -> RunView:
     teller = Teller(sys.stderr if order.as_json else sys.stdout, len(scenario.spec.workflow.steps))
     try:
-        async with _cancelling(directory, run_id, interrupts):
+        async with cancelling(interrupts, lambda: directory.cancel(run_id)):
             async for batch in directory.stream(run_id):
                 teller.take(batch)
         view = await directory.view(run_id)
@@ -71,32 +71,3 @@ async def _tell(
     finally:
         await asyncio.to_thread(teller.close)
     return view
-
-
-@contextlib.asynccontextmanager
-async def _cancelling(directory: RunDirectory, run_id: str, interrupts: Interrupts) -> AsyncIterator[None]:
-    """Meanwhile, cancel the run when somebody asks for the end."""
-
-    async def cancel_when_asked() -> None:
-        await interrupts.asked.wait()
-        await directory.cancel(run_id)
-
-    watching = asyncio.create_task(cancel_when_asked(), name=f"cancel-when-asked:{run_id}")
-    try:
-        yield
-    finally:
-        watching.cancel()
-        await asyncio.wait({watching})
-    if not watching.cancelled() and (failure := watching.exception()) is not None:
-        raise failure
-
-
-def exit_code(view: RunView, *, require_proof: bool) -> int:
-    """What a run that is over means for the command."""
-    match view.row.summary.status:
-        case "success":
-            return UNPROVEN if require_proof and view.proof != "proven" else SUCCESS
-        case "cancelled":
-            return CANCELLED
-        case _:
-            return FAILED

@@ -37,12 +37,28 @@ def _one_line(_ctx: click.Context, _param: click.Parameter, value: str | None) -
     return value
 
 
+def _http_url(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not value.startswith(("http://", "https://")):
+        raise click.BadParameter("an absolute http:// or https:// URL")
+    return value
+
+
 @click.command("run")
 @click.argument("ref")
 @input_options
 @click.option("--template", "-t", metavar="NAME", help="Run this variant of the scenario.")
 @click.option("--label", metavar="TEXT", callback=_one_line, help="A label to find the run by later.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run as JSON on stdout; the narration goes to stderr.")
+@click.option(
+    "--server", metavar="URL", callback=_http_url, help="Run it on this playground instead of in this process."
+)
+@click.option(
+    "--api-key",
+    metavar="KEY",
+    envvar="AITP_PLAYGROUND_API_KEY",
+    show_envvar=True,
+    help="The server's key. Better given by the environment: other users of this machine can read arguments.",
+)
 @click.option("--require-proof", is_flag=True, help="Exit 3 when the run succeeds but a claim could not be tried.")
 def command(
     ref: str,
@@ -52,11 +68,13 @@ def command(
     label: str | None,
     as_json: bool,
     require_proof: bool,
+    server: str | None,
+    api_key: str | None,
 ) -> int:
     """Run the scenario REF (pack/scenario@version) on real agents and tell what happens as it happens.
 
-    The run is recorded in the database of STATE_DIR, beside those of a server. Ctrl-C cancels it in good order, a
-    second Ctrl-C ends at once.
+    The run is recorded in the database of STATE_DIR, beside those of a server; with --server, in the server's own.
+    Ctrl-C cancels it in good order, a second Ctrl-C ends at once.
 
     \b
     Exit codes: 0 success, 1 failed, 2 wrong usage, ref or inputs,
@@ -66,7 +84,6 @@ def command(
     Example:
       aitp-playground run intra-org/research-and-write@1.0.0 --input topic="zero trust"
     """
-    settings = load_settings(host="127.0.0.1", port=0)
     order = Order(
         ref=ref,
         pairs=pairs,
@@ -76,7 +93,11 @@ def command(
         as_json=as_json,
         require_proof=require_proof,
     )
-    return asyncio.run(_run(settings, order))
+    if server is not None:
+        from aitp_playground.cli import remote
+
+        return asyncio.run(remote.conduct(order, server, api_key))
+    return asyncio.run(_run(load_settings(host="127.0.0.1", port=0), order))
 
 
 async def _run(settings: Settings, order: Order) -> int:

@@ -2,51 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import select
 import signal
 import socket
-import subprocess
 import urllib.request
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
+from .serving import ask, read_until, serving
 from .shell import TIMEOUT, Shell, alive, descendants
 
 REF = "intra-org/research-and-write@1.0.0"
-
-
-@contextlib.contextmanager
-def serving(shell: Shell, **env: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server that listens, and its URL. Killed at the end when it still runs."""
-    server = shell.start("serve", "--port", "0", **env)
-    try:
-        assert server.stdout is not None
-        line = server.stdout.readline()
-        assert line.startswith("aitp-playground listens on http://127.0.0.1:"), line
-        yield server, line.split()[-1]
-    finally:
-        server.kill()
-        server.communicate()
-
-
-def ask(url: str, body: dict[str, Any] | None = None) -> bytes:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
-        found: bytes = answer.read()
-    return found
-
-
-def read_until(server: subprocess.Popen[str], part: str) -> None:
-    """Read the log up to a line that holds ``part``."""
-    assert server.stderr is not None
-    while part not in (line := server.stderr.readline()):
-        assert line, "the log ended early"
 
 
 def test_a_run_beside_a_server_is_the_very_document_that_the_server_gives(shell: Shell) -> None:

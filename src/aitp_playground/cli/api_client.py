@@ -1,0 +1,135 @@
+"""The HTTP API of a running playground, as far as ``run --server`` needs it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+
+from aitp_playground.errors import InvalidRequest, PlaygroundError, ScenarioNotFound
+from aitp_playground.events.codec import decode
+from aitp_playground.net import read_bounded
+from aitp_playground.store.port import StoredEvent
+
+#: A run may have 100,000 events; this is what a client takes in at once.
+_MAX_BODY = 1 << 30
+#: An event holds an output of 1 MiB at most; aiohttp reads lines of twice its buffer.
+_STREAM_BUFFER = 4 << 20
+_TIMEOUT = 30.0
+#: The server sends a heartbeat every 15 s when nothing happens.
+_SILENCE = 60.0
+_ATTEMPTS = 5
+_PAUSE = 1.0
+
+
+class ApiClient:
+    """``base``: the server's URL. What the server refuses is raised as InvalidRequest or ScenarioNotFound, what it
+    cannot do, or an unreachable one, as PlaygroundError."""
+
+    def __init__(self, http: aiohttp.ClientSession, base: str, api_key: str | None) -> None:
+        self._http = http
+        self._base = base.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+
+    async def scenario(self, ref: str, template: str | None) -> dict[str, Any]:
+        """The parsed scenario, with the template merged in."""
+        path = f"/scenarios/{quote(ref, safe='/@')}"
+        return await self._json("GET", path if template is None else f"{path}/templates/{quote(template, safe='')}")
+
+    async def refs(self) -> list[str]:
+        """Every scenario there is."""
+        return [entry["ref"] for entry in (await self._json("GET", "/scenarios"))["scenarios"]]
+
+    async def submit(self, request: Mapping[str, Any]) -> str:
+        """Start a run; its id."""
+        run_id: str = (await self._json("POST", "/runs", request))["run_id"]
+        return run_id
+
+    async def cancel(self, run_id: str) -> None:
+        """End a run."""
+        await self._json("POST", f"/runs/{run_id}/cancel")
+
+    async def document(self, run_id: str) -> bytes:
+        """The whole run."""
+        return await self._call("GET", f"/runs/{run_id}", None)
+
+    async def events(self, run_id: str) -> AsyncIterator[StoredEvent]:
+        """The events of a run until it is over. A stream that breaks is taken up where it was."""
+        after, failures = 0, 0
+        while True:
+            try:
+                async for data in self._frames(run_id, after):
+                    if orjson.loads(data).get("type") == "stream.end":
+                        return
+                    event = decode(data)
+                    after, failures = event.seq, 0
+                    yield StoredEvent(event.seq, event.type, event.ts, data)
+            except (aiohttp.ClientError, TimeoutError, ValueError) as failure:
+                failures += 1
+                if failures == _ATTEMPTS:
+                    raise self._unreachable(failure) from failure
+            else:
+                failures += 1
+                if failures == _ATTEMPTS:
+                    raise PlaygroundError(f"{self._base} ends the event stream of run {run_id} too early")
+            await asyncio.sleep(_PAUSE)
+
+    async def _frames(self, run_id: str, after: int) -> AsyncIterator[bytes]:
+        """The ``data`` of each frame (HTML standard, section 9.2; here one line each)."""
+        async with self._http.get(
+            f"{self._base}/runs/{run_id}/events?after={after}",
+            headers=self._headers,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_TIMEOUT, sock_read=_SILENCE),
+            read_bufsize=_STREAM_BUFFER,
+        ) as response:
+            if response.status != 200:
+                raise _refusal(response.status, await read_bounded(response, _STREAM_BUFFER))
+            async for line in response.content:
+                if line.startswith(b"data:"):
+                    yield line[5:].strip()
+
+    async def _json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        answer = await self._call(method, path, body)
+        try:
+            document = orjson.loads(answer)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise PlaygroundError(f"{self._base} is no playground: {path} is not answered with a JSON object")
+        return document
+
+    async def _call(self, method: str, path: str, body: Mapping[str, Any] | None) -> bytes:
+        try:
+            async with self._http.request(
+                method,
+                self._base + path,
+                json=body,
+                headers=self._headers,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=_TIMEOUT),
+            ) as response:
+                answer = await read_bounded(response, _MAX_BODY)
+        except (aiohttp.ClientError, TimeoutError, ValueError) as failure:
+            raise self._unreachable(failure) from failure
+        if response.status >= 300:
+            raise _refusal(response.status, answer)
+        return answer
+
+    def _unreachable(self, failure: Exception) -> PlaygroundError:
+        return PlaygroundError(f"{self._base} cannot be reached: {str(failure) or type(failure).__name__}")
+
+
+def _refusal(status: int, body: bytes) -> PlaygroundError:
+    try:
+        fault = orjson.loads(body)["error"]
+        code, message = str(fault["code"]), str(fault["message"])
+    except (ValueError, TypeError, KeyError):
+        code, message = "", f"the server answered with status {status}"
+    if code == ScenarioNotFound.code:
+        return ScenarioNotFound(message)
+    return InvalidRequest(message) if 400 <= status < 500 else PlaygroundError(message)
