@@ -17,6 +17,8 @@ from aitp_playground.errors import PlaygroundError
 
 __all__ = ["main"]
 
+_STDOUT, _STDERR = 1, 2
+
 
 def main() -> None:
     """Entry point: do what the arguments say and exit with the command's code; see :mod:`aitp_playground.cli.exits`."""
@@ -44,7 +46,9 @@ def _execute() -> int:
 
 
 def _give_missing_streams() -> None:
-    """A caller may have closed descriptor 1 or 2; what is said there is then for nobody."""
-    nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - open until the process ends
-    sys.stdout = sys.stdout or nowhere
-    sys.stderr = sys.stderr or nowhere
+    """A caller may have closed descriptor 1 or 2: what is said there is for nobody, and no file may take its place."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(descriptor)
+    sys.stdout = sys.stdout or open(_STDOUT, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for good
+    sys.stderr = sys.stderr or open(_STDERR, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for good

@@ -6,12 +6,15 @@ import json
 import os
 import pty
 import re
+import shlex
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from .serving import ask, serving
 from .shell import TIMEOUT, Shell, alive, descendants
 
 REF = "intra-org/research-and-write@1.0.0"
@@ -109,6 +112,19 @@ def test_a_reader_that_goes_away_does_not_disturb_the_run(shell: Shell) -> None:
     stderr = running.stderr.read()
     running.stderr.close()
     assert (running.wait(TIMEOUT), stderr) == (0, "")
+
+
+def test_closed_output_descriptors_do_not_disturb_the_run(shell: Shell) -> None:
+    command = f"exec {shlex.join(shell.argv('run', REF))} >&- 2>&-"
+    done = subprocess.run(["sh", "-c", command], cwd=shell.home, env=shell.environment(), timeout=TIMEOUT, check=False)
+    assert done.returncode == 0
+    assert [run["status"] for run in _runs(shell)] == ["success"]
+
+
+def _runs(shell: Shell) -> list[dict[str, Any]]:
+    with serving(shell) as (_, url):
+        found: list[dict[str, Any]] = json.loads(ask(f"{url}/runs"))["runs"]
+    return found
 
 
 def test_no_key_of_the_operator_is_ever_printed(shell: Shell) -> None:
