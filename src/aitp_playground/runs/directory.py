@@ -154,11 +154,11 @@ class RunDirectory:
         room = max(0, self._limit - len(self._running)) + self._settings.max_pending_runs
         if len(self._waiting) + self._opening >= room:
             raise Overloaded(f"{len(self._waiting)} runs are waiting already (MAX_PENDING_RUNS)", retry_after=1)
+        self._opening += 1
         # Shielded: a caller that leaves meanwhile must not leave a stored run behind that nobody starts.
         return await asyncio.shield(self._chore(self._open(header, resolved)))
 
     async def _open(self, header: RunHeader, resolved: ResolvedScenario) -> Submitted:
-        self._opening += 1
         try:
             row = await self._store.create(header)
         finally:
