@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -27,7 +27,8 @@ from base import linux
 DESCRIPTORS = ("AITP_BOOTSTRAP_FD", "AITP_LISTEN_FD", "AITP_LIFELINE_FD")
 
 _AGENTS_DIR = Path(__file__).resolve().parents[1]
-_preloaded: dict[str, int] = {}
+#: Package -> its files and when each was changed, as they were preloaded.
+_preloaded: dict[str, dict[str, int]] = {}
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,10 @@ def parse_job(document: Any) -> Job:
     return Job(document["agent_id"], kind, value, tuple(document["path"]), document["cwd"], document["env"])
 
 
-def remember_preloaded() -> None:
-    """Note when the modules of ``base`` were last changed, so that a child notices code that is older than its file."""
-    for module in _base_modules():
-        file = sys.modules[module].__file__
-        if file is not None:
-            _preloaded[file] = os.stat(file).st_mtime_ns  # noqa: PTH116 - a stat, nothing to join
+def remember_preloaded(packages: Iterable[str]) -> None:
+    """Note when the files of these packages were changed: a child must not run code that is older than its file."""
+    for package in packages:
+        _preloaded[package] = {file: os.stat(file).st_mtime_ns for file in _files(_AGENTS_DIR / package)}  # noqa: PTH116
 
 
 def reset_signals() -> None:
@@ -102,29 +101,36 @@ def _prepare(job: Job) -> None:
 
 
 def _refresh(path: Sequence[str]) -> None:
-    """Forget what would hide the code on disk: another ``base`` earlier on the path, or files changed since."""
+    """Forget what would hide the code on disk: a package of that name earlier on the path, or changed files."""
     for entry in path:
         sys.path_importer_cache.pop(entry, None)
-    if _serves_our_base(path) and all(_unchanged(file, stamp) for file, stamp in _preloaded.items()):
-        return
-    for module in _base_modules():
-        del sys.modules[module]
+    ours = {"base", *_preloaded}
+    stale = {package for package in ours if not _is_ours(package, path) or _changed(package)}
+    if "base" in stale:  # the others hold on to what they imported from it
+        stale = ours
+    if stale:
+        for module in [name for name in sys.modules if name.partition(".")[0] in stale]:
+            del sys.modules[module]
 
 
-def _serves_our_base(path: Sequence[str]) -> bool:
-    first = next((entry for entry in map(Path, path) if (entry / "base" / "__init__.py").exists()), None)
+def _is_ours(package: str, path: Sequence[str]) -> bool:
+    first = next((entry for entry in map(Path, path) if (entry / package / "__init__.py").exists()), None)
     return first is not None and first.resolve() == _AGENTS_DIR
 
 
-def _unchanged(file: str, stamp: int) -> bool:
+def _changed(package: str) -> bool:
     try:
-        return os.stat(file).st_mtime_ns == stamp  # noqa: PTH116 - a stat, nothing to join
+        return any(os.stat(file).st_mtime_ns != stamp for file, stamp in _preloaded.get(package, {}).items())  # noqa: PTH116
     except OSError:
-        return False
+        return True
 
 
-def _base_modules() -> list[str]:
-    return [name for name in sys.modules if name == "base" or name.startswith("base.")]
+def _files(package: Path) -> Iterator[str]:
+    """The package's files and directories: a directory changes when something is added to it."""
+    for directory, names, files in os.walk(package):
+        names[:] = [name for name in names if name != "__pycache__"]
+        yield directory
+        yield from (os.path.join(directory, name) for name in files)  # noqa: PTH118 - read by stat alone
 
 
 def _exit_code(code: object) -> int:

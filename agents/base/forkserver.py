@@ -1,4 +1,4 @@
-"""The fork server: imports what all workers share, once, and forks a child per agent.
+"""The fork server: imports what all workers share and has the shipped ones prepare, once; forks a child per agent.
 
 Run as ``python -m base.forkserver <control fd> <pool size>`` with an empty environment. It is single-threaded and reads
 no secret: what a child needs arrives as descriptors which it hands on unread. A launch is handed to a child forked
@@ -27,6 +27,7 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import base
@@ -35,6 +36,7 @@ from base import entrypoint, linux
 #: What travels with a launch, in this order: the job to run, the contract's three, the output pipes.
 PASSED = ("job", "bootstrap", "listen", "lifeline", "stdout", "stderr")
 PACKET = 4096
+AGENTS_DIR = os.path.dirname(base.__path__[0])  # noqa: PTH120 - a string for the import system
 #: Seconds without a request before a used child is replaced: the launch just made needs the processor more.
 _QUIET = 0.02
 #: Seconds to leave a system alone that could not fork.
@@ -218,14 +220,27 @@ def receive_job(link: socket.socket) -> entrypoint.Job:
 
 
 def preload() -> None:
-    """Import what workers share. A module that cannot be imported is left to the worker that wants it."""
+    """Import what all workers share, and have the shipped ones prepare: a package's ``preload()`` is called, if any.
+
+    What fails is left to the worker that wants it, which then reports it.
+    """
     shared = (f"base.{module.name}" for module in pkgutil.iter_modules(base.__path__) if module.name != "forkserver")
     for name in (*_PRELOADED, *shared):
-        try:
+        with _optional():
             importlib.import_module(name)
-        except Exception:  # noqa: BLE001 - an optional speed-up; the worker reports it when it matters
-            traceback.print_exc()
-    entrypoint.remember_preloaded()
+    workers = [module.name for module in pkgutil.iter_modules([AGENTS_DIR]) if module.ispkg and module.name != "base"]
+    for name in workers:
+        with _optional():
+            getattr(importlib.import_module(name), "preload", bool)()
+    entrypoint.remember_preloaded(["base", *workers])
+
+
+@contextlib.contextmanager
+def _optional() -> Iterator[None]:
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - an optional speed-up; the worker reports it when it matters
+        traceback.print_exc()
 
 
 def main() -> NoReturn:

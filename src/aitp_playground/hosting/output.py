@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 from collections.abc import Callable, Iterable
+from functools import cached_property
 
 TAIL_BYTES = 64 * 1024
 REDACTED = b"[redacted]"
@@ -20,18 +21,25 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._secrets = sorted({secret.encode() for secret in secrets if secret}, key=len, reverse=True)
-        self._pattern = re.compile(b"|".join(map(re.escape, self._secrets))) if self._secrets else None
         self._held = b""
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[bytes]:
+        # Compiled when a secret shows up, which is hardly ever: compiling costs more than all an agent prints.
+        return re.compile(b"|".join(map(re.escape, self._secrets)))
+
+    def _matches(self, text: bytes) -> Iterable[re.Match[bytes]]:
+        return self._pattern.finditer(text) if any(secret in text for secret in self._secrets) else ()
 
     def feed(self, chunk: bytes) -> bytes:
         """Take a chunk; return what can no longer be part of a secret."""
-        if self._pattern is None:
+        if not self._secrets:
             return chunk
         text = self._held + chunk
         hold = self._hold_from(text)
         parts: list[bytes] = []
         end = 0
-        for match in self._pattern.finditer(text):
+        for match in self._matches(text):
             if match.start() >= hold:
                 break
             parts += (text[end : match.start()], REDACTED)
@@ -42,7 +50,7 @@ class Redactor:
 
     def rest(self) -> bytes:
         """What is held back, fit to be shown."""
-        if self._pattern is None:
+        if not self._held:
             return b""
         shown = self._pattern.sub(REDACTED, self._held)
         return shown if len(self._held) < _TELLING or shown != self._held else REDACTED

@@ -22,6 +22,18 @@ from base import extra
 print(extra.VALUE)
 """
 
+SHOP = """
+import os, pathlib
+stock, prepared_in = None, None
+
+def preload():
+    global stock, prepared_in
+    stock, prepared_in = pathlib.Path(__file__).with_name("stock.txt").read_text(), os.getpid()
+
+if not os.environ.get("AITP_LISTEN_FD") is None:
+    preload()
+"""
+
 
 @pytest.fixture
 def agents(tmp_path: Path) -> Path:
@@ -33,6 +45,10 @@ def agents(tmp_path: Path) -> Path:
     (base / "extra.py").write_text("VALUE = 'old'")
     (base / "broken.py").write_text("raise RuntimeError('half written')")
     (tmp_path / "main.py").write_text(MAIN)
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "__init__.py").write_text(SHOP)
+    (tmp_path / "shop" / "stock.txt").write_text("apples")
+    (tmp_path / "visit.py").write_text("import shop\nprint(shop.stock, shop.prepared_in)\n")
     return tmp_path
 
 
@@ -44,8 +60,10 @@ async def launcher(agents: Path) -> AsyncIterator[ForkServerLauncher]:
     await launcher.close()
 
 
-async def printed(launcher: ForkServerLauncher, listener: socket.socket, agents: Path) -> list[str]:
-    spec = {"entrypoint": "main.py", "cwd": agents, "path": (agents,)}
+async def printed(
+    launcher: ForkServerLauncher, listener: socket.socket, agents: Path, file: str = "main.py"
+) -> list[str]:
+    spec = {"entrypoint": file, "cwd": agents, "path": (agents,)}
     process = await launcher.launch(scripted(listener, "unused", spec=spec))
     assert await process.wait() == Exit(0)
     return process.output().splitlines()
@@ -63,3 +81,22 @@ async def test_a_shared_module_changed_since_is_imported_anew(
     await printed(launcher, listener, agents)
     (agents / "base" / "extra.py").write_text("VALUE = 'changed'")
     assert await printed(launcher, listener, agents) == ["['aiohttp', 'aiohttp.web', 'aitp'] False", "changed"]
+
+
+async def test_a_worker_package_prepares_once_for_all_its_agents(
+    launcher: ForkServerLauncher, listener: socket.socket, agents: Path
+) -> None:
+    visits = [await printed(launcher, listener, agents, "visit.py") for _ in range(2)]
+    assert visits == [[f"apples {launcher.server_pid}"]] * 2
+
+
+@pytest.mark.parametrize("change", ["stock.txt", "__init__.py", "added.py"])
+async def test_a_worker_package_changed_since_is_prepared_anew(
+    launcher: ForkServerLauncher, listener: socket.socket, agents: Path, change: str
+) -> None:
+    await printed(launcher, listener, agents, "visit.py")
+    with (agents / "shop" / change).open("a") as file:
+        file.write("\n# changed")
+    ((stock, *_rest, prepared_in),) = [" ".join(await printed(launcher, listener, agents, "visit.py")).split()]
+    assert stock == "apples"
+    assert prepared_in != str(launcher.server_pid)

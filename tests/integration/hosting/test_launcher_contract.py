@@ -189,7 +189,6 @@ async def test_an_agent_starts_like_any_program(launcher: Launcher, listener: so
     assert facts["session"] == facts["pid"]
     assert facts["blocked"] == []
     assert facts["term"]
-    assert not {"researcher", "writer"} & set(facts["preloaded"])
 
 
 async def test_two_agents_share_no_random_state(launcher: Launcher, listener: socket.socket) -> None:
@@ -216,6 +215,17 @@ async def test_a_packs_own_base_package_comes_before_the_shipped_one(
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "__init__.py").write_text("CODE = 9")
     (tmp_path / "main.py").write_text("import base, sys\nsys.exit(base.CODE)")
+    spec = {"entrypoint": "main.py", "path": (tmp_path, agents_dir())}
+    error, _pid = await refused(launcher, listener, "unused", spec=spec)
+    assert error.details["exit_code"] == 9
+
+
+async def test_a_packs_own_worker_package_comes_before_the_shipped_one_of_its_name(
+    launcher: Launcher, listener: socket.socket, tmp_path: Path
+) -> None:
+    (tmp_path / "researcher").mkdir()
+    (tmp_path / "researcher" / "__init__.py").write_text("CODE = 9")
+    (tmp_path / "main.py").write_text("import researcher, sys\nsys.exit(researcher.CODE)")
     spec = {"entrypoint": "main.py", "path": (tmp_path, agents_dir())}
     error, _pid = await refused(launcher, listener, "unused", spec=spec)
     assert error.details["exit_code"] == 9

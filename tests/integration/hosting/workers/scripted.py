@@ -101,7 +101,7 @@ def report() -> None:
         "stdin": str(Path("/proc/self/fd/0").readlink()),
         "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
         "term": signal.getsignal(signal.SIGTERM) == signal.SIG_DFL,
-        "preloaded": sorted(name for name in ("aiohttp", "researcher", "writer") if name in sys.modules),
+        "preloaded": sorted(name for name in ("aiohttp",) if name in sys.modules),
     }
     print(json.dumps(facts))
     until_told_to_end()
