@@ -15,6 +15,8 @@ REF = "intra-org/research-and-write@1.0.0"
 LATENCY_RUNS = 200
 THROUGHPUT_RUNS = 500
 IN_FLIGHT = 32
+#: Seconds until the server has forked its spare children again and closed idle connections.
+SETTLE = 20.0
 
 
 async def figures() -> list[Figure]:
@@ -23,9 +25,10 @@ async def figures() -> list[Figure]:
         for _ in range(10):
             await _run(running)
         latency = [await _run(running) for _ in range(LATENCY_RUNS)]
+        await asyncio.sleep(SETTLE)
         before = _holdings(running)
         rates, memory, total = await _throughput(running)
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(SETTLE)
         after = _holdings(running)
         agents = len((await running.get("/agents"))["agents"])
     print(f"  500 runs left behind (before → after): {_told(before, after)}; agents listed {agents}")
