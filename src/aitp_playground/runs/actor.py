@@ -11,8 +11,9 @@ from typing import Any
 import structlog
 
 from aitp_playground.actors import Actor, ActorError, ActorRef, ActorStopped
-from aitp_playground.errors import Overloaded, PlaygroundError, RunNotFound, StoreUnavailable, Unauthorized
+from aitp_playground.errors import Overloaded, PlaygroundError, RunNotFound, StepError, StoreUnavailable, Unauthorized
 from aitp_playground.events.model import EventDraft, RunEvent, draft
+from aitp_playground.events.vocabulary import AFTER_TERMINAL
 from aitp_playground.runs.log import EventLog
 from aitp_playground.runs.messages import (
     Begin,
@@ -88,6 +89,7 @@ class RunActor(Actor[RunMessage]):
         match message:
             case Record(drafts):
                 self._refuse_when_broken()
+                self._refuse_when_over(drafts)
                 self._append(drafts)
             case Telemetry(agent_id, events):
                 return self._take_telemetry(agent_id, events)
@@ -172,6 +174,10 @@ class RunActor(Actor[RunMessage]):
         if self._broken is not None:
             raise StoreUnavailable(f"the store could not take events of this run: {self._broken}")
 
+    def _refuse_when_over(self, drafts: Sequence[EventDraft]) -> None:
+        if self._log.state.over and not all(entry.type in AFTER_TERMINAL for entry in drafts):
+            raise StepError("the run is over; its log takes no more events of its own")
+
     def _take_telemetry(self, agent_id: str, events: Sequence[tuple[int, EventDraft]]) -> asyncio.Future[Taken] | Taken:
         self._refuse_when_broken()
         if self._log.state.over:
@@ -240,6 +246,8 @@ class RunActor(Actor[RunMessage]):
             self._over()
 
     def _over(self) -> None:
+        if self._on_disk:
+            return
         self._on_disk = True
         for future in self._awaiting_end:
             if not future.done():
