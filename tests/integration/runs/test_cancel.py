@@ -10,7 +10,7 @@ import pytest
 from aitp_playground.runs.directory import CancelOutcome
 from aitp_playground.runs.messages import Begin, CancelRun
 from aitp_playground.service import Playground
-from support.playground import Outcome, follow
+from tests.support.playground import Outcome, follow
 
 from .watching import ACT, DUO, gone, launches, living, submit, terminals, until
 
@@ -83,7 +83,8 @@ async def test_a_cancel_while_the_agents_are_dismissed_still_waits_for_their_end
             asyncio.gather(clean.directory.cancel(run_id), clean.directory.cancel(run_id)), follow(clean, run_id)
         )
         assert not living(pids)
-    assert answer.cancelled and other.cancelled
+    assert answer.cancelled
+    assert other.cancelled
     assert terminals(outcome) == ["run.cancelled"]
     assert await clean.directory.agent_log(run_id, "worker"), "its output was not kept"
 
@@ -103,7 +104,6 @@ async def test_an_agent_that_ignores_sigterm_is_killed_within_bounds(clean: Play
 
 async def test_a_cancel_in_the_same_breath_as_the_start_is_not_lost(clean: Playground) -> None:
     """The conductor is cancelled before its first step, and the actor has to hear of that too."""
-    ref = None
     async with asyncio.timeout(20):
         blocker = [await submit(clean, ACT, inputs={"act": "sleep", "seconds": 60}) for _ in range(8)]
         run_id = await submit(clean, ACT)

@@ -9,7 +9,7 @@ import pytest
 
 from aitp_playground.runs import conductor
 from aitp_playground.service import Playground
-from support.playground import run
+from tests.support.playground import run
 
 from .watching import ACT, DUO, launches, living, terminals
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from aitp_playground.events.model import RunEvent
 from aitp_playground.events.vocabulary import TERMINAL_TYPES
 from aitp_playground.runs.directory import NewRun
 from aitp_playground.service import Playground, playground
-from support.playground import VARIANTS, Outcome, settings_at
+from tests.support.playground import VARIANTS, Outcome, settings_at
 
 ACT, DUO = "lifecycle/act@1.0.0", "lifecycle/duo@1.0.0"
 #: Patience with what must happen; nothing is asserted about how long it took.
@@ -27,9 +27,9 @@ def unruly_settings(directory: Path, **overrides: Any) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def unruly_playground(directory: Path, **overrides: Any) -> AsyncIterator[Playground]:
+async def unruly_playground(directory: Path, *, recover: bool = True, **overrides: Any) -> AsyncIterator[Playground]:
     """A playground whose agents misbehave on request."""
-    async with playground(unruly_settings(directory, **overrides)) as running:
+    async with playground(unruly_settings(directory, **overrides), recover=recover) as running:
         yield running
 
 
@@ -40,8 +40,8 @@ async def submit(running: Playground, ref: str = ACT, **request: Any) -> str:
 
 async def until(running: Playground, run_id: str, event_type: str) -> RunEvent:
     """The first event of this type, once the run's stream shows it."""
-    async with asyncio.timeout(PATIENCE), contextlib.aclosing(running.directory.stream(run_id)) as batches:
-        async for batch in batches:
+    async with asyncio.timeout(PATIENCE):
+        async for batch in running.directory.stream(run_id):
             for entry in batch:
                 if entry.type == event_type:
                     return decode(entry.body)
@@ -77,11 +77,16 @@ def living(pids: set[int]) -> set[int]:
     return {pid for pid in pids if Path(f"/proc/{pid}").exists()}
 
 
+async def eventually(holds: Callable[[], bool]) -> None:
+    """Wait for what no event tells of."""
+    async with asyncio.timeout(PATIENCE):
+        while not holds():  # noqa: ASYNC110 - processes and tables send no events
+            await asyncio.sleep(0.01)
+
+
 async def gone(pids: set[int]) -> None:
     """Wait until none of them is a process that runs."""
-    async with asyncio.timeout(PATIENCE):
-        while any(_runs(pid) for pid in pids):
-            await asyncio.sleep(0.01)
+    await eventually(lambda: not any(_runs(pid) for pid in pids))
 
 
 def _runs(pid: int) -> bool:
@@ -94,9 +99,7 @@ def _runs(pid: int) -> bool:
 async def at_rest(running: Playground) -> None:
     """Wait for the chores after the last run's end."""
     directory = running.directory
-    async with asyncio.timeout(PATIENCE):
-        while directory._live or directory._chores or len(directory._supervisor):
-            await asyncio.sleep(0.01)
+    await eventually(lambda: not (directory._live or directory._chores or len(directory._supervisor)))
 
 
 def leftovers(running: Playground) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Overheard(Telemetry):
         told.append(self)
 
 
-agent.Telemetry = Overheard  # type: ignore[misc]
+agent.__dict__["Telemetry"] = Overheard
 
 
 @worker.capability("test.echo")
