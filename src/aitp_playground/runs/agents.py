@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,7 +46,7 @@ class LaunchedAgent:
             async with self._session.request(
                 method,
                 url,
-                data=orjson.dumps(body),
+                data=io.BytesIO(orjson.dumps(body)),  # aiohttp warns of large bodies given as bytes
                 headers={**self._headers, "Content-Type": "application/json"},
                 timeout=aiohttp.ClientTimeout(total=timeout),
                 allow_redirects=False,

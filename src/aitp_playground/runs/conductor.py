@@ -162,8 +162,7 @@ class Conductor:
         if outcome.output is not None:
             self._outputs[step.id] = outcome.output
         if isinstance(outcome, Skipped):
-            if outcome.unproven:
-                self._not_proven.add(step.id)
+            self._not_proven.add(step.id)
             await ctx.record(
                 "step.skipped",
                 **ctx.labels(),
