@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aitp_playground.actors import ActorError, ActorRef, Supervisor
-from aitp_playground.errors import PlaygroundError, StepError, Unauthorized
+from aitp_playground.errors import PlaygroundError, StepError, StoreUnavailable, Unauthorized
 from aitp_playground.events.codec import decode
 from aitp_playground.events.model import RunEvent, draft
 from aitp_playground.events.vocabulary import TERMINAL_TYPES
@@ -276,3 +277,32 @@ async def test_a_defect_in_the_actor_is_told_to_who_can_end_the_run(tmp_path: Pa
         assert on.crashed == [RUN]
         assert not on.ended
         assert [type(failure) for failure in on.failures] == [ZeroDivisionError]
+
+
+async def test_a_batch_sent_again_is_answered_no_sooner_than_the_disk_has_its_first_copy(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        ref = on.spawn()
+        disk = threading.Event()
+        stall = on.store._write(lambda _: disk.wait(FORGOTTEN))
+        first = asyncio.ensure_future(ref.ask(telemetry(1, 2), timeout=FORGOTTEN))
+        again = asyncio.ensure_future(ref.ask(telemetry(1, 2), timeout=FORGOTTEN))
+        await ref.ask(StepEvents(), timeout=FORGOTTEN)
+        await asyncio.sleep(0.05)
+        assert not again.done()
+        disk.set()
+        assert await first == (2, 2)
+        assert await again == (0, 2)
+        await stall
+
+
+async def test_a_batch_sent_again_fails_when_its_first_copy_did(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        ref = on.spawn()
+        on.refuse_writes()
+        answers = await asyncio.gather(
+            *(ref.ask(telemetry(1, 2), timeout=FORGOTTEN) for _ in range(2)), return_exceptions=True
+        )
+        assert all(isinstance(answer, StoreUnavailable) for answer in answers)
+        on.take_writes()
+        assert await ref.ask(CancelRun(), timeout=FORGOTTEN) == "failed"
+        assert [event.type for event in await on.events()] == ["run.failed"]

@@ -53,3 +53,12 @@ async def test_a_reader_that_leaves_costs_nothing_more() -> None:
     reader.cancel()
     await asyncio.gather(reader, return_exceptions=True)
     assert not feed._waiting
+
+
+def test_events_that_got_to_the_disk_unseen_send_readers_to_the_store() -> None:
+    feed = Feed()
+    feed.publish(entries(1, 5))
+    feed.publish(entries(8, 9))
+    assert feed.since(5) is None
+    assert feed.since(3) is None
+    assert [entry.seq for entry in feed.since(7) or []] == [8, 9]
