@@ -4,7 +4,8 @@ A switch in JSON::
 
     {"id": "s1", "fault": "status", "status": 503, "calls": 3, "method": "POST", "path": "/api/events"}
 
-``method`` and ``path`` (a prefix) say which requests it meets, ``calls`` how many of them before it is gone; absent, all.
+``method`` and ``path`` (a prefix) say which requests it meets, ``calls`` how many of them before it is gone; without
+them it meets all, until cleared.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ class Switches:
 
     @asynccontextmanager
     async def delivery(self, hook: str) -> AsyncIterator[int]:
-        """Around one webhook delivery: how many copies to send at once. Held back when the next one is to overtake it."""
+        """Around one webhook delivery: how many copies to send at once. May hold it back for the next to overtake."""
         earlier = self._overtaken.pop(hook, None)
         if earlier is None and (switch := self.take("reorder_deliveries")) is not None:
             await self._held_back(hook, switch.seconds or 0)
