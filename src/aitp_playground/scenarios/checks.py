@@ -14,6 +14,8 @@ from aitp_playground.scenarios.render import declared_inputs, input_key, output_
 
 STEPS: KeyPath = ("spec", "workflow", "steps")
 AGENTS: KeyPath = ("spec", "agents")
+MAX_AGENTS = 16
+MAX_STEPS = 200
 
 Fault = tuple[KeyPath, str]
 
@@ -21,6 +23,7 @@ Fault = tuple[KeyPath, str]
 def check(scenario: Scenario, manifests: Mapping[str, AgentManifest], marks: Marks) -> list[Finding]:
     """The errors in ``scenario``; ``manifests`` by agent id (those that could be read)."""
     rules: tuple[Callable[[Scenario, Mapping[str, AgentManifest]], Iterator[Fault]], ...] = (
+        _sizes,
         _inputs,
         _agents,
         _step_ids,
@@ -31,6 +34,15 @@ def check(scenario: Scenario, manifests: Mapping[str, AgentManifest], marks: Mar
         _faults,
     )
     return [marks.finding(path, message) for rule in rules for path, message in rule(scenario, manifests)]
+
+
+def _sizes(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault]:
+    for at, entries, most in (
+        (AGENTS, scenario.spec.agents, MAX_AGENTS),
+        (STEPS, scenario.spec.workflow.steps, MAX_STEPS),
+    ):
+        if len(entries) > most:
+            yield at, f"a scenario has at most {most} {at[-1]}, this one {len(entries)}"
 
 
 def _inputs(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault]:

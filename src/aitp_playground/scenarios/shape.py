@@ -38,7 +38,7 @@ def shaped_steps(
         if not isinstance(entry, dict):
             findings.append(marks.finding(path, "a step is a mapping"))
             continue
-        name = entry.get("type", default_type(entry))
+        name = entry["type"] if "type" in entry else _untyped(entry, step_types)
         model = step_types.get(name) if isinstance(name, str) else None
         if model is None:
             findings.append(
@@ -52,9 +52,16 @@ def shaped_steps(
     return steps, findings
 
 
-def default_type(entry: Mapping[str, Any]) -> str:
-    """The type of a step that names none."""
-    return "workflow" if "agent" in entry and "capability" in entry else "meta"
+def _untyped(entry: Mapping[str, Any], step_types: Mapping[str, type[StepSpec]]) -> str:
+    """The type of a step that names none.
+
+    A key that a meta step has no use for makes it a workflow step as well: what is wrong with it is then told in terms
+    of the step that was meant, so that a misspelt ``agent`` is not answered with the keys of a meta step.
+    """
+    if "agent" in entry and "capability" in entry:
+        return "workflow"
+    keys = {name: set(_keys(step_types.get(name))) for name in ("workflow", "meta")}
+    return "workflow" if any(meant(str(key), keys["workflow"] - keys["meta"]) for key in entry) else "meta"
 
 
 def _message(model: type[BaseModel], kind: str, loc: KeyPath, text: str) -> str:

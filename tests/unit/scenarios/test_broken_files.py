@@ -19,6 +19,20 @@ FAULTS = {
     "misspelt agent key": ("port_offset", "port_ofset", 0, "spec.agents.1.port_ofset", "did you mean 'port_offset'"),
     "misspelt trust key": ("eager", "eagre", 0, "spec.trust.eagre", "did you mean 'eager'"),
     "misspelt step key": ("responder", "respnder", 0, "spec.workflow.steps.0.respnder", "did you mean 'responder'"),
+    "misspelt agent of an untyped step": (
+        "- id: meet\n",
+        "- id: work\n        agnet: host\n        capability: demo.greet\n      - id: meet\n",
+        1,
+        "spec.workflow.steps.0.agnet",
+        "did you mean 'agent'",
+    ),
+    "untyped step without its capability": (
+        "- id: meet\n",
+        "- id: work\n        agent: host\n      - id: meet\n",
+        0,
+        "spec.workflow.steps.0.capability",
+        "is missing",
+    ),
     "unknown operator": ("equals", "equal", 0, f"{STEP}.expect.0.equal", "did you mean 'equals'"),
     "unknown step type": (
         "type: handshake",
@@ -177,6 +191,22 @@ async def test_a_fault_is_told_with_its_place(
     with pytest.raises(RegistryInvalid) as caught:
         await tree.catalog().resolve(REF)
     assert caught.value.details == [{"file": HELLO, "line": line, "field": field, "message": error.message}]
+
+
+async def test_sixteen_agents_and_two_hundred_steps_are_the_most(tree: Tree) -> None:
+    first = "    - id: host\n"
+    tree.edit(first, "".join(f"    - {{ id: a{n}, ref: _shared/agents/greeter }}\n" for n in range(14)) + first)
+    meet = "      - id: meet\n"
+    tree.edit(meet, "".join(f"      - id: note{n}\n" for n in range(198)) + meet)
+    assert await errors_of(tree) == []
+
+    tree.edit(first, "    - { id: a14, ref: _shared/agents/greeter }\n" + first)
+    tree.edit(meet, "      - id: note198\n" + meet)
+    messages = {error.field: error.message for error in await errors_of(tree)}
+    assert messages == {
+        "spec.agents": "a scenario has at most 16 agents, this one 17",
+        "spec.workflow.steps": "a scenario has at most 200 steps, this one 201",
+    }
 
 
 async def test_all_faults_of_a_file_are_told_at_once(tree: Tree) -> None:
