@@ -1,11 +1,12 @@
 """``expect``: the checks that make a demonstration able to fail.
 
-A path is ``$`` followed by ``.name``, ``[index]`` and ``[*]`` parts; ``[*]`` gives the list of what the rest finds in each
-element, passing over those in which it finds nothing.
+A path is ``$`` followed by ``.name``, ``[index]`` and ``[*]`` parts; ``[*]`` gives the list of what the rest finds in
+each element, passing over those in which it finds nothing.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -87,7 +88,8 @@ def _check_events(
 ) -> Iterable[dict[str, Any]]:
     wanted = {name: _resolve(value, outputs) for name, value in expectation.where.items()}
     count = sum(event.type == expectation.event and _matches(event, wanted) for event in events)
-    path = f"event {expectation.event}" + (f" where {_show(wanted)}" if wanted else "")
+    where = ", ".join(f"{name} {_show(value)}" for name, value in wanted.items())
+    path = f"event {expectation.event}" + (f" ({where})" if where else "")
     least = 1 if expectation.min is None and expectation.max is None else expectation.min
     if least is not None and count < least:
         yield {"path": path, "operator": "min", "expected": least, "actual": count}
@@ -101,8 +103,9 @@ def _matches(event: RunEvent, wanted: Mapping[str, Any]) -> bool:
 
 
 def _operators(expectation: Expectation) -> Iterable[tuple[str, Any]]:
-    for name in expectation.model_fields_set & _OPERATORS.keys():
-        yield _OPERATORS[name], getattr(expectation, name)
+    for name, operator in _OPERATORS.items():
+        if name in expectation.model_fields_set:
+            yield operator, getattr(expectation, name)
 
 
 _OPERATORS = {
@@ -171,5 +174,6 @@ def _look_up(path: str, outputs: Mapping[str, Any]) -> Any:
 
 
 def _show(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 200 else f"{text[:197]}..."
+    """As JSON, which is what the author wrote and the answer held."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 200 else f"{text[:199]}…"

@@ -101,6 +101,19 @@ def test_every_check_that_fails_is_told_with_expected_and_actual() -> None:
     assert "was 403" in failure.value.message
 
 
+def test_values_are_told_as_the_author_wrote_them_in_json() -> None:
+    wrong = [
+        Expectation.model_validate({"path": "$.rejected", "exists": False, "equals": "yes"}),
+        Expectation.model_validate({"event": "tct.revoked", "where": {"agent_id": "a", "deep": True}}),
+    ]
+    with pytest.raises(ExpectationFailed) as failure:
+        check(wrong, output={"rejected": True}, events=[], outputs={})
+    assert failure.value.message == (
+        'expected $.rejected equals "yes", was true; $.rejected exists false, was true; '
+        'event tct.revoked (agent_id "a", deep true) min 1, was 0'
+    )
+
+
 @pytest.mark.parametrize("path", ["status_code", "$status", "$.a..b", "$.a[x]"])
 def test_what_is_no_path_is_an_error_and_not_an_absence(path: str) -> None:
     with pytest.raises(ValueError, match="is not a path"):
