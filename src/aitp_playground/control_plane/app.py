@@ -1,0 +1,50 @@
+"""The application: every resource's routes, behind request ids, switches, error answers and keys."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from aitp_playground.control_plane import audit, health, registry, revocation, trust
+from aitp_playground.control_plane.answering import erring, identified, slashless, stamp, unmatched
+from aitp_playground.control_plane.idempotency import once
+from aitp_playground.control_plane.routing import Route
+from aitp_playground.control_plane.service import Background, ControlPlane
+
+RESOURCES = (audit, health, registry, revocation, trust)
+
+ROUTES: tuple[Route, ...] = tuple(route for resource in RESOURCES for route in resource.ROUTES)
+BACKGROUND: tuple[Background, ...] = (*registry.BACKGROUND,)
+
+
+def build_app(cp: ControlPlane) -> web.Application:
+    """The routes of every resource. A request passes its id, the switches, the error answers, its key, its handler."""
+    app = web.Application(middlewares=[slashless, identified(cp), erring, unmatched(cp)])
+    app.on_response_prepare.append(stamp)
+
+    async def close_streams(_app: web.Application) -> None:
+        cp.closing.set()
+
+    app.on_shutdown.append(close_streams)
+    # Paths that are equal must follow each other to become one resource, which then knows its other methods: 405.
+    for route in sorted(ROUTES, key=lambda route: route.path):
+        handler = _guarded(cp, route)
+        if route.method == "GET":
+            app.router.add_get(route.path, handler, allow_head=True)
+        else:
+            app.router.add_route(route.method, route.path, handler)
+    return app
+
+
+def _guarded(cp: ControlPlane, route: Route) -> Handler:
+    async def answered(request: web.Request) -> web.StreamResponse:
+        return await route.handler(request, cp)
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if route.auth == "key":
+            cp.keys.check(request)
+        if route.idempotent:
+            return await once(request, cp, f"{route.method} {route.path}", answered)
+        return await answered(request)
+
+    return handle

@@ -1,0 +1,191 @@
+"""SQLite in WAL mode: one thread writes in group commits, a few read."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+#: Runs in a transaction that it does not end. It may run twice, so its only effect is on the connection.
+Work = Callable[[sqlite3.Connection], T]
+
+MEMORY = ":memory:"
+READERS = 3
+BUSY_SECONDS = 5.0
+CLOSE_SECONDS = 10.0
+#: Writes that wait at once; one more is refused as a lost database is.
+MAX_WAITING = 10_000
+
+
+class DatabaseLost(sqlite3.OperationalError):
+    """The database cannot be reached, or was declared so."""
+
+
+def varchar(name: str, most: int, rest: str = "") -> str:
+    """A text column of at most ``most`` characters without NUL; Postgres refuses what is longer, SQLite would not."""
+    return f"{name} TEXT {rest} CHECK (length({name}) <= {most} AND instr({name}, char(0)) = 0)"
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    work: Work[Any]
+    future: asyncio.Future[Any]
+
+
+class Database:
+    """``lost`` makes every read and write raise :class:`DatabaseLost`. Used from the loop that opened it."""
+
+    def __init__(self, path: str) -> None:
+        self.lost = False
+        self._path = path
+        self._changed = threading.Condition()
+        self._waiting: list[_Piece] = []
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._idle: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def open(self, schema: Sequence[str]) -> None:
+        """Make the file (0600) and the tables that are missing. Raises ``sqlite3.Error`` or ``OSError``."""
+        self._loop = asyncio.get_running_loop()
+        connection = await asyncio.to_thread(self._connect, schema)
+        self._thread = threading.Thread(target=self._run, args=(connection,), name="cp-writer", daemon=True)
+        self._thread.start()
+        if self._path != MEMORY:
+            self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="cp-reader")
+
+    async def close(self) -> None:
+        """Commit what waits; refuse what comes."""
+        await asyncio.to_thread(self._close)
+
+    async def write(self, work: Work[T]) -> T:
+        """Run ``work`` in a transaction; it is on disk when this returns.
+
+        Raises what ``work`` raised, after its changes (only its own) were undone; ``sqlite3.Error`` when SQLite did.
+        """
+        if self.lost or self._loop is None:
+            raise DatabaseLost("the database is not there")
+        future: asyncio.Future[T] = self._loop.create_future()
+        with self._changed:
+            if self._stopping or len(self._waiting) >= MAX_WAITING:
+                raise DatabaseLost("the database is closed" if self._stopping else "too many writes wait")
+            self._waiting.append(_Piece(work, future))
+            self._changed.notify()
+        return await future
+
+    async def read(self, work: Work[T]) -> T:
+        """Run ``work`` on a connection that cannot write; it sees every write that was answered."""
+        if self._pool is None:
+            # A database in memory has one connection only.
+            return await self.write(work)
+        if self.lost:
+            raise DatabaseLost("the database is not there")
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._query, work)
+
+    # -- opening and closing ------------------------------------------------------------------------------------------
+
+    def _connect(self, schema: Sequence[str]) -> sqlite3.Connection:
+        if self._path != MEMORY:
+            Path(self._path).touch(mode=0o600)
+        connection = _open(self._path, uri=False)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA foreign_keys=ON")
+            for statement in schema:
+                connection.execute(statement)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+        while not self._idle.empty():
+            self._idle.get_nowait().close()
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(CLOSE_SECONDS)
+
+    # -- in the readers -----------------------------------------------------------------------------------------------
+
+    def _query(self, work: Work[T]) -> T:
+        try:
+            connection = self._idle.get_nowait()
+        except queue.Empty:
+            connection = _open(f"{Path(self._path).absolute().as_uri()}?mode=ro", uri=True)
+        try:
+            return work(connection)
+        finally:
+            self._idle.put(connection)
+
+    # -- in the writer ------------------------------------------------------------------------------------------------
+
+    def _run(self, connection: sqlite3.Connection) -> None:
+        try:
+            while group := self._take():
+                outcomes = self._commit(connection, group)
+                if self._loop is not None and not self._loop.is_closed():
+                    self._loop.call_soon_threadsafe(_settle, outcomes)
+        finally:
+            connection.close()
+
+    def _take(self) -> list[_Piece]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._stopping)
+            group, self._waiting = self._waiting, []
+            return group
+
+    def _commit(self, connection: sqlite3.Connection, group: Sequence[_Piece]) -> list[tuple[_Piece, Any, bool]]:
+        """Each piece with its result and True, or with its failure and False."""
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            outcomes = [(piece, *self._one(connection, piece)) for piece in group]
+            connection.execute("COMMIT")
+        except sqlite3.Error as failure:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            return [(piece, failure, False) for piece in group]
+        return outcomes
+
+    def _one(self, connection: sqlite3.Connection, piece: _Piece) -> tuple[Any, bool]:
+        connection.execute("SAVEPOINT piece")
+        try:
+            result = piece.work(connection)
+        except Exception as failure:  # noqa: BLE001 - it belongs to the one who waits for this piece
+            if not connection.in_transaction:
+                raise sqlite3.OperationalError("the transaction was given up") from failure
+            connection.execute("ROLLBACK TO piece")
+            connection.execute("RELEASE piece")
+            return failure, False
+        connection.execute("RELEASE piece")
+        return result, True
+
+
+def _open(target: str, *, uri: bool) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        target, uri=uri, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
+    )
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+def _settle(outcomes: Sequence[tuple[_Piece, Any, bool]]) -> None:
+    for piece, outcome, done in outcomes:
+        if piece.future.done():
+            continue  # its waiter went away; the write stands
+        if done:
+            piece.future.set_result(outcome)
+        else:
+            piece.future.set_exception(outcome)

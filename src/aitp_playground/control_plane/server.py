@@ -1,0 +1,119 @@
+"""The service from its database to its socket, opened and closed in order."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from aitp_playground.control_plane.app import BACKGROUND, build_app
+from aitp_playground.control_plane.auth import Keys
+from aitp_playground.control_plane.bus import EventBus
+from aitp_playground.control_plane.db import MEMORY, Database
+from aitp_playground.control_plane.identity import Identity, load_seed
+from aitp_playground.control_plane.options import Options
+from aitp_playground.control_plane.schema import SCHEMA
+from aitp_playground.control_plane.service import Background, ControlPlane
+from aitp_playground.control_plane.switches import Switches, parsed
+from aitp_playground.net import client_session
+
+#: A loop that failed begins anew after this long, so that a lost database does not end the sweeps for good.
+RESTART_SECONDS = 1.0
+SHUTDOWN_SECONDS = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A Control Plane that answers at ``url``, is known as ``aid`` and lets in who presents ``key``."""
+
+    url: str
+    aid: str
+    key: str = field(repr=False)
+    service: ControlPlane = field(repr=False)
+
+
+@asynccontextmanager
+async def control_plane(options: Options) -> AsyncIterator[Running]:
+    """Open the database, listen, run the sweeps; on exit all of it ends.
+
+    Raises ``SeedInvalid``, ``SwitchInvalid``, ``OSError`` (the port, a file) or ``sqlite3.Error``.
+    """
+    keys = options.api_keys or (secrets.token_urlsafe(24),)
+    seed = await asyncio.to_thread(load_seed, _seed_file(options))
+    async with AsyncExitStack() as stack:
+        sock = _Listener(options.host, options.port)
+        stack.callback(sock.close)
+        cp = ControlPlane(
+            db=Database(options.database),
+            identity=Identity(seed, sock.url),
+            options=options,
+            bus=EventBus(),
+            http=await stack.enter_async_context(client_session()),
+            switches=_switches(options),
+            keys=Keys(keys),
+        )
+        await cp.db.open(SCHEMA)
+        stack.push_async_callback(cp.db.close)
+        loops = [asyncio.create_task(_forever(loop, cp), name=f"cp-{loop.__module__}") for loop in BACKGROUND]
+        stack.push_async_callback(_end, loops)
+        runner = web.AppRunner(
+            build_app(cp),
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=SHUTDOWN_SECONDS,
+            auto_decompress=False,
+        )
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.SockSite(runner, sock.socket).start()
+        yield Running(url=sock.url, aid=cp.identity.aid, key=keys[0], service=cp)
+
+
+def _seed_file(options: Options) -> Path | None:
+    if options.seed_file is not None or options.database == MEMORY:
+        return options.seed_file
+    return Path(f"{options.database}.seed")
+
+
+def _switches(options: Options) -> Switches:
+    switches = Switches()
+    for text in options.switches:
+        switches.set(parsed(text))
+    return switches
+
+
+class _Listener:
+    """A bound socket: the manifest names its address before the application can be built."""
+
+    def __init__(self, host: str, port: int) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.socket = socket.create_server((host, port), family=family)
+        shown = f"[{host}]" if family is socket.AF_INET6 else host
+        self.url = f"http://{shown}:{self.socket.getsockname()[1]}"
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+async def _forever(loop: Background, cp: ControlPlane) -> None:
+    while True:
+        try:
+            await loop(cp)
+        except Exception:
+            log.exception("control_plane.loop_failed", loop=loop.__module__)
+        await asyncio.sleep(RESTART_SECONDS)
+
+
+async def _end(loops: Sequence[asyncio.Task[None]]) -> None:
+    for task in loops:
+        task.cancel()
+    await asyncio.gather(*loops, return_exceptions=True)
