@@ -35,13 +35,17 @@ def client_session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
 
 
+class BodyTooLong(aiohttp.ClientPayloadError):
+    """The body goes on past what the reader is ready to hold; a plain ``ClientPayloadError`` is one that broke off."""
+
+
 async def read_bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    """The whole body. Raises ``aiohttp.ClientPayloadError`` when it is longer than ``limit`` bytes."""
+    """The whole body. Raises :class:`BodyTooLong` when it is longer than ``limit`` bytes."""
     chunks: list[bytes] = []
     size = 0
     async for chunk in response.content.iter_any():
         chunks.append(chunk)
         size += len(chunk)
         if size > limit:
-            raise aiohttp.ClientPayloadError(f"the body is longer than {limit} bytes")
+            raise BodyTooLong(f"the body is longer than {limit} bytes")
     return b"".join(chunks)
