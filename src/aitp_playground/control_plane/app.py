@@ -5,13 +5,37 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from aitp_playground.control_plane import audit, health, registry, revocation, trust
+from aitp_playground.control_plane import (
+    audit,
+    enrollment,
+    event_routes,
+    health,
+    misbehaviour,
+    pinned_keys,
+    projections,
+    registry,
+    revocation,
+    stream,
+    trust_anchors,
+)
 from aitp_playground.control_plane.answering import erring, identified, slashless, stamp, unmatched
 from aitp_playground.control_plane.idempotency import once
 from aitp_playground.control_plane.routing import Route
 from aitp_playground.control_plane.service import Background, ControlPlane
 
-RESOURCES = (audit, health, registry, revocation, trust)
+RESOURCES = (
+    audit,
+    enrollment,
+    event_routes,
+    health,
+    misbehaviour,
+    pinned_keys,
+    projections,
+    registry,
+    revocation,
+    stream,
+    trust_anchors,
+)
 
 ROUTES: tuple[Route, ...] = tuple(route for resource in RESOURCES for route in resource.ROUTES)
 BACKGROUND: tuple[Background, ...] = (*registry.BACKGROUND,)
@@ -19,7 +43,7 @@ BACKGROUND: tuple[Background, ...] = (*registry.BACKGROUND,)
 
 def build_app(cp: ControlPlane) -> web.Application:
     """The routes of every resource. A request passes its id, the switches, the error answers, its key, its handler."""
-    app = web.Application(middlewares=[slashless, identified(cp), erring, unmatched(cp)])
+    app = web.Application(middlewares=[slashless, identified(cp), misbehaviour.misbehaving(cp), erring, unmatched(cp)])
     app.on_response_prepare.append(stamp)
 
     async def close_streams(_app: web.Application) -> None:

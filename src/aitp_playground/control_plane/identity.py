@@ -35,7 +35,7 @@ class Identity:
         )
 
     def sign_list(self, entries: Sequence[dict[str, Any]], lifetime: int = LIST_SECONDS) -> str:
-        """The signed revocation list (AITP revocation lists, wire version aitp/0.3).
+        """The signed revocation list (AITP revocation lists, wire version aitp/0.3), valid for ``lifetime`` seconds.
 
         Raises ``ValueError`` or ``RuntimeError`` for a jti that is no UUID of version 4.
         """

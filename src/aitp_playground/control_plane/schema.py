@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from aitp_playground.control_plane import (
     audit,
+    deliveries,
+    enrollment,
+    events,
     idempotency,
+    pinned_keys,
+    projections,
     registry,
     revocation,
-    trust,
+    trust_anchors,
 )
 
 SCHEMA: tuple[str, ...] = (
     *audit.TABLES,
+    *deliveries.TABLES,
+    *enrollment.TABLES,
+    *events.TABLES,
     *idempotency.TABLES,
+    *pinned_keys.TABLES,
+    *projections.TABLES,
     *registry.TABLES,
     *revocation.TABLES,
-    *trust.TABLES,
+    *trust_anchors.TABLES,
 )

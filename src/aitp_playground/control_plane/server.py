@@ -18,10 +18,11 @@ from aitp_playground.control_plane.auth import Keys
 from aitp_playground.control_plane.bus import EventBus
 from aitp_playground.control_plane.db import MEMORY, Database
 from aitp_playground.control_plane.identity import Identity, load_seed
+from aitp_playground.control_plane.misbehaviour import switch_on
 from aitp_playground.control_plane.options import Options
 from aitp_playground.control_plane.schema import SCHEMA
 from aitp_playground.control_plane.service import Background, ControlPlane
-from aitp_playground.control_plane.switches import Switches, parsed
+from aitp_playground.control_plane.switches import Switches
 from aitp_playground.net import client_session
 
 #: A loop that failed begins anew after this long, so that a lost database does not end the sweeps for good.
@@ -58,9 +59,10 @@ async def control_plane(options: Options) -> AsyncIterator[Running]:
             options=options,
             bus=EventBus(),
             http=await stack.enter_async_context(client_session()),
-            switches=_switches(options),
+            switches=Switches(),
             keys=Keys(keys),
         )
+        switch_on(cp)
         await cp.db.open(SCHEMA)
         stack.push_async_callback(cp.db.close)
         loops = [asyncio.create_task(_forever(loop, cp), name=f"cp-{loop.__module__}") for loop in BACKGROUND]
@@ -82,13 +84,6 @@ def _seed_file(options: Options) -> Path | None:
     if options.seed_file is not None or options.database == MEMORY:
         return options.seed_file
     return Path(f"{options.database}.seed")
-
-
-def _switches(options: Options) -> Switches:
-    switches = Switches()
-    for text in options.switches:
-        switches.set(parsed(text))
-    return switches
 
 
 class _Listener:

@@ -17,6 +17,7 @@ from aitp_playground.control_plane.counters import Counters
 from aitp_playground.control_plane.db import Database
 from aitp_playground.control_plane.identity import Identity
 from aitp_playground.control_plane.options import Options
+from aitp_playground.control_plane.signed_list import SignedList
 from aitp_playground.control_plane.switches import Switches
 
 T = TypeVar("T")
@@ -37,8 +38,12 @@ class ControlPlane:
     keys: Keys
     counters: Counters = field(default_factory=Counters)
     clock: Callable[[], float] = time.time
+    signed_list: SignedList = field(init=False)
     awake: asyncio.Event = field(default_factory=asyncio.Event)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.signed_list = SignedList(self.db, self.identity, lambda: self.clock())
 
     async def commit(self, work: Callable[[sqlite3.Connection], tuple[T, Sequence[Event]]]) -> T:
         """Write; once it is on disk publish the events that ``work`` returned beside its result."""

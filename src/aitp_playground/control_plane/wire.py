@@ -31,15 +31,18 @@ __all__ = [
     "Refused",
     "answer",
     "body",
+    "body_object",
     "is_uuid",
     "iso_time",
     "number",
+    "parse_body",
     "parse_json",
     "parse_when",
     "pg_time",
     "query",
     "read_body",
     "refusal",
+    "text_or_none",
     "to_millisecond",
 ]
 
@@ -165,10 +168,30 @@ async def read_body(request: web.Request, limit: int = MAX_BODY) -> bytes:
     return b"".join(chunks)
 
 
-async def body(request: web.Request, limit: int = MAX_BODY, complaint: str = "body must be JSON") -> Any:
+async def body(request: web.Request, limit: int = MAX_BODY) -> Any:
     """The parsed body. Raises 400 ``BODY_INVALID``; what the literal ``null`` leads to is the handler's affair."""
+    return parse_body(await read_body(request, limit))
+
+
+async def body_object(request: web.Request) -> dict[str, Any]:
+    """The parsed body, an object (400 otherwise). ``null`` breaks the service, as it breaks a Control Plane."""
+    given = await body(request)
+    if given is None:
+        raise Broken("the body is null")
+    if not isinstance(given, dict):
+        raise Refused(400, "body must be an object", "BODY_INVALID")
+    return given
+
+
+def text_or_none(value: object) -> str | None:
+    """What a field of the wrong type counts as: nothing."""
+    return value if isinstance(value, str) else None
+
+
+def parse_body(raw: bytes, complaint: str = "body must be JSON") -> Any:
+    """``raw`` as JSON. Raises 400 ``BODY_INVALID`` with this complaint."""
     try:
-        return parse_json(await read_body(request, limit))
+        return parse_json(raw)
     except (ValueError, RecursionError):
         raise Unparseable(400, complaint, "BODY_INVALID") from None
 
