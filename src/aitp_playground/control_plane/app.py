@@ -7,6 +7,8 @@ from aiohttp.typedefs import Handler
 
 from aitp_playground.control_plane import (
     audit,
+    dashboard,
+    deliveries,
     enrollment,
     event_routes,
     health,
@@ -17,6 +19,7 @@ from aitp_playground.control_plane import (
     revocation,
     stream,
     trust_anchors,
+    webhooks,
 )
 from aitp_playground.control_plane.answering import erring, identified, slashless, stamp, unmatched
 from aitp_playground.control_plane.idempotency import once
@@ -25,6 +28,7 @@ from aitp_playground.control_plane.service import Background, ControlPlane
 
 RESOURCES = (
     audit,
+    dashboard,
     enrollment,
     event_routes,
     health,
@@ -35,10 +39,11 @@ RESOURCES = (
     revocation,
     stream,
     trust_anchors,
+    webhooks,
 )
 
 ROUTES: tuple[Route, ...] = tuple(route for resource in RESOURCES for route in resource.ROUTES)
-BACKGROUND: tuple[Background, ...] = (*registry.BACKGROUND,)
+BACKGROUND: tuple[Background, ...] = (*registry.BACKGROUND, *deliveries.BACKGROUND)
 
 
 def build_app(cp: ControlPlane) -> web.Application:

@@ -25,6 +25,11 @@ class EventBus:
         self.backlog: deque[Event] = deque(maxlen=BACKLOG)
         self._listeners: list[Listener] = []
 
+    @property
+    def listeners(self) -> int:
+        """How many are told of events now."""
+        return len(self._listeners)
+
     def publish(self, event: Event) -> None:
         """After the event is on disk. A listener that raises is logged and costs the others nothing."""
         self.backlog.append(event)

@@ -13,6 +13,7 @@ from aitp_playground.control_plane import (
     registry,
     revocation,
     trust_anchors,
+    webhooks,
 )
 
 SCHEMA: tuple[str, ...] = (
@@ -26,4 +27,5 @@ SCHEMA: tuple[str, ...] = (
     *registry.TABLES,
     *revocation.TABLES,
     *trust_anchors.TABLES,
+    *webhooks.TABLES,
 )

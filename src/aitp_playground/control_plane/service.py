@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import aiohttp
 
 from aitp_playground.control_plane.auth import Keys
+from aitp_playground.control_plane.breakers import Breakers
 from aitp_playground.control_plane.bus import Event, EventBus
 from aitp_playground.control_plane.counters import Counters
 from aitp_playground.control_plane.db import Database
@@ -37,6 +38,7 @@ class ControlPlane:
     switches: Switches
     keys: Keys
     counters: Counters = field(default_factory=Counters)
+    breakers: Breakers = field(default_factory=Breakers)
     clock: Callable[[], float] = time.time
     signed_list: SignedList = field(init=False)
     awake: asyncio.Event = field(default_factory=asyncio.Event)
