@@ -94,7 +94,7 @@ class Database:
 
     def _connect(self, schema: Sequence[str]) -> sqlite3.Connection:
         if self._path != MEMORY:
-            Path(self._path).touch(mode=0o600)
+            _make_private(Path(self._path))
         connection = _open(self._path, uri=False)
         try:
             connection.execute("PRAGMA journal_mode=WAL")
@@ -163,7 +163,7 @@ class Database:
         connection.execute("SAVEPOINT piece")
         try:
             result = piece.work(connection)
-        except Exception as failure:  # noqa: BLE001 - it belongs to the one who waits for this piece
+        except Exception as failure:
             if not connection.in_transaction:
                 raise sqlite3.OperationalError("the transaction was given up") from failure
             connection.execute("ROLLBACK TO piece")
@@ -179,6 +179,13 @@ def _open(target: str, *, uri: bool) -> sqlite3.Connection:
     )
     connection.row_factory = sqlite3.Row
     return connection
+
+
+def _make_private(path: Path) -> None:
+    """Create ``path`` (0600), or take it from others: it holds the secrets of webhooks. ``-wal`` gets the same mode."""
+    path.touch(mode=0o600)
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o600)
 
 
 def _settle(outcomes: Sequence[tuple[_Piece, Any, bool]]) -> None:

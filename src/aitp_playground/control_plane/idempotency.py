@@ -53,7 +53,7 @@ async def once(request: web.Request, cp: ControlPlane, endpoint: str, handler: H
     given = bytes(response.body or b"")  # type: ignore[arg-type]  # our answers hold bytes, never a payload
     stored = orjson.dumps(_as_jsonb(orjson.loads(given)))
     await cp.db.write(lambda conn: _keep(conn, endpoint, key, response.status, stored, cp.clock()))
-    # A Control Plane tells a replay by comparing texts, and storing reorders keys: many a first answer claims to be one.
+    # A Control Plane knows a replay by comparing texts, and storing reorders keys: many first answers claim to be one.
     return response if stored == given else _replayed(response.status, stored)
 
 
@@ -71,7 +71,8 @@ def _find(conn: sqlite3.Connection, endpoint: str, key: str, oldest: float) -> A
 def _keep(conn: sqlite3.Connection, endpoint: str, key: str, status: int, stored: bytes, at: float) -> None:
     conn.execute("DELETE FROM idempotency WHERE created_at <= ?", (at - KEPT_SECONDS,))
     conn.execute(
-        "INSERT INTO idempotency (endpoint, key, status, body, created_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        """INSERT INTO idempotency (endpoint, key, status, body, created_at) VALUES (?, ?, ?, ?, ?)
+           ON CONFLICT DO NOTHING""",
         (endpoint, key, status, stored, at),
     )
 
