@@ -36,6 +36,8 @@ log = structlog.get_logger(__name__)
 STEP_WINDOW = 10_000
 #: A run that records more than this is ended.
 MAX_EVENTS = 100_000
+#: And so is one that records more bytes: two hundred steps with the largest outputs fit.
+MAX_BYTES = 512 * 1024 * 1024
 
 #: How many events of a batch were new, and the number of the last one.
 Taken = tuple[int, int]
@@ -142,7 +144,7 @@ class RunActor(Actor[RunMessage]):
         if self._cancelled:
             return draft("run.cancelled")
         if self._overflowed:
-            return draft("run.failed", error=f"the run recorded more than {MAX_EVENTS} events")
+            return draft("run.failed", error=f"the run recorded more than {_most()}")
         if self._broken is not None:
             return draft("run.failed", error=f"the store could not take events: {self._broken}")
         return draft("run.complete") if error is None else draft("run.failed", error=error)
@@ -158,7 +160,7 @@ class RunActor(Actor[RunMessage]):
                 self._window.clear()
             self._window.append(event)
         del self._window[:-STEP_WINDOW]
-        if self._log.state.seq > MAX_EVENTS and not self._overflowed:
+        if (self._log.state.seq > MAX_EVENTS or self._log.size > MAX_BYTES) and not self._overflowed:
             self._overflowed = True
             if self._conducting is not None:
                 self._conducting.cancel()
@@ -183,7 +185,7 @@ class RunActor(Actor[RunMessage]):
         if self._log.state.over:
             raise Unauthorized("the run is over; its log takes no more telemetry")
         if self._overflowed:
-            raise Overloaded(f"the run has recorded more than {MAX_EVENTS} events and is ending", retry_after=60)
+            raise Overloaded(f"the run has recorded more than {_most()} and is ending", retry_after=60)
         seen = self._emitted[agent_id]
         step = self._log.state.current_step
         fresh = [_within_step(entry, step) for number, entry in events if number > seen]
@@ -287,6 +289,10 @@ class RunActor(Actor[RunMessage]):
             else:
                 break
         self._over()
+
+
+def _most() -> str:
+    return f"{MAX_EVENTS} events, or {MAX_BYTES} bytes of them"
 
 
 def _within_step(entry: EventDraft, step_id: str | None) -> EventDraft:

@@ -17,6 +17,8 @@ from aitp_playground.net import read_bounded
 ADMIN_TIMEOUT = 600.0
 #: An admin answer carries at most a capability's result.
 MAX_ANSWER = 4 * 1024 * 1024
+#: What an agent says about an error goes into the log several times over.
+MAX_ERROR = 4096
 
 
 class LaunchedAgent:
@@ -76,14 +78,24 @@ class LaunchedAgent:
     def _refused(self, route: str, status: int, error: Any) -> AgentCallError:
         error = error if isinstance(error, dict) else {}
         details = error.get("details")
+        if not _is_modest(details):
+            details = None
         code = str(error.get("code", "unknown"))
         if code == "peer_failed" and isinstance(details, dict):
             code = str(details.get("class", code))
-        message = f"{self.agent_id}: {error.get('message', f'{route} answered {status}')}"
-        return AgentCallError(message, refusal=code, status=status, details=details)
+        message = f"{self.agent_id}: {error.get('message', f'{route} answered {status}')}"[:MAX_ERROR]
+        return AgentCallError(message, refusal=code[:100], status=status, details=details)
 
     def _unreachable(self, route: str, what: str) -> AgentCallError:
         return AgentCallError(f"agent {self.agent_id} {what} at {route}", refusal="agent_unreachable")
+
+
+def _is_modest(details: Any) -> bool:
+    """Whether this is fit for the log: not large, and no deeper than can be encoded."""
+    try:
+        return len(orjson.dumps(details)) <= MAX_ERROR
+    except orjson.JSONEncodeError:
+        return False
 
 
 async def flush(agent: LaunchedAgent, seconds: float) -> None:

@@ -28,6 +28,8 @@ class EventLog:
     ) -> None:
         self.run_id = run_id
         self.state = state
+        #: Bytes appended by this process.
+        self.size = 0
         self._store = store
         self._feed = feed
         self._observers = observers
@@ -51,6 +53,7 @@ class EventLog:
         ]
         # Encoded before any of them counts: a value that is no JSON must not leave a hole in the log.
         stored = [StoredEvent(event.seq, event.type, event.ts, encode(event)) for event in events]
+        self.size += sum(len(entry.body) for entry in stored)
         for event in events:
             self.state.apply(event)
         commit = self._store.append(self.run_id, stored, self.state.summary(self.run_id))
