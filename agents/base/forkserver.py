@@ -174,6 +174,15 @@ class Server:
             link.close()
         elif (launch := self._running.pop(pid, None)) is not None:
             self._tell(op="exited", id=launch, code=os.waitstatus_to_exitcode(status))
+        self._kill_strays()
+
+    def _kill_strays(self) -> None:
+        """End what a worker left behind in a session of its own: orphans come to this process, and it forked none."""
+        for pid in linux.children():
+            if pid not in self._idle and pid not in self._running:
+                with contextlib.suppress(PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+                kill_group(pid)
 
     def _tell(self, **message: Any) -> None:
         with contextlib.suppress(ConnectionError):  # end of file comes next
@@ -185,6 +194,10 @@ class Server:
             os.kill(pid, signal.SIGKILL)
         for pid in children:
             self._bury(pid)
+        while strays := linux.children():
+            for pid in strays:
+                os.kill(pid, signal.SIGKILL)
+                self._bury(pid)
         os._exit(0)
 
 
@@ -255,6 +268,8 @@ def main() -> NoReturn:
     gc.collect()
     gc.freeze()
     linux.set_name("aitp:forkserver")
+    linux.adopt_orphans()
+    linux.keep_private()  # children inherit it: what they are handed is closed to their siblings
     entrypoint.run(receive_job(Server(control, pool_size).serve()))
 
 
