@@ -105,7 +105,7 @@ class ProtocolRoutes:
         """The caller named is the token's word for it: a refused call has proven nothing."""
         claims = _claims_or_nothing(token)
         aid, jti = claims.get("sub"), claims.get("jti")
-        self._agent.telemetry.emit(
+        self._agent.telemetry.emit_refusal(
             "capability.denied",
             capability=name,
             aid=aid[:100] if isinstance(aid, str) else None,

@@ -261,7 +261,7 @@ class Handshakes:
         try:
             yield self._peers.sender(aid)
         except Refusal as refusal:
-            self._telemetry.emit(
+            self._telemetry.emit_refusal(
                 "handshake.failed",
                 initiator=self._peers.agent_id_of(aid),
                 target=self._bootstrap.agent_id,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import io
+import logging
 import os
 import signal
 import socket
@@ -21,9 +22,11 @@ from typing import NoReturn
 
 from aiohttp import web
 
+from base import linux
 from base.agent import Agent
 from base.bootstrap import Bootstrap, BootstrapError, read_bootstrap
 from base.capabilities import Function
+from base.wire import Unquoted
 
 EXIT_FLUSH = 1.0
 BACKLOG = 128
@@ -58,6 +61,8 @@ def run(functions: Mapping[str, Function]) -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What a capability prints belongs in the log when it is printed, not when the process ends.
         sys.stdout.reconfigure(line_buffering=True)
+    linux.keep_private()
+    logging.getLogger("aiohttp.server").addFilter(Unquoted())
     try:
         inherited = Inherited.from_environment()
         bootstrap = read_bootstrap(inherited.bootstrap)

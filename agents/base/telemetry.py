@@ -30,6 +30,9 @@ BATCH_BYTES = 512 << 10
 POST_TIMEOUT = 5.0
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 2.0
+#: Refusals that are told one by one: so many at once, and so many more each second.
+REFUSALS_AT_ONCE = 500
+REFUSALS_PER_SECOND = 5.0
 
 #: Fields that stand at the top of an event; whatever else an emitter names goes to ``payload``.
 TOP_LEVEL = frozenset(
@@ -37,7 +40,28 @@ TOP_LEVEL = frozenset(
     | {"source_url", "notes", "payload"}
 )
 
+_MISSING = "events were dropped"
+
 SessionFactory = Callable[[], aiohttp.ClientSession]
+
+
+class Allowance:
+    """A token bucket: ``burst`` at once, ``rate`` more a second."""
+
+    def __init__(self, burst: float, rate: float) -> None:
+        self._burst = self._left = burst
+        self._rate = rate
+        self._counted_at = time.monotonic()
+
+    def take(self) -> bool:
+        """Use one up; False when there is none."""
+        now = time.monotonic()
+        self._left = min(self._burst, self._left + (now - self._counted_at) * self._rate)
+        self._counted_at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 class Telemetry:
@@ -56,6 +80,8 @@ class Telemetry:
         self._buffer: deque[tuple[int, bytes]] = deque()
         self._size = 0
         self._dropped: Counter[str] = Counter()
+        self._refusals = Allowance(REFUSALS_AT_ONCE, REFUSALS_PER_SECOND)
+        self._withheld: Counter[str] = Counter()
         self._batch_limit = BATCH_EVENTS
         self._work = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -80,6 +106,19 @@ class Telemetry:
         self._append(event_type, fields)
         self._work.set()
 
+    def emit_refusal(self, event_type: str, /, **fields: Any) -> None:
+        """Record that a caller who has proven nothing was turned away.
+
+        Whoever reaches the port can cause these, and a run's log is finite: beyond an allowance they are counted, and
+        the next one, or the next flush, says ``payload.dropped``.
+        """
+        if not self._refusals.take():
+            self._withheld[event_type] += 1
+            return
+        if missing := self._withheld.pop(event_type, 0):
+            fields["payload"] = {**(fields.get("payload") or {}), "dropped": missing}
+        self.emit(event_type, **fields)
+
     def _append(self, event_type: str, fields: dict[str, Any]) -> None:
         self.emitter_seq += 1
         head = {"emitter_seq": self.emitter_seq, "id": str(uuid.uuid4()), "type": event_type, "ts": time.time()}
@@ -91,6 +130,9 @@ class Telemetry:
 
     async def flush(self, timeout: float) -> bool:
         """Wait until everything emitted so far is acknowledged, at most ``timeout`` seconds. Says whether it is."""
+        withheld, self._withheld = self._withheld, Counter()
+        for event_type, missing in withheld.items():
+            self.emit(event_type, error=_MISSING, payload={"dropped": missing})
         goal = self.emitter_seq
         self._hurry.set()
         try:
@@ -159,7 +201,7 @@ class Telemetry:
             self._size -= len(encoded)
         dropped, self._dropped = self._dropped, Counter()
         for event_type, missing in dropped.items():
-            self._append(event_type, {"error": "events were dropped", "payload": {"dropped": missing}})
+            self._append(event_type, {"error": _MISSING, "payload": {"dropped": missing}})
         async with self._progress:
             self._progress.notify_all()
 

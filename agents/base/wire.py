@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from base.refusals import Fault, malformed
 
@@ -45,6 +47,8 @@ async def read_text(request: web.Request, limit: int) -> str:
         raise Fault(408, "invalid_request", "the body did not arrive in time") from None
     except UnicodeDecodeError:
         raise malformed("the body is not UTF-8") from None
+    except (ConnectionError, web.RequestPayloadError):
+        raise malformed("the body could not be read to its end") from None
 
 
 async def read_object(request: web.Request, limit: int) -> dict[str, Any]:
@@ -69,9 +73,25 @@ def _refuse_constant(name: str) -> None:
 
 def check_host(request: web.Request) -> None:
     """Refuse names that are not loopback: a page in a browser reaches this port under its own name (DNS rebinding)."""
-    name = request.headers.get("Host", "").rpartition(":")[0] or request.headers.get("Host", "")
-    if name.lower() not in LOOPBACK_NAMES:
+    name, _, port = request.headers.get("Host", "").partition(":")
+    if name.lower() not in LOOPBACK_NAMES or not (port.isdecimal() or not port):
         raise Fault(421, "forbidden", "this agent answers to localhost only")
+
+
+def check_origin(request: web.Request) -> None:
+    """Refuse what a page in a browser sends: it may post to any local port, and every refusal costs room in the log."""
+    if "Origin" in request.headers:
+        raise Fault(403, "forbidden", "this agent does not answer to web pages")
+
+
+class Unquoted(logging.Filter):
+    """Errors of the HTTP parser without their traces: those quote the header at fault, and tokens travel in headers."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            record.msg, record.args, record.exc_info = f"not HTTP: {type(error).__name__}", (), None
+        return True
 
 
 def unforeseen() -> Fault:
@@ -82,9 +102,10 @@ def unforeseen() -> Fault:
 
 @web.middleware
 async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Check the Host header and turn every error into the error document."""
+    """Check who may ask at all, and turn every error into the error document."""
     try:
         check_host(request)
+        check_origin(request)
         return await handler(request)
     except Fault as fault:
         return fault_response(fault)

@@ -1,0 +1,104 @@
+"""Whoever reaches a worker's port without being its peer: turned away, and unable to use that as a weapon."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import zlib
+
+import pytest
+
+from base.telemetry import REFUSALS_AT_ONCE
+from tests.integration.agents.harness import SdkPeer, Start, TelemetrySink, WorkerProcess, introduce
+
+SECRET = "eyJhbGciOiJFZERTQSJ9.c2VjcmV0.c2lnbmF0dXJl"
+
+
+async def raw(worker: WorkerProcess, request: bytes, *, until: bytes = b"") -> bytes:
+    """Send exactly these bytes; the answer, unless the connection is to be dropped after ``until`` was seen."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", worker.port)
+    try:
+        writer.write(request)
+        async with asyncio.timeout(10):
+            return await (reader.readuntil(until) if until else reader.read())
+    finally:
+        writer.close()
+
+
+async def served(worker: WorkerProcess) -> None:
+    """Worked through: what came earlier on other connections was met before this answer."""
+    assert (await worker.request("GET", "/.well-known/aitp-manifest")).status == 200
+
+
+@pytest.mark.parametrize("path", ["/capabilities/demo.echo", "/aitp/handshake/hello", "/aitp/pop/challenge"])
+async def test_a_web_page_is_turned_away_and_leaves_no_trace_in_the_log(
+    start: Start, sink: TelemetrySink, path: str
+) -> None:
+    worker = await start("alice")
+    answer = await worker.request("POST", path, "{}", {"Origin": "http://localhost:8000"})
+    assert (answer.status, answer.body["error"]["code"]) == (403, "forbidden")
+    await worker.admin("flush", {})
+    assert sink.events == []
+
+
+async def test_a_flood_of_anonymous_calls_is_counted_and_cannot_fill_the_runs_log(
+    start: Start, sink: TelemetrySink
+) -> None:
+    worker, calls = await start("alice"), REFUSALS_AT_ONCE * 2
+    for _ in range(calls // 100):
+        answers = await asyncio.gather(*(worker.request("POST", "/capabilities/demo.echo", "{}") for _ in range(100)))
+        assert {(answer.status, answer.body["error"]["code"]) for answer in answers} == {(403, "tct_missing")}
+    await worker.admin("flush", {})
+    denied = await sink.wait_for("capability.denied")
+    counted = sum(event.get("payload", {}).get("dropped", 0) for event in denied)
+    told = sum(event.get("error") != "events were dropped" for event in denied)
+    assert told + counted == calls
+    assert len(denied) < calls * 3 // 4
+
+
+async def test_an_introduced_peer_is_served_in_the_middle_of_a_flood(start: Start, sink: TelemetrySink) -> None:
+    worker, peer = await start("alice"), SdkPeer("carol")
+    await introduce(worker, peer)
+    flood = asyncio.gather(*(worker.request("POST", "/aitp/pop/challenge", "{}") for _ in range(300)))
+    token = await peer.token_from(worker)
+    answer = await worker.request("POST", "/capabilities/demo.echo", "{}", await peer.proof(worker, token))
+    await flood
+    assert answer.status == 200
+
+
+async def test_a_token_in_a_header_that_is_not_http_is_not_quoted_in_what_the_worker_prints(start: Start) -> None:
+    worker = await start("alice")
+    for header in (f"X-AITP-TCT: {SECRET}\x01", f"X-AITP TCT: {SECRET}", f"X-AITP-TCT: {SECRET}\r\nContent-Length: -1"):
+        request = f"POST /capabilities/demo.echo HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n".encode()
+        assert b" 400 " in (await raw(worker, request)).splitlines()[0]
+    worker.process.terminate()
+    await worker.ended()
+    assert worker.err.count(b"not HTTP: ") == 3
+    assert SECRET.encode() not in worker.err
+    assert b"Traceback" not in worker.err
+
+
+async def test_hanging_up_in_the_middle_of_a_body_leaves_no_trace_in_the_workers_output(start: Start) -> None:
+    worker = await start("alice")
+    path, expect = b"/aitp/handshake/hello", b"Content-Length: 900\r\nExpect: 100-continue"
+    head = b"POST %b HTTP/1.1\r\nHost: localhost\r\n%b\r\n\r\n" % (path, expect)
+    assert b" 100 " in await raw(worker, head, until=b"\r\n\r\n")
+    await served(worker)
+    worker.process.terminate()
+    await worker.ended()
+    assert worker.err == b""
+
+
+async def test_a_body_that_unpacks_to_far_more_than_it_weighs_is_refused(start: Start) -> None:
+    worker = await start("alice")
+    bomb = zlib.compress(bytes(64 << 20), 9)
+    answer = await worker.request("POST", "/aitp/handshake/hello", bomb, {"Content-Encoding": "deflate"})
+    assert (answer.status, answer.body["error"]["code"]) == (413, "payload_too_large")
+    await served(worker)
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "localhost:80@evil.example", ""])
+async def test_a_name_that_is_not_loopback_is_not_this_worker(start: Start, host: str) -> None:
+    worker = await start("alice")
+    request = f"GET /.well-known/aitp-manifest HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    assert json.loads((await raw(worker, request.encode())).partition(b"\r\n\r\n")[2])["error"]["code"] == "forbidden"
