@@ -155,6 +155,7 @@ def _finish(code: int) -> NoReturn:
 
 def main() -> NoReturn:
     """Run the job of the command line in this process."""
+    linux.keep_private()
     document = json.loads(sys.argv[1])
     linux.die_with(document["parent"])
     reset_signals()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from aitp_playground.config import Settings
 from aitp_playground.errors import ConfigurationError
 from aitp_playground.hosting.identity import installation_secret
 from aitp_playground.hosting.launcher import AgentLauncher
+from aitp_playground.hosting.privacy import UNQUOTED
 from aitp_playground.net import client_session
 from aitp_playground.observability.metrics import Metrics
 from aitp_playground.runs.board import AgentBoard
@@ -107,6 +109,7 @@ async def playground(
 
 async def _listen(stack: contextlib.AsyncExitStack, settings: Settings, services: Services) -> str:
     """Start the HTTP server; its URL. Agents post to it while runs drain, so it is closed after they have ended."""
+    logging.getLogger("aiohttp.server").addFilter(UNQUOTED)
     runner = web.AppRunner(build_api(services), access_log=None, handle_signals=False, shutdown_timeout=2.0)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)

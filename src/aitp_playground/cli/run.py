@@ -14,6 +14,7 @@ from aitp_playground.cli.interrupts import Interrupts
 from aitp_playground.cli.settings import load_settings
 from aitp_playground.config import Settings
 from aitp_playground.hosting.launcher import AgentLauncher
+from aitp_playground.hosting.privacy import keep_private
 
 _MAX_LABEL = 200
 
@@ -101,6 +102,7 @@ def command(
 
 
 async def _run(settings: Settings, order: Order) -> int:
+    keep_private()
     with Interrupts() as interrupts:
         async with _starting_launcher(settings) as launcher:
             # The rest of the service takes about as long to import as the fork server, on another core, to get ready.

@@ -33,10 +33,12 @@ def command(host: str | None, port: int | None) -> int:
 async def _serve(settings: Settings) -> None:
     from aitp_playground.cli.interrupts import Interrupts
     from aitp_playground.cli.startup import imported
+    from aitp_playground.hosting.privacy import keep_private
     from aitp_playground.observability.logging import configure
     from aitp_playground.service import playground
 
     imported()
+    keep_private()
     logs = configure(settings.log_level, settings.log_format)
     try:
         with Interrupts() as interrupts:

@@ -87,7 +87,7 @@ def start_helper() -> None:
 def report() -> None:
     facts = {
         "environ": dict(os.environ),
-        "initial_environ": Path("/proc/self/environ").read_text().split("\0")[:-1],
+        "initial_environ": initial_environment(),
         "argv": sys.argv,
         "cmdline": Path("/proc/self/cmdline").read_text(),
         "cwd": str(Path.cwd()),
@@ -105,6 +105,13 @@ def report() -> None:
     }
     print(json.dumps(facts))
     until_told_to_end()
+
+
+def initial_environment() -> list[str]:
+    try:
+        return Path("/proc/self/environ").read_text().split("\0")[:-1]
+    except PermissionError:  # a worker is closed even to its own user; what nobody can read tells nobody anything
+        return []
 
 
 def open_descriptors() -> list[int]:
