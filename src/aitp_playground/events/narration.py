@@ -18,6 +18,8 @@ Narration = Callable[[RunEvent], str]
 
 MAX_VALUE = 160
 MAX_LINE = 400
+#: An error is what a reader came for: of a failed expectation the last value counts as much as the first.
+MAX_ERROR = 360
 _MAX_ITEMS = 8
 _UNKNOWN = "?"
 
@@ -67,7 +69,8 @@ def _harmless(character: str) -> str:
 def value_text(name: str, value: Any) -> str:
     """A field's value for a reader: lists joined, objects as ``key=value``, long identifiers cut, at most 160 wide."""
     if isinstance(value, str):
-        return _short_id(plain(value, MAX_VALUE)) if name in _LONG_IDS else plain(value, MAX_VALUE)
+        text = plain(value, MAX_ERROR if name == "error" else MAX_VALUE)
+        return _short_id(text) if name in _LONG_IDS else text
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
@@ -156,7 +159,7 @@ def because(opening: str) -> Narration:
     def narrate(event: RunEvent) -> str:
         code = pick(event, "cause", "code", "reason", "refusal")
         words = REFUSALS.get(code) or pick(event, "error", "message")
-        marks = ", ".join(mark for mark in (code, pick(event, "source")) if mark and mark != words)
+        marks = ", ".join(mark for mark in (code, pick(event, "source")) if mark and mark not in words)
         reason = f"{words} ({marks})" if words and marks else words or marks
         return plain(f"{begin(event)}: {reason}" if reason else begin(event))
 

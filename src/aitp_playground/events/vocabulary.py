@@ -85,7 +85,7 @@ def _cp(event_type: str, narration: str | Narration, **columns: Any) -> EventSpe
     return _row(event_type, narration, origin="control_plane", **columns)
 
 
-_CALLER = "{initiator|caller|peer|aid|subject|'a caller'}"
+_CALLER = "{initiator|caller|agent|peer|aid|subject|'a caller'}"
 _PEER = "{counterpart|peer|responder|peer_aid|'another agent'}"
 _SPEAKER = "{agent_id|initiator|aid_a|'an agent'}"
 
@@ -100,7 +100,12 @@ _ROWS = (
     _row("run.failed", "run failed: {error}", must="error", may="cause", level="error", status="failed"),
     _row("run.cancelled", "run cancelled[: {cause|reason}]", may="cause error", level="warning", status="cancelled"),
     # -- trust --------------------------------------------------------------------------------------------------------
-    _row("trust.establishing", "{initiator} opens a handshake with {target}", must="initiator target"),
+    _row(
+        "trust.establishing",
+        "{initiator} opens a handshake with {target}[, sent to {source_url}]",
+        must="initiator target",
+        may="source_url",
+    ),
     _row(
         "trust.established",
         "{initiator} now holds a TCT from {target}, granting {grants} (jti {jti})",
@@ -201,13 +206,16 @@ _ROWS = (
     _row(
         "step.probing_with_held_tct",
         "{agent|initiator|'an agent'} calls {capability|'a capability'} of {target_agent|target|'its peer'} "
-        "with the TCT it holds[ (jti {jti|presented_jti})]",
+        "with the newest TCT it got from it[ (jti {jti|presented_jti})]",
         must="step_id",
         may="initiator target jti",
     ),
     _row(
         "step.access_denied",
-        because("{target|target_agent|'the peer'} denied {agent|initiator|'the caller'}[ {capability}]"),
+        because(
+            "{agent|initiator|'the caller'} gets {status_code|'a refusal'} from {target|target_agent|'the peer'}"
+            "[ for {capability}]"
+        ),
         must="step_id",
         may="initiator target error cause jti result",
         level="warning",

@@ -27,6 +27,7 @@ from aitp_playground.runs.messages import (
     StepEvents,
     Telemetry,
 )
+from aitp_playground.runs.state import RunState
 from aitp_playground.runs.views import stored_state
 from aitp_playground.store.port import RunHeader, RunStore
 
@@ -38,7 +39,6 @@ STEP_WINDOW = 10_000
 MAX_EVENTS = 100_000
 #: And so is one that records more bytes: two hundred steps with the largest outputs fit.
 MAX_BYTES = 512 * 1024 * 1024
-
 #: How many events of a batch were new, and the number of the last one.
 Taken = tuple[int, int]
 Conduct = Callable[[ActorRef[RunMessage]], Awaitable[None]]
@@ -187,8 +187,7 @@ class RunActor(Actor[RunMessage]):
         if self._overflowed:
             raise Overloaded(f"the run has recorded more than {_most()} and is ending", retry_after=60)
         seen = self._emitted[agent_id]
-        step = self._log.state.current_step
-        fresh = [_within_step(entry, step) for number, entry in events if number > seen]
+        fresh = [_within_step(entry, self._log.state) for number, entry in events if number > seen]
         last = max(seen, events[-1][0]) if events else seen
         if not fresh:
             # What an agent sends again because no answer came may still be on its way to the disk.
@@ -295,11 +294,12 @@ def _most() -> str:
     return f"{MAX_EVENTS} events, or {MAX_BYTES} bytes of them"
 
 
-def _within_step(entry: EventDraft, step_id: str | None) -> EventDraft:
+def _within_step(entry: EventDraft, state: RunState) -> EventDraft:
     """Steps run one at a time and end when their parties' telemetry is in, so the step in progress is the cause."""
-    if step_id is None or "step_id" in entry.fields:
+    if state.current_step is None or "step_id" in entry.fields:
         return entry
-    return EventDraft(entry.type, {**entry.fields, "step_id": step_id}, entry.id, entry.ts)
+    labels = {name: state.step_labels[name] for name in ("agent", "capability") if name in state.step_labels}
+    return EventDraft(entry.type, {**labels, **entry.fields, "step_id": state.current_step}, entry.id, entry.ts)
 
 
 def _when_done(commit: asyncio.Future[None], value: Taken) -> asyncio.Future[Taken]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -25,7 +25,9 @@ log = structlog.get_logger(__name__)
 RECORD_TIMEOUT = 30.0
 #: How long telemetry that an agent had emitted is waited for.
 TELEMETRY_WAIT = 1.0
-_LABELS = ("agent", "capability", "initiator")
+#: What every event of a step carries, and what its start and end say besides.
+_ANYWHERE = ("agent", "capability")
+_LABELS = (*_ANYWHERE, "initiator")
 
 
 def fault_for(injection: Mapping[str, Any], target: str) -> Fault | None:
@@ -79,16 +81,18 @@ class RunContext:
         self._dead_ends: list[socket.socket] = []
 
     async def record(self, event_type: str, /, **fields: Any) -> None:
-        """Append an event; it carries the step's id when there is a step."""
+        """Append an event; with a step, it carries its id, and its agent and capability where it has them."""
         if self._step is not None:
-            fields.setdefault("step_id", self._step.id)
+            fields = {"step_id": self._step.id, **self._named(_ANYWHERE), **fields}
         await self._run.ask(Record((draft(event_type, **fields),)), timeout=RECORD_TIMEOUT)
 
     def labels(self) -> dict[str, Any]:
-        """What events of this step carry: the agent and the capability where the step has them."""
+        """What the first and the last event of this step say about it."""
         assert self._step is not None
-        found = {name: getattr(self._step, name) for name in _LABELS if getattr(self._step, name, None)}
-        return {**found, "step_type": self._step.type}
+        return {**self._named(_LABELS), "step_type": self._step.type}
+
+    def _named(self, names: Iterable[str]) -> dict[str, Any]:
+        return {name: getattr(self._step, name) for name in names if getattr(self._step, name, None)}
 
     def agent(self, agent_id: str) -> _Poke:
         """A launched agent."""

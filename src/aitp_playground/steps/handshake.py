@@ -39,9 +39,12 @@ class HandshakeStep(FaultableStep):
 
 
 async def establish(ctx: StepContext, initiator: str, responder: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Poke the initiator and record what came of it. Raises AgentCallError after ``trust.failed``."""
+    """Poke the initiator and record what came of it. Raises AgentCallError after ``trust.failed``.
+
+    A ``manifest_url`` in ``body`` is one that a fault put there; the log says where the initiator was sent.
+    """
     pair = {"initiator": initiator, "target": responder}
-    await ctx.record("trust.establishing", **pair)
+    await ctx.record("trust.establishing", **pair, source_url=body.get("manifest_url"))
     try:
         try:
             answer = await ctx.agent(initiator).post("initiate-handshake", body)

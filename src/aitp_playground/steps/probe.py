@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from aitp_playground.scenarios.models import AgentId, Capability
 from aitp_playground.steps.base import StepContext, StepOutcome
@@ -23,7 +23,6 @@ class CapabilityProbeStep(JudgedCall, FaultableStep):
 
     async def run(self, ctx: StepContext) -> StepOutcome:
         caller, target = self.agent, self.target_agent
-        await ctx.record("step.probing_with_held_tct", agent=caller, target=target, capability=self.capability)
         fault = ctx.fault(self.fault, target)
         if fault is not None:
             return await self.run_faulted(
@@ -31,7 +30,19 @@ class CapabilityProbeStep(JudgedCall, FaultableStep):
                 fault,
                 caller,
                 target,
-                lambda url: invoke(ctx, caller, target, self.capability, present="held", manifest_url=url),
+                lambda url: self._probe(ctx, url),
             )
+        await self._announce(ctx)
         answer = await invoke_tolerantly(ctx, caller, target, self.capability, present="held")
         return await self.judge(ctx, caller, target, self.capability, answer)
+
+    async def _probe(self, ctx: StepContext, manifest_url: str) -> dict[str, Any]:
+        await self._announce(ctx)
+        return await invoke(
+            ctx, self.agent, self.target_agent, self.capability, present="held", manifest_url=manifest_url
+        )
+
+    async def _announce(self, ctx: StepContext) -> None:
+        await ctx.record(
+            "step.probing_with_held_tct", agent=self.agent, target=self.target_agent, capability=self.capability
+        )

@@ -215,6 +215,19 @@ async def test_faults_meet_their_real_transport_errors_exactly_twice(running: Pl
         kinds = [event.type for event in outcome.events if event.get("step_id") == faulted]
         marks = [kind for kind in kinds if kind.startswith("step.") and "probing" not in kind]
         assert marks == ["step.started", "step.fault_injected", "step.fault_complete", "step.complete"]
+        assert kinds[1] == "step.fault_injected", "the fault is told before what it makes fail"
+
+
+async def test_every_event_of_a_step_names_the_step_its_agent_and_its_capability(running: Playground) -> None:
+    for ref in ("intra-org/fault-injection@1.0.0", "intra-org/scoped-capabilities@1.0.0"):
+        outcome = await run(running, ref)
+        for started in (event for event in outcome.of("step.started") if event.get("agent")):
+            labels = [
+                (event.get("agent"), event.get("capability"))
+                for event in outcome.events
+                if event.get("step_id") == started.get("step_id")
+            ]
+            assert set(labels) == {(started.get("agent"), started.get("capability"))}
 
 
 async def test_versions_of_a_scenario_are_different_scenarios(running: Playground) -> None:

@@ -192,6 +192,40 @@ def test_a_refused_handshake_names_the_other_side_whoever_tells_of_it() -> None:
         assert line.startswith(f"{teller} broke off the handshake with {other}: ")
 
 
+def test_a_caller_without_a_token_is_named_by_the_step() -> None:
+    line = sentence("capability.denied", agent_id="writer", agent="researcher", capability="write.content", code="x")
+    assert line == "writer refused researcher's call to write.content: x"
+
+
+def test_the_refusal_that_a_caller_gets_is_told_from_its_side() -> None:
+    line = sentence(
+        "step.access_denied",
+        step_id="s",
+        agent="researcher",
+        target="writer",
+        capability="write.content",
+        status_code=403,
+        error="tct_missing: the call carries no TCT",
+    )
+    assert line == "researcher gets 403 from writer for write.content: tct_missing: the call carries no TCT"
+
+
+def test_a_code_that_the_words_hold_is_not_said_twice() -> None:
+    failed = {"agent_id": "a", "initiator": "a", "target": "b", "code": "not_found"}
+    line = sentence("handshake.failed", **failed, error="the peer answered 404 not_found")
+    assert line == "a broke off the handshake with b: the peer answered 404 not_found"
+
+
+def test_a_handshake_that_a_fault_sent_astray_says_where_to() -> None:
+    line = sentence("trust.establishing", initiator="a", target="b", source_url="http://localhost:1/missing")
+    assert line == "a opens a handshake with b, sent to http://localhost:1/missing"
+
+
+def test_an_error_is_told_at_more_length_than_other_values() -> None:
+    reason = "expected " + "x" * 250
+    assert sentence("step.failed", step_id="s", error=reason) == f"step s failed: {reason}"
+
+
 def test_a_call_that_was_answered_says_whose_and_how() -> None:
     line = sentence(
         "capability.invoked", agent_id="writer", capability="write.content", caller="researcher", status_code=500
