@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -121,7 +122,14 @@ class ApiClient:
         return answer
 
     def _unreachable(self, failure: Exception) -> PlaygroundError:
-        return PlaygroundError(f"{self._base} cannot be reached: {str(failure) or type(failure).__name__}")
+        return PlaygroundError(f"{self._base} cannot be reached: {_reason(failure)}")
+
+
+def _reason(failure: Exception) -> str:
+    """The system's own words for what it met; aiohttp wraps them in its own."""
+    if isinstance(failure, OSError) and failure.errno is not None and failure.errno > 0:
+        return os.strerror(failure.errno)
+    return (isinstance(failure, OSError) and failure.strerror) or str(failure) or type(failure).__name__
 
 
 def _refusal(status: int, body: bytes) -> PlaygroundError:
