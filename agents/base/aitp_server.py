@@ -96,7 +96,7 @@ class ProtocolRoutes:
         return json_response(result)
 
     def _report_invoked(self, name: str, caller: Caller, status: int, error: str | None = None) -> None:
-        payload = {"status_code": status, "caller": self._agent.peers.agent_id_of(caller.aid)}
+        payload = {"status_code": status, **self._named(caller.aid)}
         self._agent.telemetry.emit(
             "capability.invoked", capability=name, jti=caller.jti, aid=caller.aid, error=error, payload=payload
         )
@@ -111,8 +111,12 @@ class ProtocolRoutes:
             aid=aid[:100] if isinstance(aid, str) else None,
             jti=jti[:100] if isinstance(jti, str) else None,
             error=str(refusal),
-            payload={"code": refusal.code, **refusal.details, "caller": self._agent.peers.agent_id_of(str(aid))},
+            payload={"code": refusal.code, **refusal.details, **self._named(str(aid))},
         )
+
+    def _named(self, aid: str) -> dict[str, str]:
+        agent_id = self._agent.peers.agent_id_of(aid)
+        return {} if agent_id is None else {"caller": agent_id}
 
 
 def did_document(host: str, port: int, manifest_url: str) -> dict[str, Any]:

@@ -61,7 +61,8 @@ async def test_held_token_and_proof_open_the_capability_and_the_call_is_reported
 
 
 async def test_call_without_token_is_refused(worker: WorkerProcess, sink: TelemetrySink) -> None:
-    await refused(worker, sink, {}, "tct_missing")
+    event = await refused(worker, sink, {}, "tct_missing")
+    assert event["payload"] == {"code": "tct_missing"}, "what is not known of the caller is left out"
 
 
 async def test_call_without_proof_is_refused(worker: WorkerProcess, caller: SdkPeer, sink: TelemetrySink) -> None:
