@@ -9,9 +9,11 @@ from typing import Any, ClassVar, TypeVar
 import orjson
 from aiohttp import HttpVersion11, hdrs, web
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from aitp_playground.errors import InvalidRequest, MalformedRequest, PayloadTooLarge
 from aitp_playground.events.codec import decode_json
+from aitp_playground.scenarios.findings import nearest
 
 MIB = 1 << 20
 #: A body that trickles in must not hold its handler for ever.
@@ -21,6 +23,15 @@ _MAX_DEPTH = 200
 _HEADROOM = 254 - _MAX_DEPTH
 _TOO_DEEP = f"the body is nested deeper than {_MAX_DEPTH} levels"
 _MAX_FAULTS = 50
+#: pydantic speaks of Python's types; a client sent JSON.
+_WORDS = {
+    "missing": "is missing",
+    "extra_forbidden": "is no key of this body",
+    "string_type": "must be text",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "list_type": "must be a list",
+}
 
 
 class Body(BaseModel):
@@ -58,7 +69,7 @@ async def read_body(request: web.Request, limit: int) -> bytes:
 async def read_model(request: web.Request, model: type[BodyT], limit: int = MIB, *, optional: bool = False) -> BodyT:
     """The body as ``model``; with ``optional`` no body stands for ``{}``.
 
-    Raises MalformedRequest (not a JSON object), InvalidRequest (``details``: ``{"pointer", "message"}`` per fault).
+    Raises MalformedRequest (not JSON), InvalidRequest (``details``: ``{"pointer", "message"}`` per fault).
     """
     raw = await read_body(request, limit)
     if optional and not raw.strip():
@@ -67,7 +78,7 @@ async def read_model(request: web.Request, model: type[BodyT], limit: int = MIB,
     try:
         return model.model_validate(document)
     except ValidationError as failure:
-        raise InvalidRequest("the body does not fit this route", details=_faults(failure)) from None
+        raise _misfit(_faults(failure, model)) from None
 
 
 async def _send_continue(request: web.Request) -> None:
@@ -88,7 +99,7 @@ def _object(raw: bytes, request: web.Request, *, exact: bool) -> dict[str, Any]:
     except (ValueError, orjson.JSONEncodeError) as fault:
         raise MalformedRequest(f"the body is not usable JSON: {fault}") from None
     if not isinstance(document, dict):
-        raise MalformedRequest("the body must be a JSON object")
+        raise _misfit([{"pointer": "", "message": "must be a JSON object"}])
     return document
 
 
@@ -137,10 +148,24 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _faults(failure: ValidationError) -> list[dict[str, str]]:
+def _misfit(faults: list[dict[str, str]]) -> InvalidRequest:
+    """The first fault stands in the message: many clients show nothing else."""
+    first = " ".join(filter(None, faults[0].values()))
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return InvalidRequest(f"the body does not fit this route: {first}{more}", details=faults)
+
+
+def _faults(failure: ValidationError, model: type[Body]) -> list[dict[str, str]]:
     """Where and what, never the value."""
-    errors = failure.errors(include_url=False, include_context=False, include_input=False)
-    return [{"pointer": _pointer(error["loc"]), "message": error["msg"]} for error in errors[:_MAX_FAULTS]]
+    errors = failure.errors(include_url=False, include_context=False, include_input=False)[:_MAX_FAULTS]
+    return [{"pointer": _pointer(error["loc"]), "message": _words(error, model)} for error in errors]
+
+
+def _words(error: ErrorDetails, model: type[Body]) -> str:
+    words = _WORDS.get(error["type"], error["msg"][:1].lower() + error["msg"][1:])
+    if error["type"] == "extra_forbidden" and len(error["loc"]) == 1:
+        words += nearest(str(error["loc"][0])[:100], model.model_fields)
+    return words
 
 
 def _pointer(location: tuple[str | int, ...]) -> str:

@@ -38,7 +38,7 @@ def complete_inputs(schema: Mapping[str, Any], given: Mapping[str, Any]) -> dict
         details = [{"pointer": _pointer(error), "message": error.message[:500]} for error in errors[:_MAX_FAULTS]]
         first = details[0]
         raise InputsInvalid(
-            f"inputs do not fit the scenario: {first['pointer'] or '/'} {first['message']}", details=details
+            f"inputs do not fit the scenario: {first['pointer'] or 'all of them'}: {first['message']}", details=details
         )
     return completed
 
