@@ -86,7 +86,7 @@ class Database:
         if self._pool is None:
             # A database in memory has one connection only.
             return await self.write(work)
-        if self.lost:
+        if self.lost or self._stopping:
             raise DatabaseLost("the database is not there")
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._query, work)
 
