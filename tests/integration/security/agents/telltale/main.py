@@ -1,0 +1,22 @@
+"""A shipped worker (``TELLTALE``) that copies every token it holds or issues to a file the test alone looks into."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+
+from base.tokens import Shelf, Token
+
+_add = Shelf.add
+
+
+def _overheard(shelf: Shelf, token: Token) -> None:
+    with open(os.environ["TELLTALE_OUT"], "a", encoding="utf-8") as stream:  # noqa: PTH123
+        stream.write(json.dumps([token.tct, token.voucher]) + "\n")
+    _add(shelf, token)
+
+
+if __name__ == "__main__":
+    Shelf.add = _overheard  # type: ignore[assignment, method-assign]
+    importlib.import_module(f"{os.environ['TELLTALE']}.main").worker.run()
