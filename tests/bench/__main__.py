@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from tests.bench import bench_events, bench_runs, bench_streams
+from tests.bench import bench_control_plane, bench_events, bench_runs, bench_streams
 from tests.bench.report import machine
 
-BENCHES = {"runs": bench_runs, "events": bench_events, "streams": bench_streams}
+BENCHES = {"runs": bench_runs, "events": bench_events, "streams": bench_streams, "control_plane": bench_control_plane}
 
 
 def main() -> int:
