@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 MAX_BODY = 4 << 20
 FLUSH_TIMEOUT = 1.0
+#: Seconds; the SDK cuts a delegation to its voucher's life anyway, and takes no number beyond 64 bits.
+MAX_TTL = 10 * 366 * 24 * 3600
+MAX_REASON = 500
 
 Body = dict[str, Any]
 Action = Callable[[Body], Awaitable[dict[str, Any]]]
@@ -33,6 +36,11 @@ class AdminRoutes:
             ("POST", "initiate-handshake"): self._initiate_handshake,
             ("POST", "invoke"): self._invoke,
             ("POST", "self-execute"): self._self_execute,
+            ("POST", "delegate"): self._delegate,
+            ("POST", "redeem-delegation"): self._redeem_delegation,
+            ("POST", "revoke-tct"): self._revoke_tct,
+            ("POST", "refresh-revocations"): self._refresh_revocations,
+            ("POST", "enroll-with-cp"): self._enroll_with_cp,
             ("POST", "flush"): self._flush,
         }
 
@@ -70,26 +78,22 @@ class AdminRoutes:
 
     async def _initiate_handshake(self, body: Body) -> dict[str, Any]:
         given = take(body, {"peer": str}, {"requested_grants": list, "direction": str, "manifest_url": str})
-        grants = given.get("requested_grants", [])
-        if not all(isinstance(grant, str) and grant for grant in grants):
-            raise malformed("requested_grants: not a list of names")
-        manifest_url = given.get("manifest_url")
+        grants = _names(given.get("requested_grants", []), "requested_grants")
         return await self._agent.handshakes.initiate(
             given["peer"],
             grants,
             one_way=_choice(given, "direction", "both", "one") == "one",
-            manifest_url=manifest_url and http_url(manifest_url, "manifest_url"),
+            manifest_url=_manifest_url(given),
         )
 
     async def _invoke(self, body: Body) -> dict[str, Any]:
         given = take(body, {"peer": str, "capability": str, "input": dict}, {"present": str, "manifest_url": str})
-        manifest_url = given.get("manifest_url")
         return await self._agent.invoker.invoke(
             given["peer"],
             given["capability"],
             given["input"],
             present="none" if _choice(given, "present", "held", "none") == "none" else "held",
-            manifest_url=manifest_url and http_url(manifest_url, "manifest_url"),
+            manifest_url=_manifest_url(given),
         )
 
     async def _self_execute(self, body: Body) -> dict[str, Any]:
@@ -97,6 +101,42 @@ class AdminRoutes:
         result = await self._agent.capabilities.execute(given["capability"], given["input"])
         self._agent.telemetry.emit("capability.self_execute", capability=given["capability"])
         return {"result": result}
+
+    async def _delegate(self, body: Body) -> dict[str, Any]:
+        required = {"delegatee": str, "via_peer": str, "scope": list}
+        given = take(body, required, {"ttl_secs": int, "manifest_url": str})
+        ttl_secs = given.get("ttl_secs")
+        if ttl_secs is not None and not 0 < ttl_secs <= MAX_TTL:
+            raise malformed(f"ttl_secs: not between 1 and {MAX_TTL}")
+        return await self._agent.delegations.delegate(
+            given["delegatee"], given["via_peer"], _names(given["scope"], "scope"), ttl_secs, _manifest_url(given)
+        )
+
+    async def _redeem_delegation(self, body: Body) -> dict[str, Any]:
+        given = take(body, {"target": str, "delegation_token": str}, {"manifest_url": str})
+        if not given["delegation_token"]:
+            raise malformed("delegation_token: empty")
+        return await self._agent.delegations.redeem(given["target"], given["delegation_token"], _manifest_url(given))
+
+    async def _revoke_tct(self, body: Body) -> dict[str, Any]:
+        given = take(body, {"audience": str}, {"reason": str, "local": bool})
+        reason = given.get("reason")
+        if reason is not None and len(reason) > MAX_REASON:
+            raise malformed(f"reason: longer than {MAX_REASON} characters")
+        return self._agent.revoker.revoke(given["audience"], reason, local=given.get("local", True))
+
+    async def _refresh_revocations(self, body: Body) -> dict[str, Any]:
+        given = take(body, {"from": str}, {"peer": str, "jti": str})
+        jti, peer = given.get("jti"), given.get("peer")
+        from_issuer = _choice(given, "from", "cp", "issuer") == "issuer"
+        if from_issuer != (peer is not None):
+            raise malformed("peer: goes with from issuer, and only with that")
+        if peer is None:
+            return await self._agent.refresher.from_control_plane(jti)
+        return await self._agent.refresher.from_issuer(peer, jti)
+
+    async def _enroll_with_cp(self, body: Body) -> dict[str, Any]:
+        return await self._agent.enrolment.enroll(take(body, {}, {"namespace": str}).get("namespace"))
 
     async def _flush(self, body: Body) -> dict[str, Any]:
         take(body, {})
@@ -114,7 +154,7 @@ def take(body: Body, required: Mapping[str, type], optional: Mapping[str, type] 
         if name not in present:
             if name in required:
                 raise malformed(f"{name}: missing")
-        elif not isinstance(present[name], kind):
+        elif not isinstance(present[name], kind) or (kind is int and isinstance(present[name], bool)):
             raise malformed(f"{name}: not of type {kind.__name__}")
     return present
 
@@ -124,6 +164,17 @@ def _choice(given: Body, name: str, default: str, other: str) -> str:
     if value not in (default, other):
         raise malformed(f"{name}: neither {default} nor {other}")
     return value
+
+
+def _names(values: list[Any], name: str) -> list[str]:
+    if not all(isinstance(value, str) and value for value in values):
+        raise malformed(f"{name}: not a list of names")
+    return values
+
+
+def _manifest_url(given: Body) -> str | None:
+    url = given.get("manifest_url")
+    return None if url is None else http_url(url, "manifest_url")
 
 
 def _peer(entry: Any) -> Peer:

@@ -13,6 +13,8 @@ from aiohttp import web
 from base.handshake import SESSION_HEADER
 from base.identity import COMMIT_PATH, HELLO_PATH, MANIFEST_PATH
 from base.invocation import CHALLENGE_PATH, POP_HEADER, TCT_HEADER
+from base.redemption import CHALLENGE_PATH as REDEEM_CHALLENGE_PATH
+from base.redemption import REDEEM_PATH
 from base.refusals import Fault, Refusal, malformed
 from base.tokens import decode_claims
 from base.wire import LOOPBACK_NAMES, json_response, read_object, read_text
@@ -40,6 +42,8 @@ class ProtocolRoutes:
         router.add_post(HELLO_PATH, self._hello)
         router.add_post(COMMIT_PATH, self._commit)
         router.add_post(CHALLENGE_PATH, self._challenge)
+        router.add_post(REDEEM_CHALLENGE_PATH, self._redemption_challenge)
+        router.add_post(REDEEM_PATH, self._redeem)
         router.add_post("/capabilities/{name}", self._capability)
 
     async def _manifest(self, _request: web.Request) -> web.Response:
@@ -72,6 +76,15 @@ class ProtocolRoutes:
         except Refusal as refusal:
             self._report_denied(refusal, None, token)
             raise
+
+    async def _redemption_challenge(self, request: web.Request) -> web.Response:
+        delegation = (await read_object(request, MAX_ENVELOPE)).get("delegation_token")
+        if not isinstance(delegation, str) or not delegation:
+            raise malformed("delegation_token: not a text")
+        return json_response(self._agent.redemptions.challenge(delegation))
+
+    async def _redeem(self, request: web.Request) -> web.Response:
+        return json_response(await self._agent.redemptions.redeem(await read_text(request, MAX_ENVELOPE)))
 
     async def _capability(self, request: web.Request) -> web.Response:
         """Authorise on the headers before reading the body: a stranger's megabytes are not worth parsing."""

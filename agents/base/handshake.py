@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import time
@@ -21,6 +20,7 @@ from base.manifests import fetch_manifest
 from base.oidc import OidcTrust
 from base.peer_client import Answer, PeerClient
 from base.peers import Peer, PeerBook, is_http_url
+from base.received import await_clock, belongs, token_with
 from base.refusals import Fault, PeerFailed, Refusal, RefusalCode, first_line, malformed, protocol_errors, sdk_code
 from base.revocation import RevocationState
 from base.telemetry import Telemetry
@@ -29,8 +29,6 @@ from base.tokens import Token, TokenBook, decode_claims
 SESSION_HEADER = "X-Aitp-Session-Id"
 MAX_SESSIONS = 256
 SESSION_SECS = 60.0
-#: Seconds a peer's clock may be ahead: the SDK takes a token "issued" in the next second for an expired one.
-CLOCK_LEAD = 2.0
 _SESSION_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _SDK_REFUSALS: dict[str, RefusalCode] = {
     "TCT_EXPIRED": "tct_expired",
@@ -193,7 +191,7 @@ class Handshakes:
         if one_way:
             return None
         payload = json.loads(envelope)["payload"]
-        token = _token(payload["tct"], payload["grant_voucher"], peer)
+        token = token_with(payload["tct"], payload["grant_voucher"], peer)
         self._tokens.issued.add(token)
         return token
 
@@ -201,27 +199,17 @@ class Handshakes:
         peer = exchange.peer
         with protocol_errors(url):
             claims = decode_claims(json.loads(commit_ack)["payload"]["tct"])
-        await _await_clock(claims)
+        await await_clock(claims)
         with protocol_errors(url):
-            result = json.loads(session.complete(commit_ack, revoked_jtis=self._revocations.deny(str(claims["jti"]))))
-        token = _token(result["tct"], result["grant_voucher"], peer)
-        if not self._belongs(token):
+            deny = self._revocations.deny(str(claims["jti"]), peer.aid)
+            result = json.loads(session.complete(commit_ack, revoked_jtis=deny))
+        token = token_with(result["tct"], result["grant_voucher"], peer)
+        if not belongs(token, self._identity.aid):
             raise PeerFailed("protocol", "the token or its voucher is not ours", url=url, peer_code="token_mismatch")
         if missing := set(exchange.wanted) - set(token.claims["grants"]):
             message = f"not granted: {', '.join(sorted(missing))}"
             raise PeerFailed("protocol", message, url=url, peer_code="grants_reduced")
         return token
-
-    def _belongs(self, token: Token) -> bool:
-        """Whether token and voucher are from that peer, for this agent, and belong together."""
-        if not token.voucher:
-            return False
-        voucher, claims, own = decode_claims(token.voucher), token.claims, self._identity.aid
-        return (
-            (claims["iss"], claims["sub"], claims["aud"]) == (token.peer_aid, own, own)
-            and (voucher.get("iss"), voucher.get("sub")) == (token.peer_aid, own)
-            and voucher.get("src_jti") == claims["jti"]
-        )
 
     async def answer_hello(self, raw: str) -> tuple[str, str]:
         """The ack and the session id. Raises :class:`Refusal`, reported, or 400."""
@@ -241,13 +229,13 @@ class Handshakes:
             pending = self._sessions.take(session_id, peer)
             with _refusals_from_sdk():
                 claims = decode_claims(envelope["payload"]["tct"])
-            await _await_clock(claims)
+            await await_clock(claims)
             with _refusals_from_sdk():
-                deny = self._revocations.deny(str(claims["jti"]))
+                deny = self._revocations.deny(str(claims["jti"]), peer.aid)
                 commit_ack, result = pending.responder.process_commit(raw, revoked_jtis=deny)
             given = json.loads(result)
-            token = _token(given["tct"], given["grant_voucher"], peer)
-            if not self._belongs(token):
+            token = token_with(given["tct"], given["grant_voucher"], peer)
+            if not belongs(token, self._identity.aid):
                 raise Refusal("handshake_refused", "the token or its voucher is not ours", sdk_code="token_mismatch")
             if token.claims["grants"] != [DUMMY_GRANT]:
                 self._tokens.held.add(token)
@@ -288,24 +276,12 @@ class Handshakes:
         )
 
 
-def _token(tct: str, voucher: str | None, peer: Peer) -> Token:
-    return Token(tct=tct, voucher=voucher, claims=decode_claims(tct), peer_aid=peer.aid, agent_id=peer.agent_id)
-
-
 def _session_id(answer: Answer) -> str:
     value = answer.headers.get(SESSION_HEADER, "")
     if not _SESSION_ID.fullmatch(value):
         message = f"the answer has no usable {SESSION_HEADER}"
         raise PeerFailed("protocol", message, url=answer.url, peer_code="session_id_missing")
     return value
-
-
-async def _await_clock(claims: dict[str, Any]) -> None:
-    """Wait for our clock to reach the second in which an honest peer, slightly ahead, issued its token."""
-    issued_at = claims.get("iat")
-    lead = issued_at - time.time() if isinstance(issued_at, int) else 0.0
-    if 0 < lead <= CLOCK_LEAD:
-        await asyncio.sleep(lead + 0.01)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ class Speaker:
 
     def __init__(self, bootstrap: Bootstrap, offered: list[str]) -> None:
         self._bootstrap = bootstrap
-        self._offered = offered
+        self.offered = offered
         self._agent = aitp.AitpAgent.from_seed(bootstrap.seed, bootstrap.signing_suite)
         self._manifest = ""
         self._fresh_until = 0.0
@@ -58,7 +58,7 @@ class Speaker:
         self._manifest = self._agent.build_manifest(
             given.display_name,
             given.base_url + HELLO_PATH,
-            self._offered,
+            self.offered,
             ttl_secs=given.ttl_secs,
             identity_type=given.identity_type,
             revocation_list_uri=given.base_url + aitp.REVOCATION_LIST_PATH,

@@ -100,9 +100,9 @@ class PeerClient:
         if self._session is not None:
             await self._session.close()
 
-    async def get(self, url: str) -> Answer:
+    async def get(self, url: str, *, timeout: float = EXCHANGE_TIMEOUT) -> Answer:
         """GET, any status."""
-        return await self._request("GET", url, None, {}, EXCHANGE_TIMEOUT)
+        return await self._request("GET", url, None, {}, timeout)
 
     async def post(
         self, url: str, body: str, headers: Mapping[str, str] | None = None, *, timeout: float = EXCHANGE_TIMEOUT

@@ -76,3 +76,8 @@ class TokenBook:
     def __init__(self) -> None:
         self.held = Shelf()
         self.issued = Shelf()
+
+    def expiry_of(self, jti: str) -> float | None:
+        """When that token expires, in Unix seconds; None for one this agent neither holds nor issued."""
+        token = self.issued.with_jti(jti) or self.held.with_jti(jti)
+        return token.claims["exp"] if token else None

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.integration.agents.control_plane import ControlPlane
 from tests.integration.agents.harness import Make, Pair, Start, TelemetrySink, WorkerProcess, introduce
 
 
@@ -57,3 +58,11 @@ async def pair(start: Start) -> Pair:
     alice, bob = await asyncio.gather(start("alice"), start("bob"))
     await introduce(alice, bob)
     return alice, bob
+
+
+@pytest.fixture
+async def cp() -> AsyncIterator[ControlPlane]:
+    control_plane = ControlPlane()
+    await control_plane.start()
+    yield control_plane
+    await control_plane.close()

@@ -12,7 +12,7 @@ from typing import Any
 import aitp
 import pytest
 
-from base.bootstrap import RevocationConfig, parse_bootstrap
+from base.bootstrap import ControlPlaneConfig, RevocationConfig, parse_bootstrap
 from base.identity import DUMMY_GRANT, Identity
 from base.refusals import Refusal
 from base.revocation import RevocationState
@@ -26,8 +26,9 @@ def identity() -> Identity:
     return Identity(parse_bootstrap(json.dumps(document(offered_caps=["demo.a", "demo.b"])).encode()))
 
 
-def state(fail_mode: Any = "soft_fail", *, has_control_plane: bool = False) -> RevocationState:
-    return RevocationState(RevocationConfig(fail_mode, 300, 60), has_control_plane=has_control_plane)
+def state(fail_mode: Any = "soft_fail", cp_aid: str | None = None) -> RevocationState:
+    cp = None if cp_aid is None else ControlPlaneConfig("http://localhost:1", cp_aid)
+    return RevocationState(RevocationConfig(fail_mode, 300, 60), cp)
 
 
 @pytest.fixture
@@ -74,11 +75,11 @@ def test_challenges_do_not_count_as_look_ups(identity: Identity, issue: Callable
 def test_fail_closed_refuses_without_a_fresh_list(identity: Identity, issue: Callable[[SdkPeer], str]) -> None:
     peer = SdkPeer("p")
     token = issue(peer)
-    closed = Verifier(identity, state("fail_closed", has_control_plane=True))
+    closed = Verifier(identity, state("fail_closed", SdkPeer("cp").aid))
     with pytest.raises(Refusal) as caught:
         call(closed, peer, token)
     assert caught.value.code == "revocation_unknown"
-    for open_state in (state("soft_fail", has_control_plane=True), state("fail_closed")):
+    for open_state in (state("soft_fail", SdkPeer("cp").aid), state("fail_closed")):
         assert call(Verifier(identity, open_state), peer, token).aid == peer.aid
 
 
