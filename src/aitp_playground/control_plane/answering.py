@@ -41,8 +41,10 @@ def identified(cp: ControlPlane) -> Middleware:
             usable = 0 < len(brought) <= _MAX_REQUEST_ID and brought.isprintable()
             request[REQUEST_ID] = brought if usable else f"cp-{uuid.uuid4()}"
         response = await handler(request)
+        # A method that is nobody's comes with no resource: neither label is what a stranger wrote.
         resource = request.match_info.route.resource
-        cp.counters.request(request.method, "unmatched" if resource is None else resource.canonical, response.status)
+        method, route = ("other", "unmatched") if resource is None else (request.method, resource.canonical)
+        cp.counters.request(method, route, response.status)
         return response
 
     return identify
@@ -65,6 +67,8 @@ async def erring(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise
     except (Broken, sqlite3.Error, UnicodeEncodeError, OverflowError) as failure:
         log.warning("control_plane.broken", method=request.method, path=request.path, error=str(failure))
+    except (ConnectionError, web.RequestPayloadError) as failure:
+        log.info("control_plane.request_broke_off", method=request.method, path=request.path, error=str(failure))
     except Exception:
         log.exception("control_plane.failed", method=request.method, path=request.path)
     response = web.Response(status=500)

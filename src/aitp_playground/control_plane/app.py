@@ -22,6 +22,7 @@ from aitp_playground.control_plane import (
     webhooks,
 )
 from aitp_playground.control_plane.answering import erring, identified, slashless, stamp, unmatched
+from aitp_playground.control_plane.cors import allow, preflight
 from aitp_playground.control_plane.idempotency import once
 from aitp_playground.control_plane.routing import Route
 from aitp_playground.control_plane.service import Background, ControlPlane
@@ -48,8 +49,10 @@ BACKGROUND: tuple[Background, ...] = (*registry.BACKGROUND, *deliveries.BACKGROU
 
 def build_app(cp: ControlPlane) -> web.Application:
     """The routes of every resource. A request passes its id, the switches, the error answers, its key, its handler."""
-    app = web.Application(middlewares=[slashless, identified(cp), misbehaviour.misbehaving(cp), erring, unmatched(cp)])
-    app.on_response_prepare.append(stamp)
+    app = web.Application(
+        middlewares=[slashless, identified(cp), preflight, misbehaviour.misbehaving(cp), erring, unmatched(cp)]
+    )
+    app.on_response_prepare.extend([stamp, allow])
 
     async def close_streams(_app: web.Application) -> None:
         cp.closing.set()

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from zlib import crc32
 
 T = TypeVar("T")
 #: Runs in a transaction that it does not end. It may run twice, so its only effect is on the connection.
@@ -100,8 +101,7 @@ class Database:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
-            for statement in schema:
-                connection.execute(statement)
+            _create(connection, schema)
         except BaseException:
             connection.close()
             raise
@@ -179,6 +179,20 @@ def _open(target: str, *, uri: bool) -> sqlite3.Connection:
     )
     connection.row_factory = sqlite3.Row
     return connection
+
+
+def _create(connection: sqlite3.Connection, schema: Sequence[str]) -> None:
+    """Make the tables. Raises ``sqlite3.DatabaseError`` when they are there and were made by another release."""
+    # Nobody keeps a development database for years: one that does not fit is told of, not migrated.
+    mark = crc32("\n".join(schema).encode()) & 0x7FFF_FFFF
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found not in (0, mark):
+        raise sqlite3.DatabaseError("the database was made by another release; remove it or choose another one")
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in schema:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {mark}")
+    connection.execute("COMMIT")
 
 
 def _make_private(path: Path) -> None:

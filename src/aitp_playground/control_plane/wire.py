@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import re
@@ -18,6 +19,7 @@ from aitp_playground.control_plane.errors import Broken, Refused, Unparseable
 #: Bytes of an event batch; the other routes' bodies get room for any manifest.
 MAX_BATCH = 262_144
 MAX_BODY = 1024 * 1024
+BODY_SECONDS = 60.0
 
 REQUEST_ID = web.RequestKey("request_id", str)
 #: ``apikey:`` and the beginning of the presented key's SHA-256; set once the key was found good.
@@ -157,7 +159,15 @@ def is_uuid(text: str) -> bool:
 
 
 async def read_body(request: web.Request, limit: int = MAX_BODY) -> bytes:
-    """The raw body. Raises 413 ``PAYLOAD_TOO_LARGE`` beyond ``limit`` bytes, chunked ones included."""
+    """The raw body. Raises 413 ``PAYLOAD_TOO_LARGE`` beyond ``limit`` bytes, 408 when it does not come."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _read_bounded(request, limit)
+    except TimeoutError:
+        raise Refused(408, f"the body took longer than {BODY_SECONDS:.0f} s", "BODY_INVALID") from None
+
+
+async def _read_bounded(request: web.Request, limit: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.content.iter_any():

@@ -171,3 +171,19 @@ async def test_opening_again_keeps_what_is_there(tmp_path: Path) -> None:
 async def test_a_database_that_cannot_be_opened_says_so(tmp_path: Path, path: str) -> None:
     with pytest.raises((OSError, sqlite3.Error)):
         await Database(str(tmp_path / path)).open(TABLE)
+
+
+async def test_a_database_of_another_release_is_refused_and_left_alone(tmp_path: Path) -> None:
+    for schema, refusal in (
+        (TABLE, None),
+        (("CREATE TABLE IF NOT EXISTS other (n)",), "another release"),
+        (TABLE, None),
+    ):
+        db = Database(str(tmp_path / "x.db"))
+        if refusal:
+            with pytest.raises(sqlite3.DatabaseError, match=refusal):
+                await db.open(schema)
+        else:
+            await db.open(schema)
+            await db.write(add("x"))
+            await db.close()
