@@ -200,9 +200,13 @@ class _Courier:
 
     async def _settle(self, each: _Try, arrived: bool) -> None:
         now = self._cp.clock()
-        pauses = [now + pause * self._scale for pause in RETRIES]
-        if await self._cp.db.write(lambda connection: _settled(connection, each.id, None if arrived else pauses)):
-            self._cp.breakers.record(each.webhook_id, arrived, now, self._scale)
+        later = None if arrived else [now + pause * self._scale for pause in RETRIES]
+        tries = await self._cp.db.write(lambda connection: _settled(connection, each.id, later))
+        if tries is None:
+            return
+        self._cp.breakers.record(each.webhook_id, arrived, now, self._scale)
+        if not arrived and tries > len(RETRIES):
+            log.warning("control_plane.delivery_given_up", delivery=each.id, type=each.event_type, tries=tries)
 
 
 def _due(connection: sqlite3.Connection, query: Mapping[str, Any]) -> tuple[list[_Try], float | None]:
@@ -224,19 +228,23 @@ _FIND_DUE = f"""
 _FIND_NEXT = f"SELECT min(due_at) FROM deliveries WHERE {_OPEN}"  # noqa: S608 - as above
 
 
-def _settled(connection: sqlite3.Connection, delivery_id: str, pauses: Sequence[float] | None) -> bool:
-    """Note an arrival (None) or a failure, with the moments of the next tries; False if the delivery is gone by now."""
+def _settled(connection: sqlite3.Connection, delivery_id: str, next_tries: Sequence[float] | None) -> int | None:
+    """Note an arrival (None) or a failure, with the moments of the next tries.
+
+    Returns how often the delivery was tried; None if it is gone by now.
+    """
     row = connection.execute("SELECT failures FROM deliveries WHERE id = ?", (delivery_id,)).fetchone()
     if row is None:
-        return False
-    failures = row["failures"]
-    if pauses is None or failures >= len(pauses):
+        return None
+    failures: int = row["failures"]
+    if next_tries is None or failures >= len(next_tries):
         connection.execute("DELETE FROM deliveries WHERE id = ?", (delivery_id,))
     else:
         connection.execute(
-            "UPDATE deliveries SET failures = failures + 1, due_at = ? WHERE id = ?", (pauses[failures], delivery_id)
+            "UPDATE deliveries SET failures = failures + 1, due_at = ? WHERE id = ?",
+            (next_tries[failures], delivery_id),
         )
-    return True
+    return failures + 1
 
 
 def json_array(values: Sequence[str]) -> str:

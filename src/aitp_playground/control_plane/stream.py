@@ -48,8 +48,8 @@ class _Reader:
         self._wanted = _Wanted(query(request, "type"), query(request, "runId", "run_id"), query(request, "aid"))
 
     def offer(self, event: Event) -> None:
-        if self._wanted(event):
-            self._waiting.put_nowait(event if self._waiting.qsize() < MAX_WAITING else None)
+        if self._wanted(event) and (waiting := self._waiting.qsize()) <= MAX_WAITING:
+            self._waiting.put_nowait(event if waiting < MAX_WAITING else None)
 
     def end(self) -> None:
         self._waiting.put_nowait(None)
@@ -81,6 +81,8 @@ async def stream(request: web.Request, cp: ControlPlane) -> web.StreamResponse:
 
     Raises 503 ``SSE_CAPACITY`` when too many streams are open.
     """
+    if request.method == hdrs.METH_HEAD:
+        return web.Response(headers=_HEADERS)
     if cp.bus.listeners >= MAX_STREAMS:
         raise Refused(503, "too many open streams", "SSE_CAPACITY")
     reader = _Reader(request, cp)

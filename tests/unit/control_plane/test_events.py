@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from aitp_playground.control_plane import event_rows
+from aitp_playground.control_plane import event_rows, stream
 from aitp_playground.control_plane.event_fields import PAYLOAD_UNITS
 from aitp_playground.control_plane.event_rows import Filter
 from aitp_playground.control_plane.stream import MAX_STREAMS
@@ -193,6 +193,14 @@ async def test_streams_beyond_the_bound_are_refused(cp: Served) -> None:
     assert (status, refused["code"]) == (503, "SSE_CAPACITY")
     for end in endings:
         end()
+
+
+async def test_a_reader_that_falls_behind_is_cut_off(cp: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "MAX_WAITING", 3)
+    await cp.ingest(*({"type": "demo", "payload": {"n": n}} for n in range(50)))
+    async with cp.session.get(f"{cp.running.url}/api/events/stream") as response:
+        frames = (await response.read()).decode().split("\n\n")
+    assert [json.loads(text[6:])["payload"]["n"] for text in frames[:-1]] == [0, 1, 2]
 
 
 async def test_streams_end_with_the_service(tmp_path: Path) -> None:
