@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from aitp_playground.cli.catalogs import roots_of
 from aitp_playground.cli.settings import load_settings
 from aitp_playground.errors import InvalidRequest
 from aitp_playground.scenarios.findings import Finding
@@ -42,7 +43,7 @@ def beside(root: Path) -> list[Path]:
 def places(paths: Sequence[Path]) -> list[Place]:
     """Where to look; without paths, every scenarios directory of the settings. Raises InvalidRequest."""
     if not paths:
-        return [Place(root.resolve()) for root in load_settings().scenario_roots if root.is_dir()]
+        return [Place(root.resolve()) for root in roots_of(load_settings())]
     return [_place(path.resolve()) for path in paths]
 
 

@@ -58,6 +58,12 @@ def test_list_names_broken_files_on_stderr_and_hides_nothing_else(shell: Shell) 
     assert "did you mean 'research.query'" in listed.stderr
 
 
+@pytest.mark.parametrize("command", ["list", "validate", "lint"])
+def test_a_scenarios_directory_that_is_not_there_is_named(shell: Shell, command: str) -> None:
+    done = shell(command, env={"SCENARIOS_DIR": "misspelt"})
+    assert "SCENARIOS_DIR names misspelt, which is no directory" in done.stderr
+
+
 def test_list_as_json_holds_refs_templates_and_errors(shell: Shell) -> None:
     shell.write_scenario("broken", capability="research.qury")
     document = shell.document("list", "--json")
