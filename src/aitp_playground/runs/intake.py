@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -13,6 +12,8 @@ from aitp_playground.events.model import PROMOTED, EventDraft, draft
 from aitp_playground.events.vocabulary import AGENT_TYPES
 
 MAX_BATCH = 1000
+#: Later times than any calendar shows are no times: reports and log lines could not hold them.
+_YEAR_10000 = 253_402_300_800
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 #: Names an agent does not get to choose: the token fixes them, or the run's actor does.
 _WORDS: dict[type, str] = {str: "text", list: "a list", dict: "an object", int: "a whole number", bool: "true or false"}
@@ -45,8 +46,8 @@ def telemetry_drafts(
 
 def _entry(agent_id: str, index: int, event: Mapping[str, Any]) -> tuple[int, EventDraft]:
     event_type, number = event.get("type"), event.get("emitter_seq")
-    if event_type not in AGENT_TYPES:
-        raise InvalidRequest(f"events[{index}].type: {event_type!r} is not an event that agents report")
+    if not isinstance(event_type, str) or event_type not in AGENT_TYPES:
+        raise InvalidRequest(f"events[{index}].type: {str(event_type)[:100]!r} is not an event that agents report")
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise InvalidRequest(f"events[{index}].emitter_seq must be a positive whole number")
     for name, shape in _SHAPES.items():
@@ -63,5 +64,5 @@ def _entry(agent_id: str, index: int, event: Mapping[str, Any]) -> tuple[int, Ev
 
 
 def _time(value: Any) -> float | None:
-    is_time = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    is_time = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < _YEAR_10000
     return float(value) if is_time else None
