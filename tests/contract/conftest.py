@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -27,7 +29,24 @@ def _remote(config: pytest.Config) -> str | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    differences.mark(config, items, remote=_remote(config) is not None)
+    url = _remote(config)
+    differences.mark(
+        config, items, "embedded" if url is None or _misbehaves(url, config.getoption("--cp-key")) else "other"
+    )
+
+
+def _misbehaves(url: str, key: str) -> bool:
+    """Whether a development Control Plane is behind somebody else's URL: only they have switches."""
+    asked = urllib.request.Request(url.rstrip("/") + "/dev/switches", headers={"Authorization": f"Bearer {key}"})
+    try:
+        with urllib.request.urlopen(asked, timeout=30):
+            return True
+    except urllib.error.HTTPError as refused:
+        if refused.code == 401:
+            raise pytest.UsageError(f"{url} does not take the key of --cp-key") from refused
+        return False
+    except OSError as failure:
+        raise pytest.UsageError(f"no Control Plane answers at {url}: {failure}") from failure
 
 
 @pytest.fixture(scope="session")

@@ -10,13 +10,16 @@ from typing import Final, Literal
 
 import pytest
 
+#: The development Control Plane, or any other.
+Where = Literal["embedded", "other"]
+
 
 @dataclass(frozen=True)
 class Difference:
     """``test`` as ``test_file.py::test_name``, with ``[parameter]`` when only that one differs."""
 
     test: str
-    at: Literal["embedded", "remote"]
+    at: Where
     reason: str
 
 
@@ -29,7 +32,7 @@ KNOWN: Final[tuple[Difference, ...]] = (
 )
 
 
-def mark(config: pytest.Config, items: list[pytest.Item], *, remote: bool) -> None:
+def mark(config: pytest.Config, items: list[pytest.Item], asked: Where) -> None:
     """Expect the known differences to show. Raises ``pytest.UsageError`` for an entry that names no collected test."""
     named = {_name(item): item for item in items}
     whole_files = {name.partition("::")[0] for name in named} if not any("::" in arg for arg in config.args) else set()
@@ -38,7 +41,7 @@ def mark(config: pytest.Config, items: list[pytest.Item], *, remote: bool) -> No
         if item is None:
             if difference.test.partition("::")[0] in whole_files:
                 raise pytest.UsageError(f"differences.py names {difference.test}, which is no test")
-        elif remote == (difference.at == "remote"):
+        elif asked == difference.at:
             item.add_marker(pytest.mark.xfail(reason=difference.reason, strict=True))
 
 

@@ -47,7 +47,7 @@ async def test_a_key_belongs_to_its_endpoint(cp: ControlPlane, unique: str) -> N
         ("/api/revocation/entries", lambda name: {"jti": str(uuid4())}, 201),
         ("/api/trust-anchors", lambda name: {"namespace": name, "issuerUrl": "https://a.example"}, 201),
         ("/api/pinned-keys", lambda name: {"namespace": name, "aid": name, "pubkey": "k" * 43}, 201),
-        ("/api/webhooks", lambda name: {"url": "https://hooks.example.com/x", "active": False}, 201),
+        ("/api/webhooks", lambda name: {"url": "https://example.com/hook", "active": False}, 201),
     ],
     ids=lambda part: part if isinstance(part, str) else None,
 )
