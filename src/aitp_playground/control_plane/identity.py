@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -53,16 +55,23 @@ def load_seed(path: Path | None) -> bytes:
     """
     if path is None:
         return os.urandom(_SEED_BYTES)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return _read_seed(path)
-    seed = os.urandom(_SEED_BYTES)
+    if not path.exists():
+        _make_seed(path)
+    return _read_seed(path)
+
+
+def _make_seed(path: Path) -> None:
+    """Whole or not at all: a file that broke off half-way would keep every later start from working."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(descriptor, "wb") as file:
-        file.write(seed.hex().encode() + b"\n")
+        file.write(os.urandom(_SEED_BYTES).hex().encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
-    return seed
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.link(name, path)
+    finally:
+        Path(name).unlink()
 
 
 def _read_seed(path: Path) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -103,6 +104,8 @@ async def _forever(loop: Background, cp: ControlPlane) -> None:
     while True:
         try:
             await loop(cp)
+        except sqlite3.Error as failure:
+            log.warning("control_plane.loop_without_database", loop=loop.__module__, error=str(failure))
         except Exception:
             log.exception("control_plane.loop_failed", loop=loop.__module__)
         await asyncio.sleep(RESTART_SECONDS)

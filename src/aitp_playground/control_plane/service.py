@@ -27,6 +27,7 @@ T = TypeVar("T")
 @dataclass(slots=True, kw_only=True)
 class ControlPlane:
     """``clock`` gives epoch seconds. ``awake`` is set by the first ingest after start: the sweeps wait for it.
+
     ``closing`` is set when the service ends: streams that are open then must end too.
     """
 

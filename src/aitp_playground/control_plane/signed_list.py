@@ -29,9 +29,11 @@ class SignedList:
         self._lock = asyncio.Lock()
         self._text: str | None = None
         self._until = 0.0
+        self._entries_made = 0
 
     def forget(self) -> None:
-        """An entry was made: the next reader gets a new list."""
+        """An entry was made: the next reader gets a new list, and one that is being signed is not kept."""
+        self._entries_made += 1
         self._text = None
 
     async def current(self) -> str:
@@ -41,23 +43,24 @@ class SignedList:
         clients must learn to distrust a list that has lost entries.
         """
         async with self._lock:
-            if self._text is None or self._clock() >= self._until:
-                await self._sign()
-            assert self._text is not None
-            return self._text
+            if self._text is not None and self._clock() < self._until:
+                return self._text
+            before, until = self._entries_made, self._clock() + CACHE_SECONDS
+            text = await self._signed()
+            if self._entries_made == before:
+                self._text, self._until = text, until
+            return text
 
-    async def _sign(self) -> None:
-        until = self._clock() + CACHE_SECONDS
+    async def _signed(self) -> str:
         try:
             entries = await self._db.read(_entries)
         except sqlite3.Error as failure:
             log.error("control_plane.revocations_unreadable", error=str(failure))  # noqa: TRY400 - it says it all
             entries = []
         try:
-            self._text = await asyncio.to_thread(self._identity.sign_list, entries)
+            return await asyncio.to_thread(self._identity.sign_list, entries)
         except (ValueError, RuntimeError) as failure:
             raise Broken(f"the revocation list cannot be signed: {failure}") from failure
-        self._until = until
 
 
 def _entries(conn: sqlite3.Connection) -> Sequence[dict[str, Any]]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
 import aitp
+import pytest
 
 from tests.unit.control_plane.asking import Plane
 
@@ -24,17 +28,46 @@ async def _revoke(plane: Plane, jti: str, **more: Any) -> None:
     assert (await plane.ask("POST", "/api/revocation/entries", {"jti": jti, **more})).status == 201
 
 
-async def test_the_list_is_signed_again_after_sixty_seconds_and_not_before(plane: Plane) -> None:
-    signed = []
-    sign = plane.service.identity.sign_list
-    plane.service.identity.sign_list = lambda entries: signed.append(entries) or sign(entries)  # type: ignore[method-assign]
+class Signing:
+    """The service's own signing, counted; each passes ``gate`` after the entries were read."""
+
+    def __init__(self, plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._sign = plane.service.identity.sign_list
+        self.times = 0
+        self.begun = asyncio.Event()
+        self.gate = threading.Event()
+        self.gate.set()
+        self._loop = asyncio.get_running_loop()
+        monkeypatch.setattr(plane.service.identity, "sign_list", self)
+
+    def __call__(self, entries: Sequence[dict[str, Any]]) -> str:
+        self.times += 1
+        self._loop.call_soon_threadsafe(self.begun.set)
+        self.gate.wait(10)
+        return self._sign(entries)
+
+
+async def test_the_list_is_signed_again_after_sixty_seconds_and_not_before(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signing = Signing(plane, monkeypatch)
     for skipped, times in ((0, 1), (59, 1), (2, 2)):
         plane.skip(skipped)
         await _listed(plane)
-        assert len(signed) == times
+        assert signing.times == times
+
+
+async def test_an_entry_made_while_the_list_is_being_signed_is_on_the_next_one(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signing = Signing(plane, monkeypatch)
+    signing.gate.clear()
+    early = asyncio.ensure_future(_listed(plane))
+    await signing.begun.wait()
     await _revoke(plane, str(uuid4()))
-    assert len(await _listed(plane)) == 1
-    assert len(signed) == 3, "an entry is on the list at once"
+    late = asyncio.ensure_future(_listed(plane))
+    signing.gate.set()
+    assert (len(await early), len(await late)) == (0, 1)
 
 
 async def test_entries_keep_their_first_time_and_reason(plane: Plane) -> None:
