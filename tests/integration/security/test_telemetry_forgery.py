@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -35,7 +36,9 @@ class Forger:
     async def post(self, body: Any, *, token: str | None = None, **headers: str) -> tuple[int, str]:
         headers["Authorization"] = f"Bearer {token or self.telemetry_token}"
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        async with self.http.post(self.running.url + "/internal/telemetry", data=raw, headers=headers) as answer:
+        async with self.http.post(
+            self.running.url + "/internal/telemetry", data=io.BytesIO(raw), headers=headers
+        ) as answer:
             return answer.status, await answer.text()
 
     async def say(self, **event: Any) -> int:
