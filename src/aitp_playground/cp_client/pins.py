@@ -75,7 +75,7 @@ class IssuerPin:
         """What the file says; empty if there is none. A damaged pin is not replaced: that is what an attacker wants."""
         try:
             descriptor = os.open(self._file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return ""
         except OSError as failure:
             raise self._untrusted(failure.strerror or "it cannot be read") from None

@@ -72,10 +72,9 @@ class Transport:
             raise _wire_failure(failure) from None
 
     def _url(self, path: str, query: Mapping[str, str]) -> URL:
-        try:
-            return URL(self.base_url + path, encoded=True).with_query(query)
-        except UnicodeEncodeError:
-            raise unfit("a lone surrogate cannot be part of a URL") from None
+        for value in query.values():
+            _encodable(value)  # yarl drops what it cannot encode, and a filter that became empty finds everything
+        return URL(self.base_url + path, encoded=True).with_query(query)
 
 
 def normalise(base_url: str) -> str:
@@ -95,10 +94,8 @@ def segment(text: str) -> str:
     """``text`` as one path segment. Raises :class:`Degraded` for one that would lead to another route."""
     if text in {"", ".", ".."}:
         raise unfit(f"{text!r} cannot be an id")
-    try:
-        return quote(text, safe="")
-    except UnicodeEncodeError:
-        raise unfit("a lone surrogate cannot be part of an id") from None
+    _encodable(text)
+    return quote(text, safe="")
 
 
 def refuse_status(status: int, headers: Mapping[str, str]) -> None:
@@ -110,6 +107,13 @@ def refuse_status(status: int, headers: Mapping[str, str]) -> None:
     # 307 and 308 (RFC 9110, section 15.4) promise that nothing was done here; 303 says the opposite.
     sent = status not in {307, 308}
     raise Degraded(_status_class(status), f"answered {status}", status=status, retry_after=wait, sent=sent)
+
+
+def _encodable(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise unfit("a lone surrogate cannot be part of a URL") from None
 
 
 def _status_class(status: int) -> Reason:
