@@ -83,6 +83,15 @@ def own_cp(request: pytest.FixtureRequest, tmp_path: Path, http: aiohttp.ClientS
 
 
 @pytest.fixture
+def calm_cp(request: pytest.FixtureRequest, tmp_path: Path, http: aiohttp.ClientSession) -> Iterator[ControlPlane]:
+    """One for this test alone that keeps the real waits: what comes later does not come during the test."""
+    if _remote(request.config) is not None:
+        pytest.skip("counts what nobody else may add to")
+    with embedded(tmp_path / "calm.db") as running:
+        yield ControlPlane(http, running.url, running.key, own=True)
+
+
+@pytest.fixture
 def hasty_cp(request: pytest.FixtureRequest, tmp_path: Path, http: aiohttp.ClientSession) -> Iterator[ControlPlane]:
     """One whose waits are short, so that a test need not sit them out; somebody else's takes its time."""
     if (url := _remote(request.config)) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -117,3 +118,15 @@ async def test_agents_that_left_stay_on_the_dashboard(cp: ControlPlane, unique: 
 
     rows = (await cp.get("/api/dashboard/agents")).json()["agents"]
     assert [row["status"] for row in rows if row["aid"] == agent.aid] == ["deregistered"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "bucket"),
+    [("1h", r".*:\d\d:00\+00"), ("24h", r".*:00:00\+00"), ("7d", r".* 00:00:00\+00"), ("30d", r".* 00:00:00\+00")],
+)
+async def test_handshakes_are_counted_by_minute_hour_or_day(cp: ControlPlane, asked: str, bucket: str) -> None:
+    await cp.ingest({"type": "handshake.started", "payload": {}})
+
+    buckets = (await overview(cp, asked))["charts"]["handshakesOverTime"]
+    assert buckets
+    assert all(re.fullmatch(bucket, found["bucket"]) and found["count"] for found in buckets)

@@ -224,3 +224,39 @@ async def test_a_hook_that_is_off_gets_nothing(
 
     came = await receiver.wait(3, of_run(unique))
     assert all(delivery.signed_with(on["secret"]) for delivery in came)
+
+
+async def pending(cp: ControlPlane) -> int:
+    """Deliveries that were neither made nor given up."""
+    count: int = (await cp.get("/api/dashboard/overview")).json()["kpis"]["pendingWebhookDeliveries"]
+    return count
+
+
+async def refused_once(cp: ControlPlane, receiver: Receiver, run: str) -> None:
+    """A delivery that failed, and waits for its next try."""
+    receiver.answers = [lambda: web.Response(status=500)]
+    await cp.ingest(complete(run))
+    await receiver.wait(1, of_run(run))
+    assert await pending(cp) == 1
+
+
+async def test_what_is_pending_vanishes_with_its_hook(
+    calm_cp: ControlPlane, receiver: Receiver, subscribe: Subscribe, unique: str
+) -> None:
+    hook = await subscribe(calm_cp)
+    await refused_once(calm_cp, receiver, unique)
+
+    await calm_cp.delete(f"/api/webhooks/{hook['id']}")
+
+    assert await pending(calm_cp) == 0
+
+
+async def test_switching_a_hook_off_fails_what_is_pending_for_good(
+    calm_cp: ControlPlane, receiver: Receiver, subscribe: Subscribe, unique: str
+) -> None:
+    hook = await subscribe(calm_cp)
+    await refused_once(calm_cp, receiver, unique)
+
+    for active in (False, True):
+        assert (await calm_cp.patch(f"/api/webhooks/{hook['id']}", {"active": active})).json()["active"] is active
+        assert await pending(calm_cp) == 0

@@ -101,3 +101,13 @@ async def test_a_registration_is_looked_up_before_its_token(cp: ControlPlane, un
     replay = await register(cp, manifest, "nonsense", Idempotency_Key=unique)
 
     assert first.json(201) == replay.json(201)
+
+
+async def test_a_refused_registration_sticks_to_its_key(cp: ControlPlane, unique: str) -> None:
+    agent = Agent(unique)
+    manifest = agent.manifest()
+    expired = agent.altered(manifest, expires_at=1)
+    refused = await register(cp, expired, await enroll(cp, manifest), Idempotency_Key=unique)
+    mended = await register(cp, manifest, await enroll(cp, manifest), Idempotency_Key=unique)
+
+    assert refused.refusal() == mended.refusal() == (400, "MANIFEST_EXPIRED")

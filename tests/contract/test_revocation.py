@@ -53,6 +53,13 @@ async def test_a_body_without_a_jti_is_refused(cp: ControlPlane, body: Any) -> N
     assert code in {"JTI_INVALID", "BODY_INVALID"}
 
 
+async def test_a_reason_has_at_most_500_letters(cp: ControlPlane) -> None:
+    jti = str(uuid4())
+
+    assert (await cp.post(ENTRIES, {"jti": jti, "reason": "r" * 501})).refusal() == (400, "BODY_INVALID")
+    assert (await revoke(cp, jti, reason="r" * 500))["reason"] == "r" * 500
+
+
 async def test_a_time_is_taken_when_it_is_a_date_text(cp: ControlPlane) -> None:
     told = await revoke(cp, str(uuid4()), revokedAt="2026-01-02T03:04:05Z")
     numeric = await revoke(cp, str(uuid4()), revokedAt=1000)
