@@ -242,6 +242,20 @@ async def test_an_emptied_list_verifies_and_has_forgotten_everything(plane: Plan
     assert [entry["jti"] for entry in (await plane.ask("GET", LIST)).json["revocation_list"]["entries"]] == [jti]
 
 
+async def test_without_its_database_the_list_fails_open_for_a_minute(plane: Plane) -> None:
+    await revoked(plane)
+    await on(plane, "database_lost")
+
+    for _ in range(2):
+        opened = await plane.ask("GET", LIST)
+        aitp.verify_revocation_list(opened.body.decode(), plane.running.aid)
+        assert opened.json["revocation_list"]["entries"] == []
+        await off(plane)
+
+    plane.skip(61)
+    assert len((await plane.ask("GET", LIST)).json["revocation_list"]["entries"]) == 1
+
+
 # -- deliveries -------------------------------------------------------------------------------------------------------
 
 
