@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 import uuid
 from typing import Any
 
@@ -59,6 +60,8 @@ class Delegations:
             details = {"not_granted": missing} if missing else None
             raise Fault(409, "delegation_refused", first_line(error), details) from error
         claims = decode_claims(token)
+        if claims["exp"] <= time.time():
+            raise Fault(409, "delegation_refused", "the voucher has expired")
         jti, parent = delegation_jti(token), str(granted["src_jti"])
         self._report_issued(claims, jti, parent, peer)
         return {

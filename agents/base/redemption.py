@@ -124,7 +124,8 @@ class Redemptions:
             if refusal.code != "handshake_refused":
                 raise
             raise Refusal("pop_invalid", str(refusal), sdk_code=refusal.details.get("sdk_code")) from refusal
-        delegation, nonce, audience = (payload.get(name) for name in ("delegation_token", "nonce_echo", "audience"))
+        parts = payload if isinstance(payload, dict) else {}
+        delegation, nonce, audience = (parts.get(name) for name in ("delegation_token", "nonce_echo", "audience"))
         if not (isinstance(delegation, str) and isinstance(nonce, str) and isinstance(audience, str)):
             raise malformed("not a redemption: delegation_token, nonce_echo and audience are texts")
         if audience != self._identity.aid:
@@ -137,9 +138,9 @@ class Redemptions:
         claims, source = _read(delegation)
         if claims.get("sub") != delegatee.aid:
             raise Refusal("pop_invalid", "the delegation is for another key")
-        if claims.get("aud") not in self._identity.own_aids:
+        if str(claims.get("aud")) not in self._identity.own_aids:
             raise Refusal("wrong_audience", "the delegation is for another agent to redeem")
-        if source.get("iss") not in self._identity.own_aids:
+        if str(source.get("iss")) not in self._identity.own_aids:
             raise Refusal("wrong_issuer", "another agent granted what is delegated")
         delegator = self._peers.sender(str(claims.get("iss")))
         with self._redeemed.claim(delegation) as outcome:

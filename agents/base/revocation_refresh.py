@@ -20,7 +20,7 @@ from base.revocation import RevocationState
 from base.revocation_lists import ListRejectedError
 from base.telemetry import Telemetry
 
-#: Seconds over which the agents of one run spread their first look: they all start at once.
+#: Seconds over which the agents of one run spread their first look, unless they serve nobody before it.
 FIRST_LOOK = 1.0
 
 
@@ -102,7 +102,8 @@ class Refresher:
             return "revocation.list_fetched", {"count": len(self._revocations.list_of(issuer)), "issuer": issuer}
 
     async def _poll_forever(self, url: str, issuer: str) -> None:
-        await asyncio.sleep(random.uniform(0, FIRST_LOOK))  # noqa: S311 - spreading load, not a secret
+        if self._config.fail_mode == "soft_fail":
+            await asyncio.sleep(random.uniform(0, FIRST_LOOK))  # noqa: S311 - spreading load, not a secret
         while True:
             try:
                 event, fields = await self._pull(url + aitp.REVOCATION_LIST_PATH, issuer)

@@ -7,12 +7,11 @@ import json
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 import aitp
 from aiohttp import web
 
-from tests.integration.agents.harness import WAIT
+from tests.integration.agents.harness import WAIT, SdkPeer
 
 Respond = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -30,7 +29,7 @@ class ControlPlane:
     """``answers[path]`` replaces what that path does; ``revoked`` is what the list says; ``lists`` pre-empts it."""
 
     def __init__(self) -> None:
-        self.agent = aitp.AitpAgent.generate()
+        self.peer = SdkPeer("cp")
         self.revoked: list[str] = []
         self.lists: list[str] = []
         self.received: list[Received] = []
@@ -42,15 +41,12 @@ class ControlPlane:
 
     @property
     def aid(self) -> str:
-        return self.agent.aid
+        return self.peer.aid
 
     @property
     def section(self) -> dict[str, str]:
         """The bootstrap document's ``cp``."""
         return {"url": self.url, "aid": self.aid}
-
-    def signed(self, jtis: list[str], **options: Any) -> str:
-        return str(self.agent.sign_revocation_list([{"jti": jti} for jti in jtis], **options))
 
     async def start(self) -> None:
         app = web.Application()
@@ -87,7 +83,7 @@ class ControlPlane:
         return await respond(request)
 
     async def _list(self, _request: web.Request) -> web.StreamResponse:
-        text = self.lists.pop(0) if self.lists else self.signed(self.revoked)
+        text = self.lists.pop(0) if self.lists else self.peer.revocation_list(*self.revoked)
         return web.Response(text=text, content_type="application/json")
 
     async def _enroll(self, request: web.Request) -> web.StreamResponse:

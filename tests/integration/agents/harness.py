@@ -21,6 +21,7 @@ import aiohttp
 import aitp
 from aiohttp import web
 from aitp_verifier.crypto import PrivateKey
+from aitp_verifier.jcs import canonicalize
 from aitp_verifier.jws import encode_jws
 
 ROOT = Path(__file__).parents[3]
@@ -290,6 +291,14 @@ class SdkPeer:
         """One of its own tokens with other claims, properly signed."""
         kind = json.loads(base64.urlsafe_b64decode(token.split(".")[0] + "=="))["typ"]
         return str(encode_jws(kind, claims_of(token) | changes, PrivateKey.ed25519_from_seed(self.seed), alg="EdDSA"))
+
+    def revocation_list(self, *jtis: str, **dates: int) -> str:
+        """Its signed list; with ``published_at`` or ``expires_at`` of the test's choosing."""
+        signed = self.agent.sign_revocation_list([{"jti": jti} for jti in jtis])
+        body = json.loads(signed)["revocation_list"] | dates
+        digest = hashlib.sha256(canonicalize(body)).digest()
+        signature = b64(PrivateKey.ed25519_from_seed(self.seed).sign_digest(digest))
+        return json.dumps({"revocation_list": body, "signature": signature}) if dates else signed
 
     async def hello(self, worker: WorkerProcess, grants: list[str] | None = None) -> tuple[aitp.InitiatorSession, str]:
         """A session towards ``worker`` and its hello."""

@@ -147,6 +147,26 @@ async def test_expired_delegation_is_refused(trio: Trio) -> None:
     refused(await trio.redeem(delegation), "tct_expired")
 
 
+async def test_voucher_that_has_expired_is_good_for_nothing(start: Start) -> None:
+    owner, alice = await asyncio.gather(start("owner", ttl_secs=2), start("alice"))
+    await introduce(owner, alice, sub := SdkPeer("sub"))
+    got = await alice.admin("initiate-handshake", {"peer": "owner", "direction": "one"})
+    await asyncio.sleep(got.body["received"]["expires_at"] + 0.1 - time.time())  # nothing but time expires a voucher
+    answer = await alice.admin("delegate", {"delegatee": sub.agent_id, "via_peer": "owner", "scope": ["demo.echo"]})
+    assert (answer.status, answer.body["error"]["code"]) == (409, "delegation_refused")
+
+
+@pytest.mark.parametrize("suites", [("p256", "ed25519", "p256"), ("ed25519", "p256", "ed25519")])
+async def test_keys_of_either_suite_delegate_and_redeem(start: Start, suites: tuple[str, ...]) -> None:
+    names = ("owner", "alice", "sub")
+    made = (start(name, signing_suite=suite) for name, suite in zip(names, suites, strict=True))
+    trio = Trio(*await asyncio.gather(*made))
+    await introduce(trio.owner, trio.alice, trio.sub)
+    assert (await trio.alice.admin("initiate-handshake", {"peer": "owner", "direction": "one"})).status == 200
+    assert (await trio.redeem(await trio.delegate())).status == 200
+    assert (await trio.sub.admin("invoke", ECHO)).body["status_code"] == 200
+
+
 async def test_delegation_for_another_audience_is_refused(trio: Trio) -> None:
     shaken = await trio.alice.admin("initiate-handshake", {"peer": "sub", "direction": "one"})
     assert shaken.status == 200
@@ -417,6 +437,12 @@ async def test_text_that_is_no_delegation_is_refused(bench: Bench, token: str) -
 async def test_token_of_another_kind_is_no_delegation(bench: Bench) -> None:
     for token in (bench.voucher, await bench.delegator.token_from(bench.owner)):
         denied(await bench.redeem(token), "tct_invalid")
+
+
+@pytest.mark.parametrize("changes", [{"aud": []}, {"aud": {}, "sub": []}, {"iss": []}, {"voucher": 5}, {"exp": "soon"}])
+async def test_claims_of_the_wrong_shape_are_refused(bench: Bench, changes: dict[str, Any]) -> None:
+    answer = await bench.redeem(bench.delegator.reissue(bench.delegation(), **changes))
+    assert answer.status == 403, answer
 
 
 @pytest.mark.parametrize("changes", [{"nonce_echo": 5}, {"audience": None}, {"delegation_token": []}])
