@@ -56,6 +56,7 @@ DATABASE = "control-plane.db"
     default=1.0,
     help="Multiplies its waits: delivery retries, circuit breakers, sweeps, heartbeats.",
 )
+@click.option("--rate-limits", is_flag=True, help="Answer 429 beyond a real one's stock limits.")
 def command(
     host: str,
     port: int,
@@ -64,6 +65,7 @@ def command(
     seed_file: Path | None,
     switches: tuple[str, ...],
     time_scale: float,
+    rate_limits: bool,
 ) -> int:
     """Run a Control Plane for development: registry, events, revocation, webhooks.
 
@@ -89,6 +91,7 @@ def command(
         api_keys=keys,
         seed_file=seed_file,
         time_scale=time_scale,
+        rate_limits=rate_limits,
         switches=switches,
     )
     asyncio.run(_serve(settings, options))

@@ -24,6 +24,7 @@ from aitp_playground.control_plane import (
 from aitp_playground.control_plane.answering import erring, identified, slashless, stamp, unmatched
 from aitp_playground.control_plane.cors import allow, preflight
 from aitp_playground.control_plane.idempotency import once
+from aitp_playground.control_plane.rate_limits import RateLimits
 from aitp_playground.control_plane.routing import Route
 from aitp_playground.control_plane.service import Background, ControlPlane
 
@@ -58,9 +59,10 @@ def build_app(cp: ControlPlane) -> web.Application:
         cp.closing.set()
 
     app.on_shutdown.append(close_streams)
+    limits = RateLimits(lambda: cp.clock()) if cp.options.rate_limits else None
     # Paths that are equal must follow each other to become one resource, which then knows its other methods: 405.
     for route in sorted(ROUTES, key=lambda route: route.path):
-        handler = _guarded(cp, route)
+        handler = _guarded(cp, route, limits)
         if route.method == "GET":
             app.router.add_get(route.path, handler, allow_head=True)
         else:
@@ -68,13 +70,15 @@ def build_app(cp: ControlPlane) -> web.Application:
     return app
 
 
-def _guarded(cp: ControlPlane, route: Route) -> Handler:
+def _guarded(cp: ControlPlane, route: Route, limits: RateLimits | None) -> Handler:
     async def answered(request: web.Request) -> web.StreamResponse:
         return await route.handler(request, cp)
 
     async def handle(request: web.Request) -> web.StreamResponse:
         if route.auth == "key":
             cp.keys.check(request)
+        if limits is not None:
+            limits.check(request)
         if route.idempotent:
             return await once(request, cp, f"{route.method} {route.path}", answered)
         return await answered(request)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
 class Refused(Exception):
-    """Answered with ``status`` and ``{"error", "code", **extra}``."""
+    """Answered with ``status``, ``{"error", "code", **extra}`` and ``headers``."""
 
-    def __init__(self, status: int, error: str, code: str, **extra: Any) -> None:
+    def __init__(
+        self, status: int, error: str, code: str, *, headers: Mapping[str, str] | None = None, **extra: Any
+    ) -> None:
         super().__init__(error)
         self.status = status
+        self.headers = headers
         self.body = {"error": error, "code": code, **extra}
 
 

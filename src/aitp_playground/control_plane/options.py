@@ -12,8 +12,8 @@ class Options:
 
     No ``api_keys``: one is made up at start. No ``seed_file``: the seed lies beside the database, or is made up for a
     database in memory. ``time_scale`` multiplies every wait of the service's own (delivery retries, breaker, sweeps,
-    heartbeats), so that tests need not sit them out. ``switches``: misbehaviour from the first request on, as the
-    start-up option spells it.
+    heartbeats), so that tests need not sit them out. ``rate_limits`` holds callers to the stock limits. ``switches``:
+    misbehaviour from the first request on, as the start-up option spells it.
     """
 
     host: str = "127.0.0.1"
@@ -22,4 +22,5 @@ class Options:
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     seed_file: Path | None = None
     time_scale: float = 1.0
+    rate_limits: bool = False
     switches: tuple[str, ...] = ()

@@ -64,7 +64,7 @@ def answer(data: Any, status: int = 200, headers: Mapping[str, str] | None = Non
 
 def refusal(refused: Refused) -> web.Response:
     """A refusal as JSON."""
-    return answer(refused.body, refused.status)
+    return answer(refused.body, refused.status, refused.headers)
 
 
 def pg_time(seconds: float | None) -> str | None:

@@ -50,6 +50,16 @@ async def test_a_key_is_good_for_seven_days(plane: Plane) -> None:
     assert await events(plane) == 2
 
 
+async def test_keeping_one_answer_forgets_only_those_that_are_too_old(plane: Plane) -> None:
+    await post(plane, EVENTS, [], "first")
+    plane.skip(60)
+    await post(plane, EVENTS, [], "second")
+    plane.skip(KEPT_SECONDS - 30)
+    await post(plane, EVENTS, [], "third")
+    kept = await plane.service.db.read(lambda conn: [row["key"] for row in conn.execute("SELECT key FROM idempotency")])
+    assert sorted(kept) == ["second", "third"]
+
+
 async def test_a_key_outlives_a_restart(start: Any, tmp_path: Any) -> None:
     for _ in range(2):
         plane = await start(database=str(tmp_path / "cp.db"))
