@@ -100,3 +100,27 @@ async def test_the_namespace_comes_from_the_header_else_from_the_manifests_exten
         await plane.register(extended, await plane.enroll(text), **headers)
         (listed,) = (await plane.ask("GET", f"/api/registry/agents?aid={aid}")).json["agents"]
         assert listed["namespace"] == expected
+
+
+async def test_a_null_registration_breaks_the_service_and_leaves_the_token_good(plane: Plane) -> None:
+    _, text = manifest()
+    token = await plane.enroll(text)
+    broken = await plane.register("null", token)
+    assert (broken.status, broken.body) == (500, b"")
+    unparsed = await plane.register("{", token)
+    assert (unparsed.status, unparsed.json["code"]) == (400, "BODY_INVALID")
+    assert unparsed.json["error"] != "body must be JSON", "the registry has words of its own"
+    assert (await plane.register(text, token)).status == 201
+
+
+async def test_what_an_agent_did_is_told_with_its_aid(plane: Plane) -> None:
+    aid, text = manifest()
+    await plane.register(text, await plane.enroll(text))
+    await plane.ask("DELETE", f"/api/registry/agents/{aid}")
+    told = (await plane.ask("GET", f"/api/events/history?aid={aid}")).json["events"]
+    assert sorted((event["type"], event["aidA"], event["runId"]) for event in told) == [
+        ("agent.deregistered", aid, None),
+        ("agent.registered", aid, None),
+    ]
+    assert {event["payload"]["aid"] for event in told} == {aid}
+    assert (await plane.ask("DELETE", "/api/registry/agents/aid:pubkey:nobody")).status == 404
