@@ -6,8 +6,6 @@ import ctypes
 import logging
 import sys
 
-from aiohttp.http_exceptions import HttpProcessingError
-
 _PR_SET_DUMPABLE = 4
 
 
@@ -23,6 +21,9 @@ class Unquoted(logging.Filter):
     """Errors of the HTTP parser without their traces: those quote the header at fault, and tokens travel in headers."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        # Imported here: a command closes its process before it has loaded what serves HTTP.
+        from aiohttp.http_exceptions import HttpProcessingError
+
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, HttpProcessingError):
             record.msg, record.args, record.exc_info = f"not HTTP: {type(error).__name__}", (), None
