@@ -77,6 +77,33 @@ class RunPage:
     next: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxBatch:
+    """What was said, or is about to be said, to the Control Plane about the events ``first`` to ``last`` of a run.
+
+    ``body`` holds ``count`` of them, byte for byte as sent; the others of the range are known to be there already.
+    """
+
+    first: int
+    last: int
+    count: int
+    key: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outbox:
+    """How far a run is reported. ``reported``: every event up to this seq is settled. ``batch``: may have been sent.
+
+    ``event_count`` and ``over`` are the run's own, as they were when this was read.
+    """
+
+    reported: int
+    event_count: int
+    over: bool
+    batch: OutboxBatch | None = None
+
+
 class OutOfSequence(StoreUnavailable):
     """An append does not continue the log: an earlier one failed, or somebody else wrote. Nothing of it was stored.
 
@@ -134,6 +161,24 @@ class RunStore(Protocol):
 
     def prune(self, keep_finished: int) -> asyncio.Future[int]:
         """Remove the oldest finished runs beyond ``keep_finished``; how many went."""
+
+    # -- the outbox: what a Control Plane is to know. With ``outbox``, a store puts every run into it that it creates;
+    #    a run comes into it, too, when a batch is saved for it. It goes with its run.
+
+    def claim_outbox(self, run_id: str) -> asyncio.Future[Outbox | None]:
+        """Make reporting this run the business of this process. A finished run of a dead owner changes hands.
+
+        None when there is no such run, when a live process has it, or when its end is still to be written.
+        """
+
+    def save_batch(self, run_id: str, batch: OutboxBatch) -> asyncio.Future[None]:
+        """Keep the run's one batch, in the place of an earlier one. Fails with ``RunNotFound``."""
+
+    def settle_outbox(self, run_id: str, reported: int) -> asyncio.Future[None]:
+        """Everything up to the seq ``reported`` is done with, the batch included. Fails with ``RunNotFound``."""
+
+    async def unreported(self) -> list[str]:
+        """Finished runs in the outbox with events not yet settled, of this process or a dead one; oldest end first."""
 
     # -- reads --------------------------------------------------------------------------------------------------------
 

@@ -74,6 +74,17 @@ def orphans(connection: sqlite3.Connection, own_directory: Path) -> list[RunRow]
     return [run_row(row[:-2]) for row in rows if row[-2] in dead]
 
 
+def unreported(connection: sqlite3.Connection, own_id: str, own_directory: Path) -> list[str]:
+    """See the port. A store in memory holds no lock, so its own id is known by comparison."""
+    rows = connection.execute(
+        "SELECT run_id, owner, owner_dir FROM cp_cursors JOIN runs ON key = run_key"  # noqa: S608 - constants
+        f" WHERE reported < event_count AND status IN ({FINISHED}) ORDER BY finished_at, key"
+    ).fetchall()
+    others = {(owner, directory) for _, owner, directory in rows if owner != own_id}
+    alive = {owner for owner, directory in others if is_alive(owner, own_directory, Path(directory))}
+    return [run_id for run_id, owner, _ in rows if owner not in alive]
+
+
 def count_by_status(connection: sqlite3.Connection) -> dict[str, int]:
     """Every status is there, also those that no run has."""
     found = dict(connection.execute("SELECT status, count(*) FROM runs GROUP BY status").fetchall())

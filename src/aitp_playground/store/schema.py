@@ -54,6 +54,25 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE TABLE pings (id INTEGER PRIMARY KEY, filler BLOB NOT NULL)",
     ),
+    (
+        # How far each run has been reported. A table apart from the batches, so that looking for runs reads no bodies.
+        """
+        CREATE TABLE cp_cursors (
+            run_key INTEGER PRIMARY KEY REFERENCES runs (key) ON DELETE CASCADE,
+            reported INTEGER NOT NULL
+        )
+        """,
+        """
+        CREATE TABLE cp_batches (
+            run_key INTEGER PRIMARY KEY REFERENCES runs (key) ON DELETE CASCADE,
+            first_seq INTEGER NOT NULL,
+            last_seq INTEGER NOT NULL,
+            event_count INTEGER NOT NULL,
+            idempotency_key TEXT NOT NULL,
+            body BLOB NOT NULL
+        )
+        """,
+    ),
 )
 
 

@@ -17,7 +17,16 @@ from aitp_playground.errors import StoreUnavailable
 from aitp_playground.store import reads, writes
 from aitp_playground.store.files import connect_writer
 from aitp_playground.store.owners import OwnerLock
-from aitp_playground.store.port import EventPage, RunHeader, RunPage, RunRow, RunSummary, StoredEvent
+from aitp_playground.store.port import (
+    EventPage,
+    Outbox,
+    OutboxBatch,
+    RunHeader,
+    RunPage,
+    RunRow,
+    RunSummary,
+    StoredEvent,
+)
 from aitp_playground.store.readers import Readers
 from aitp_playground.store.rows import encode_json
 from aitp_playground.store.schema import migrate
@@ -37,8 +46,9 @@ class SqliteRunStore:
     """A :class:`~aitp_playground.store.port.RunStore` in one file, or in memory (``:memory:``) while it is open.
 
     Several processes may use one file. Beyond ``max_waiting_events`` events or ``max_waiting_bytes`` bytes handed over
-    and not yet committed, ``create``, ``append`` and ``save_agent_log`` fail with ``Overloaded``; what ends, cancels or
-    removes a run by a call of its own is always taken. Used from the event loop that opened it.
+    and not yet committed, ``create``, ``append``, ``save_agent_log`` and ``save_batch`` fail with ``Overloaded``; what
+    ends, cancels or removes a run by a call of its own is always taken. ``outbox``: the runs it creates are to be
+    reported to a Control Plane. Used from the event loop that opened it.
     """
 
     def __init__(
@@ -46,6 +56,7 @@ class SqliteRunStore:
         database: str,
         *,
         state_dir: Path,
+        outbox: bool = False,
         max_waiting_events: int = 50_000,
         max_waiting_bytes: int = 128 * 1024 * 1024,
         reader_threads: int = 4,
@@ -53,6 +64,7 @@ class SqliteRunStore:
         self._path = None if database == ":memory:" else Path(database).expanduser().absolute()
         self._owner = OwnerLock(state_dir / "owners")
         self.owner_id = self._owner.owner_id
+        self._outbox = outbox
         self._max_events = max_waiting_events
         self._max_bytes = max_waiting_bytes
         self._reader_threads = reader_threads
@@ -100,7 +112,9 @@ class SqliteRunStore:
     def create(self, header: RunHeader) -> asyncio.Future[RunRow]:
         """See the port. ``inputs`` and ``fault_injection`` must be JSON-able (``TypeError`` at once)."""
         inputs, faults = encode_json(header.inputs), encode_json(header.fault_injection)
-        work = partial(writes.create, header=header, inputs=inputs, faults=faults, owner=self._owner)
+        work = partial(
+            writes.create, header=header, inputs=inputs, faults=faults, owner=self._owner, outbox=self._outbox
+        )
         return self._write(work, events=1, size=len(inputs) + len(faults))
 
     def append(self, run_id: str, events: Sequence[StoredEvent], summary: RunSummary) -> asyncio.Future[None]:
@@ -146,6 +160,18 @@ class SqliteRunStore:
             changed += await self._write(partial(writes.rebuild_summary, run_id=run_id, fold=fold))
         return changed
 
+    def claim_outbox(self, run_id: str) -> asyncio.Future[Outbox | None]:
+        """See the port."""
+        return self._write(partial(writes.claim_outbox, run_id=run_id, owner=self._owner))
+
+    def save_batch(self, run_id: str, batch: OutboxBatch) -> asyncio.Future[None]:
+        """See the port."""
+        return self._write(partial(writes.save_batch, run_id=run_id, batch=batch), events=1, size=len(batch.body))
+
+    def settle_outbox(self, run_id: str, reported: int) -> asyncio.Future[None]:
+        """See the port."""
+        return self._write(partial(writes.settle_outbox, run_id=run_id, reported=reported))
+
     # -- reads --------------------------------------------------------------------------------------------------------
 
     async def get(self, run_id: str) -> RunRow | None:
@@ -173,6 +199,11 @@ class SqliteRunStore:
         if self._path is None:
             return []
         return await self._read(partial(reads.orphans, own_directory=self._owner.directory))
+
+    async def unreported(self) -> list[str]:
+        """See the port."""
+        directory = self._owner.directory
+        return await self._read(partial(reads.unreported, own_id=self.owner_id, own_directory=directory))
 
     async def count_by_status(self) -> Mapping[str, int]:
         """See the port. All five statuses are there."""

@@ -9,7 +9,17 @@ from pathlib import Path
 
 from aitp_playground.errors import RunNotFound
 from aitp_playground.store.owners import OwnerLock, is_alive
-from aitp_playground.store.port import TERMINAL, OutOfSequence, RunHeader, RunRow, RunStatus, RunSummary, StoredEvent
+from aitp_playground.store.port import (
+    TERMINAL,
+    Outbox,
+    OutboxBatch,
+    OutOfSequence,
+    RunHeader,
+    RunRow,
+    RunStatus,
+    RunSummary,
+    StoredEvent,
+)
 from aitp_playground.store.rows import COLUMNS, run_row
 
 #: Makes the summary of a run from its header and all its events.
@@ -22,7 +32,9 @@ _ROWS_AT_ONCE = (128, 32, 8, 1)
 _PING_BYTES = 16 * 1024
 
 
-def create(connection: sqlite3.Connection, header: RunHeader, inputs: str, faults: str, owner: OwnerLock) -> RunRow:
+def create(
+    connection: sqlite3.Connection, header: RunHeader, inputs: str, faults: str, owner: OwnerLock, *, outbox: bool
+) -> RunRow:
     """Insert a pending run, or find the one that used the same idempotency key. ``inputs``, ``faults``: JSON."""
     if header.idempotency_key is not None:
         earlier = connection.execute(
@@ -31,7 +43,7 @@ def create(connection: sqlite3.Connection, header: RunHeader, inputs: str, fault
         ).fetchone()
         if earlier is not None:
             return run_row(earlier)
-    connection.execute(
+    inserted = connection.execute(
         f"INSERT INTO runs ({COLUMNS}, owner, owner_dir) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
         (
             header.run_id,
@@ -51,6 +63,8 @@ def create(connection: sqlite3.Connection, header: RunHeader, inputs: str, fault
             str(owner.directory),
         ),
     )
+    if outbox:
+        connection.execute("INSERT INTO cp_cursors VALUES (?, 0)", (inserted.lastrowid,))
     return RunRow(header, RunSummary(run_id=header.run_id, status="pending"))
 
 
@@ -118,6 +132,51 @@ def prune(connection: sqlite3.Connection, keep_finished: int, at_most: int) -> i
         " ORDER BY finished_at, key LIMIT ?)",
         (surplus,),
     ).rowcount
+
+
+def claim_outbox(connection: sqlite3.Connection, run_id: str, owner: OwnerLock) -> Outbox | None:
+    """Decided under the write lock, as :func:`adopt` is; an unfinished run of a dead owner is left to that."""
+    row = connection.execute(
+        "SELECT key, owner, owner_dir, status, runs.event_count, coalesce(reported, 0),"
+        " first_seq, last_seq, cp_batches.event_count, cp_batches.idempotency_key, body"
+        " FROM runs LEFT JOIN cp_cursors ON cp_cursors.run_key = key LEFT JOIN cp_batches ON cp_batches.run_key = key"
+        " WHERE run_id = ?",
+        (run_id,),
+    ).fetchone()
+    if row is None:
+        return None
+    key, former, directory, status, event_count, reported, first, last, count, batch_key, body = row
+    over = status in TERMINAL
+    if former != owner.owner_id:
+        if not over or is_alive(former, owner.directory, Path(directory)):
+            return None
+        connection.execute(
+            "UPDATE runs SET owner = ?, owner_dir = ? WHERE key = ?", (owner.owner_id, str(owner.directory), key)
+        )
+    batch = None
+    if body is not None:
+        batch = OutboxBatch(first=first, last=last, count=count, key=batch_key, body=body)
+    return Outbox(reported=reported, event_count=event_count, over=over, batch=batch)
+
+
+def save_batch(connection: sqlite3.Connection, run_id: str, batch: OutboxBatch) -> None:
+    """Raises ``RunNotFound``."""
+    key, *_ = _find(connection, run_id)
+    connection.execute("INSERT OR IGNORE INTO cp_cursors VALUES (?, 0)", (key,))
+    connection.execute(
+        "INSERT OR REPLACE INTO cp_batches VALUES (?, ?, ?, ?, ?, ?)",
+        (key, batch.first, batch.last, batch.count, batch.key, batch.body),
+    )
+
+
+def settle_outbox(connection: sqlite3.Connection, run_id: str, reported: int) -> None:
+    """Raises ``RunNotFound``."""
+    key, *_ = _find(connection, run_id)
+    connection.execute(
+        "INSERT INTO cp_cursors VALUES (?, ?) ON CONFLICT DO UPDATE SET reported = max(reported, excluded.reported)",
+        (key, reported),
+    )
+    connection.execute("DELETE FROM cp_batches WHERE run_key = ?", (key,))
 
 
 def ping(connection: sqlite3.Connection) -> None:

@@ -1,15 +1,19 @@
-"""What every run store must do. A new store subclasses :class:`RunStoreContract` and gives it a ``store`` fixture."""
+"""What every run store must do. A new store subclasses :class:`RunStoreContract` and gives it a ``store`` fixture, and
+``reporting``: a store whose runs are to be reported."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from aitp_playground.errors import InvalidRequest, RunNotFound, StoreUnavailable
-from aitp_playground.store.port import OutOfSequence, RunHeader, RunStore, RunSummary
+from aitp_playground.store.port import Outbox, OutboxBatch, OutOfSequence, RunHeader, RunStore, RunSummary
 
 from .building import events, header, stored_run, summary
+
+BATCH = OutboxBatch(first=1, last=3, count=2, key="key", body=b'{"events":[\xff]}')
 
 
 class RunStoreContract:
@@ -208,6 +212,49 @@ class RunStoreContract:
         assert await store.orphans() == []
         assert await store.adopt(run_id) is False
         assert await store.adopt("nobody") is False
+
+    async def test_a_run_is_in_the_outbox_from_its_creation_and_due_from_its_end(self, reporting: RunStore) -> None:
+        going = await stored_run(reporting, 2)
+        late, early = [await stored_run(reporting, 3, finished_at=at) for at in (9.0, 5.0)]
+        assert await reporting.unreported() == [early, late]
+        assert await reporting.claim_outbox(going) == Outbox(reported=0, event_count=2, over=False)
+        assert await reporting.claim_outbox(early) == Outbox(reported=0, event_count=3, over=True)
+
+    async def test_a_store_that_reports_nothing_owes_nothing_unless_a_batch_is_saved(self, store: RunStore) -> None:
+        run_id = await stored_run(store, 3, finished_at=5.0)
+        assert await store.unreported() == []
+        await store.save_batch(run_id, BATCH)
+        assert await store.unreported() == [run_id]
+
+    async def test_a_batch_is_kept_byte_for_byte_until_it_is_settled(self, reporting: RunStore) -> None:
+        run_id = await stored_run(reporting, 5, finished_at=5.0)
+        await reporting.save_batch(run_id, replace(BATCH, key="first"))
+        await reporting.save_batch(run_id, BATCH)
+        assert await reporting.claim_outbox(run_id) == Outbox(reported=0, event_count=5, over=True, batch=BATCH)
+        await reporting.settle_outbox(run_id, 3)
+        assert await reporting.claim_outbox(run_id) == Outbox(reported=3, event_count=5, over=True)
+        assert await reporting.unreported() == [run_id]
+        await reporting.settle_outbox(run_id, 5)
+        await reporting.settle_outbox(run_id, 4)
+        assert await reporting.unreported() == []
+
+    async def test_events_after_the_end_make_a_settled_run_due_again(self, reporting: RunStore) -> None:
+        run_id = await stored_run(reporting, 3, finished_at=5.0)
+        await reporting.settle_outbox(run_id, 3)
+        await reporting.append(run_id, events(4, 4), summary(run_id, 4, "success", 5.0))
+        assert await reporting.unreported() == [run_id]
+
+    async def test_the_outbox_goes_with_its_run(self, reporting: RunStore) -> None:
+        run_id = await stored_run(reporting, 3, finished_at=5.0)
+        await reporting.save_batch(run_id, BATCH)
+        await reporting.delete(run_id)
+        assert await reporting.unreported() == []
+        assert await reporting.claim_outbox(run_id) is None
+        for write in (reporting.save_batch(run_id, BATCH), reporting.settle_outbox(run_id, 3)):
+            with pytest.raises(RunNotFound):
+                await write
+        await reporting.create(header(run_id))
+        assert await reporting.claim_outbox(run_id) == Outbox(reported=0, event_count=0, over=False)
 
     async def test_a_closed_store_refuses(self, store: RunStore) -> None:
         await store.ping()

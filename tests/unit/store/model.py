@@ -13,6 +13,8 @@ from aitp_playground.errors import InvalidRequest, RunNotFound, StoreUnavailable
 from aitp_playground.store.port import (
     TERMINAL,
     EventPage,
+    Outbox,
+    OutboxBatch,
     OutOfSequence,
     RunHeader,
     RunPage,
@@ -31,6 +33,8 @@ class _Run:
     row: RunRow
     events: list[StoredEvent] = field(default_factory=list)
     logs: dict[str, str] = field(default_factory=dict)
+    reported: int | None = None
+    batch: OutboxBatch | None = None
 
     @property
     def place(self) -> tuple[float, int]:
@@ -42,7 +46,8 @@ class ModelRunStore:
 
     owner_id = "model"
 
-    def __init__(self) -> None:
+    def __init__(self, *, outbox: bool = False) -> None:
+        self._outbox = outbox
         self._runs: dict[str, _Run] = {}
         self._last_key = 0
         self._open = False
@@ -82,6 +87,33 @@ class ModelRunStore:
     def prune(self, keep_finished: int) -> asyncio.Future[int]:
         return self._resolved(lambda: self._prune(keep_finished))
 
+    def claim_outbox(self, run_id: str) -> asyncio.Future[Outbox | None]:
+        return self._resolved(lambda: self._outbox_of(run_id) if run_id in self._runs else None)
+
+    def save_batch(self, run_id: str, batch: OutboxBatch) -> asyncio.Future[None]:
+        def work() -> None:
+            run = self._find(run_id)
+            run.batch, run.reported = batch, run.reported or 0
+
+        return self._resolved(work)
+
+    def settle_outbox(self, run_id: str, reported: int) -> asyncio.Future[None]:
+        def work() -> None:
+            run = self._find(run_id)
+            run.batch, run.reported = None, max(run.reported or 0, reported)
+
+        return self._resolved(work)
+
+    async def unreported(self) -> list[str]:
+        found = [
+            (run.row.summary.finished_at or 0.0, run.key, run_id)
+            for run_id, run in self._runs.items()
+            if run.row.summary.status in TERMINAL
+            and run.reported is not None
+            and run.reported < run.row.summary.event_count
+        ]
+        return [run_id for *_, run_id in sorted(found)]
+
     async def get(self, run_id: str) -> RunRow | None:
         return self._runs[run_id].row if run_id in self._runs else None
 
@@ -116,13 +148,23 @@ class ModelRunStore:
         rows = [run.row.summary.status for run in self._runs.values()]
         return {status: rows.count(status) for status in get_args(RunStatus)}
 
+    def _outbox_of(self, run_id: str) -> Outbox:
+        run = self._find(run_id)
+        summary = run.row.summary
+        return Outbox(
+            reported=run.reported or 0,
+            event_count=summary.event_count,
+            over=summary.status in TERMINAL,
+            batch=run.batch,
+        )
+
     def _create(self, header: RunHeader) -> RunRow:
         for run in self._runs.values():
             if header.idempotency_key is not None and run.row.header.idempotency_key == header.idempotency_key:
                 return run.row
         self._last_key += 1
         row = RunRow(header, RunSummary(run_id=header.run_id, status="pending"))
-        self._runs[header.run_id] = _Run(self._last_key, row)
+        self._runs[header.run_id] = _Run(self._last_key, row, reported=0 if self._outbox else None)
         return row
 
     def _append(self, run_id: str, events: Sequence[StoredEvent], summary: RunSummary) -> None:

@@ -17,11 +17,21 @@ class TestSqliteOnDisk(RunStoreContract):
         opened: RunStore = await make_sqlite()
         return opened
 
+    @pytest.fixture
+    async def reporting(self, make_sqlite: MakeSqlite) -> RunStore:
+        opened: RunStore = await make_sqlite(outbox=True)
+        return opened
+
 
 class TestSqliteInMemory(RunStoreContract):
     @pytest.fixture
     async def store(self, make_sqlite: MakeSqlite) -> RunStore:
         opened: RunStore = await make_sqlite(":memory:")
+        return opened
+
+    @pytest.fixture
+    async def reporting(self, make_sqlite: MakeSqlite) -> RunStore:
+        opened: RunStore = await make_sqlite(":memory:", outbox=True)
         return opened
 
 
@@ -31,5 +41,11 @@ class TestModel(RunStoreContract):
     @pytest.fixture
     async def store(self) -> RunStore:
         model: RunStore = ModelRunStore()
+        await model.open()
+        return model
+
+    @pytest.fixture
+    async def reporting(self) -> RunStore:
+        model: RunStore = ModelRunStore(outbox=True)
         await model.open()
         return model

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from aitp_playground.store.owners import OwnerLock, is_alive, sweep
+from aitp_playground.store.port import Outbox, OutboxBatch
 from aitp_playground.store.sqlite import SqliteRunStore
 
 from .building import events, stored_run, summary
@@ -123,6 +124,30 @@ async def test_a_finished_run_is_nobodys_orphan(spawn: Spawn, store: SqliteRunSt
     await kill(child)
     assert await store.orphans() == []
     assert await store.adopt("run") is False
+
+
+async def test_what_a_process_has_to_report_is_its_own_until_it_dies(spawn: Spawn, store: SqliteRunStore) -> None:
+    child = await spawn("hold", "run")
+    await line(child)
+    batch = OutboxBatch(first=1, last=1, count=1, key="key", body=b"body")
+    await store.save_batch("run", batch)
+    await store.append("run", events(1, 1), summary("run", 1, "success", 5.0))
+    assert await store.unreported() == []
+    assert await store.claim_outbox("run") is None
+    await kill(child)
+    assert await store.unreported() == ["run"]
+    assert await store.claim_outbox("run") == Outbox(reported=0, event_count=1, over=True, batch=batch)
+
+
+async def test_an_unfinished_run_of_a_dead_process_is_ended_before_it_is_reported(
+    spawn: Spawn, store: SqliteRunStore
+) -> None:
+    child = await spawn("hold", "run")
+    await line(child)
+    await kill(child)
+    assert await store.claim_outbox("run") is None
+    assert await store.adopt("run") is True
+    assert await store.claim_outbox("run") == Outbox(reported=0, event_count=0, over=False)
 
 
 async def test_a_process_that_closes_in_order_leaves_its_unfinished_runs_to_others(

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aitp_playground.errors import PlaygroundError
-from aitp_playground.store.port import RunStore, RunSummary
+from aitp_playground.store.port import OutboxBatch, RunStore, RunSummary
 from aitp_playground.store.sqlite import SqliteRunStore
 
 from .building import events, header
@@ -22,12 +22,17 @@ from .model import ModelRunStore
 _IDS = st.sampled_from(["a", "b", "c"])
 _STATUSES = st.sampled_from(["pending", "running", "success", "failed", "cancelled"])
 _KEYS = st.none() | st.sampled_from(["k1", "k2"])
+_BATCHES = [OutboxBatch(first=n, last=n + 2, count=2, key=f"key-{n}", body=b"\xff" * n) for n in (1, 4)]
 _COMMANDS = st.one_of(
     st.tuples(st.just("create"), _IDS, _KEYS, st.sampled_from([1.0, 2.0])),
     st.tuples(st.just("append"), _IDS, st.integers(0, 4), st.integers(-1, 1), _STATUSES),
     st.tuples(st.just("append"), _IDS, st.integers(1, 40), st.just(0), _STATUSES),
     st.tuples(st.just("request_cancel"), _IDS),
     st.tuples(st.just("save_agent_log"), _IDS, st.sampled_from(["x", "y"]), st.text(max_size=5)),
+    st.tuples(st.just("save_batch"), _IDS, st.sampled_from(_BATCHES)),
+    st.tuples(st.just("settle_outbox"), _IDS, st.integers(0, 9)),
+    st.tuples(st.just("claim_outbox"), _IDS),
+    st.tuples(st.just("unreported")),
     st.tuples(st.just("delete"), _IDS),
     st.tuples(st.just("prune"), st.integers(0, 2)),
     st.tuples(st.just("read"), _IDS, st.integers(0, 6), st.integers(0, 5)),
@@ -73,11 +78,12 @@ async def _everything(store: RunStore) -> Mapping[str, Any]:
         "events": [await store.read(row.header.run_id) for row in rows],
         "logs": [await store.agent_log(row.header.run_id, agent) for row in rows for agent in "xy"],
         "counts": await store.count_by_status(),
+        "unreported": await store.unreported(),
     }
 
 
 async def _compare(commands: list[tuple[Any, ...]], database: str, state_dir: Path) -> None:
-    model, store = ModelRunStore(), SqliteRunStore(database, state_dir=state_dir)
+    model, store = ModelRunStore(outbox=True), SqliteRunStore(database, state_dir=state_dir, outbox=True)
     await model.open()
     await store.open()
     try:
