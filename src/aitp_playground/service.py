@@ -13,6 +13,7 @@ from aitp_playground.actors import Restart, Supervisor
 from aitp_playground.api import Services
 from aitp_playground.app import build_api
 from aitp_playground.config import Settings
+from aitp_playground.cp_client.client import CpClient
 from aitp_playground.errors import ConfigurationError
 from aitp_playground.hosting.identity import installation_secret
 from aitp_playground.hosting.launcher import AgentLauncher
@@ -74,6 +75,8 @@ async def playground(
         store = SqliteRunStore(settings.database, state_dir=settings.state_dir)
         stack.push_async_callback(store.close)
         http = await stack.enter_async_context(client_session())
+        cp = CpClient(settings, http)
+        stack.push_async_callback(cp.close)
         stack.push_async_callback(launcher.close)
         # The fork server imports what workers share on another core while the store opens its file here.
         await together([launcher.start(), store.open()])
@@ -82,13 +85,14 @@ async def playground(
         stack.push_async_callback(run_supervisor.close, CLOSE_TIMEOUT)
         insecure = frozenset(settings.aitp_didweb_insecure_hosts)
         trust = trust_supervisor.spawn(
-            lambda: TrustOrchestrator(http, insecure), name="trust", restart=Restart.ON_FAILURE
+            lambda: TrustOrchestrator(http, cp, insecure), name="trust", restart=Restart.ON_FAILURE
         )
         services = RunServices(
             settings=settings,
             store=store,
             launcher=launcher,
             trust=trust,
+            cp=cp,
             http=http,
             secret=secret,
             metrics=metrics,

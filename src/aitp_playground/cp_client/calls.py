@@ -55,6 +55,11 @@ class Degrading:
         return bool(self._transport.base_url)
 
     @property
+    def base_url(self) -> str:
+        """Where the Control Plane's paths begin, "" without one: no trailing slash, no ``/api``."""
+        return self._transport.base_url
+
+    @property
     def state(self) -> ClientState:
         """``closed``: calls go out. ``open``: they degrade at once, until the Control Plane gives a sign of life."""
         return self._breaker.state if self.enabled else "disabled"

@@ -46,6 +46,7 @@ class Cast:
         self._services = services
         self._record = record
         self._agents: dict[str, LaunchedAgent] = {}
+        self._cp_aid = ""
         self._processes: dict[str, AgentProcess] = {}
         self._parts: list[Part] = []
         self._watchers: list[asyncio.Task[None]] = []
@@ -69,7 +70,17 @@ class Cast:
 
     async def launch(self) -> None:
         """Start every agent at once. Raises LaunchError of the first that does not get ready."""
+        self._cp_aid = await self._known_cp_aid()
         await together(self._launch(agent) for agent in self._resolved.scenario.spec.agents)
+
+    async def _known_cp_aid(self) -> str:
+        """Whose revocation list counts beside the issuers'. Asked for only where something hangs on it: a run that
+        does not use the Control Plane must not wait for it."""
+        settings = self._services.settings
+        steps = self._resolved.scenario.spec.workflow.steps
+        if settings.revocation_fail_mode == "fail_closed" or any(getattr(step, "via_cp", False) for step in steps):
+            return await self._services.cp.pinned_aid()
+        return settings.cp_aid
 
     async def _launch(self, spec: AgentSpec) -> None:
         services, run_id = self._services, self._header.run_id
@@ -77,7 +88,7 @@ class Cast:
         with listener:
             port = listener.getsockname()[1]
             await self._record(draft("agent.spawning", agent_id=spec.id, port=port))
-            part = cast_part(self._header, self._resolved, spec, listener, services)
+            part = cast_part(self._header, self._resolved, spec, listener, services, self._cp_aid)
             self._parts.append(part)
             services.tokens.admit(part.telemetry_token, self._run, spec.id)
             agent = LaunchedAgent(spec.id, port, part.admin_token, services.http)

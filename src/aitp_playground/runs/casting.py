@@ -9,7 +9,7 @@ from pathlib import Path
 from aitp_playground import resources
 from aitp_playground.config import Settings
 from aitp_playground.errors import LaunchError
-from aitp_playground.hosting.bootstrap import Bootstrap, LanguageModel, Revocation, Telemetry, mint_token
+from aitp_playground.hosting.bootstrap import Bootstrap, ControlPlane, LanguageModel, Revocation, Telemetry, mint_token
 from aitp_playground.hosting.contract import LaunchSpec
 from aitp_playground.hosting.identity import derive_seed
 from aitp_playground.runs.services import RunServices
@@ -27,9 +27,17 @@ class Part:
 
 
 def cast_part(
-    header: RunHeader, resolved: ResolvedScenario, agent: AgentSpec, listener: socket.socket, services: RunServices
+    header: RunHeader,
+    resolved: ResolvedScenario,
+    agent: AgentSpec,
+    listener: socket.socket,
+    services: RunServices,
+    cp_aid: str = "",
 ) -> Part:
-    """Everything one agent's launch needs. Raises LaunchError when its manifest points out of its directory."""
+    """Everything one agent's launch needs; ``cp_aid``: the Control Plane's pinned AID, when it is known.
+
+    Raises LaunchError when its manifest points out of its directory.
+    """
     manifest = resolved.manifests[agent.id].spec
     settings = services.settings
     telemetry = Telemetry(url=f"{services.base_url()}/internal/telemetry", token=mint_token())
@@ -50,6 +58,7 @@ def cast_part(
         boundary=resolved.scenario.spec.trust.boundary,
         admin_token=mint_token(),
         telemetry=telemetry,
+        cp=ControlPlane(url=services.cp.base_url, aid=cp_aid or None) if services.cp.enabled else None,
         revocation=Revocation(
             fail_mode=settings.revocation_fail_mode,
             max_staleness_secs=round(settings.revocation_max_staleness_secs),

@@ -18,7 +18,7 @@ from aitp_playground.events.codec import encode_json
 from aitp_playground.events.model import EventDraft, RunEvent, draft
 from aitp_playground.runs.cast import Cast
 from aitp_playground.runs.concurrency import together
-from aitp_playground.runs.context import RunContext, fault_for
+from aitp_playground.runs.context import RunContext, fault_for, provider
 from aitp_playground.runs.messages import Record, RunMessage, StepEvents
 from aitp_playground.runs.services import RunServices
 from aitp_playground.scenarios.models import ResolvedScenario
@@ -27,6 +27,7 @@ from aitp_playground.steps.base import Completed, Skipped, StepOutcome
 from aitp_playground.steps.expect import check
 from aitp_playground.steps.faults import FAULT_CLASSES
 from aitp_playground.steps.handshake import establish
+from aitp_playground.steps.workflow import WorkflowStep
 from aitp_playground.store.port import RunHeader
 from aitp_playground.trust import PeerQuery, ResolvePeers
 
@@ -88,6 +89,7 @@ class Conductor:
                 port=cast.agent(agent.id).port,
                 org=agent.org,
                 did_web_host=agent.did_web_host,
+                capability=self._wanted_of(agent.id),
             )
             for agent in self._spec.agents
         )
@@ -97,13 +99,20 @@ class Conductor:
         await run.ask(Record((draft("trust.peers_resolved", peers=peers),)), timeout=ACTOR_TIMEOUT)
         return peers
 
+    def _wanted_of(self, agent_id: str) -> str | None:
+        """The capability of the first workflow step aimed at this agent: by it a registry is asked for others."""
+        work = [step for step in self._spec.workflow.steps if isinstance(step, WorkflowStep)]
+        called = (step for step in work if provider(self._resolved, step.agent, step.capability) == agent_id)
+        own = (step for step in work if step.agent == agent_id)
+        return next((step.capability for step in (*called, *own)), None)
+
     async def _establish_all(self, run: ActorRef[RunMessage], cast: Cast) -> None:
         """One handshake per pair, initiator first in scenario order; all pairs at once."""
         pairs = combinations([agent.id for agent in self._spec.agents], 2)
         await together(self._establish_pair(run, cast, first, second) for first, second in pairs)
 
     async def _establish_pair(self, run: ActorRef[RunMessage], cast: Cast, first: str, second: str) -> None:
-        ctx = RunContext(run, self._header, self._resolved, cast, self._outputs)
+        ctx = RunContext(run, self._header, self._resolved, cast, self._outputs, self._services)
         body: dict[str, Any] = {"peer": second, "requested_grants": [], "direction": "both"}
         fault = fault_for(self._header.fault_injection, second)
         if fault is not None:
@@ -127,7 +136,7 @@ class Conductor:
 
     async def _run_step(self, run: ActorRef[RunMessage], cast: Cast, step: Step) -> None:
         structlog.contextvars.bind_contextvars(step_id=step.id)
-        ctx = RunContext(run, self._header, self._resolved, cast, self._outputs, step)
+        ctx = RunContext(run, self._header, self._resolved, cast, self._outputs, self._services, step)
         await ctx.record("step.started", **ctx.labels())
         try:
             outcome = self._unproven(step) or await self._in_time(step, ctx)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import aiohttp
 import structlog
 
 from aitp_playground.actors import ActorRef, AskTimeout
+from aitp_playground.cp_client.reasons import Outcome
 from aitp_playground.errors import StepError
 from aitp_playground.events.model import draft
+from aitp_playground.net import read_bounded
 from aitp_playground.runs.agents import LaunchedAgent, flush
 from aitp_playground.runs.cast import Cast
 from aitp_playground.runs.concurrency import being_cancelled
 from aitp_playground.runs.messages import Reached, Record, RunMessage
+from aitp_playground.runs.services import RunServices
 from aitp_playground.scenarios.models import Fault, ResolvedScenario
 from aitp_playground.scenarios.render import declared_inputs, render
 from aitp_playground.steps import Step
@@ -25,6 +29,8 @@ log = structlog.get_logger(__name__)
 RECORD_TIMEOUT = 30.0
 #: How long telemetry that an agent had emitted is waited for.
 TELEMETRY_WAIT = 1.0
+FETCH_TIMEOUT = 5.0
+MAX_DOCUMENT = 64 * 1024
 #: What every event of a step carries, and what its start and end say besides.
 _ANYWHERE = ("agent", "capability")
 _LABELS = (*_ANYWHERE, "initiator")
@@ -36,6 +42,13 @@ def fault_for(injection: Mapping[str, Any], target: str) -> Fault | None:
         if target in targets:
             return Fault(kind=kind, note="injected by the request")
     return None
+
+
+def provider(resolved: ResolvedScenario, caller: str, capability: str) -> str | None:
+    """The caller when it offers the capability, else the first agent in scenario order that does, if any."""
+    offers = {agent_id: manifest.spec.aitp.offered_caps for agent_id, manifest in resolved.manifests.items()}
+    others = [agent.id for agent in resolved.scenario.spec.agents]
+    return next((agent_id for agent_id in (caller, *others) if capability in offers[agent_id]), None)
 
 
 class _Poke:
@@ -67,6 +80,7 @@ class RunContext:
         resolved: ResolvedScenario,
         cast: Cast,
         outputs: Mapping[str, Any],
+        services: RunServices,
         step: Step | None = None,
     ) -> None:
         self.run_id = header.run_id
@@ -74,6 +88,8 @@ class RunContext:
         self.inputs = header.inputs
         self.outputs = outputs
         self.cast = cast
+        self.cp = services.cp
+        self._services = services
         self._run = run
         self._header = header
         self._resolved = resolved
@@ -110,15 +126,39 @@ class RunContext:
         except AskTimeout:
             log.warning("telemetry.late", agent_id=agent.agent_id, emitter_seq=agent.emitter_seq)
 
+    async def fetch_text(self, url: str) -> str:
+        """A document of an agent's, as anybody gets it."""
+        try:
+            timeout = aiohttp.ClientTimeout(total=FETCH_TIMEOUT)
+            async with self._services.http.get(url, timeout=timeout, allow_redirects=False) as response:
+                text = (await read_bounded(response, MAX_DOCUMENT)).decode()
+        except (aiohttp.ClientError, OSError, TimeoutError, UnicodeDecodeError) as failure:
+            raise StepError(f"{url} could not be fetched ({type(failure).__name__})") from failure
+        if response.status != 200:
+            raise StepError(f"{url} answered {response.status}")
+        return text
+
+    async def flush_to_cp(self) -> str | None:
+        """Report the run so far; None when the Control Plane has it, else the reason class."""
+        assert self._services.reporting is not None
+        return await self._services.reporting.flush(self.run_id)
+
+    async def subscribe_webhook(self, events: Sequence[str]) -> Outcome[dict[str, Any] | None]:
+        """Have the Control Plane call this run back."""
+        assert self._services.leftovers is not None
+        return await self._services.leftovers.subscribe(self.run_id, events)
+
+    async def leave_at_cp(self, kind: str, name: str) -> None:
+        """Remember what this run leaves at the Control Plane."""
+        assert self._services.leftovers is not None
+        await self._services.leftovers.leave(self.run_id, kind, name)
+
     def provider(self, caller: str, capability: str) -> str:
         """The caller when it offers the capability, else the first agent in scenario order that does."""
-        offers = {agent_id: found.spec.aitp.offered_caps for agent_id, found in self._resolved.manifests.items()}
-        if capability in offers[caller]:
-            return caller
-        for agent in self.scenario.spec.agents:
-            if capability in offers[agent.id]:
-                return agent.id
-        raise StepError(f"no agent of this scenario offers {capability}")
+        found = provider(self._resolved, caller, capability)
+        if found is None:
+            raise StepError(f"no agent of this scenario offers {capability}")
+        return found
 
     def step_input(self) -> dict[str, Any]:
         """This step's input, else all inputs of the run; text from a template is given as ``{"prompt": text}``."""

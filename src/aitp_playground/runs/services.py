@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import aiohttp
 
 from aitp_playground.actors import ActorRef
 from aitp_playground.config import Settings
+from aitp_playground.cp_client.client import CpClient
+from aitp_playground.cp_client.reasons import Outcome
 from aitp_playground.hosting.contract import Launcher
 from aitp_playground.observability.metrics import Metrics
 from aitp_playground.runs.board import AgentBoard
@@ -17,17 +20,40 @@ from aitp_playground.store.port import RunStore
 from aitp_playground.trust import TrustMessage
 
 
+class Reporting(Protocol):
+    """Reports runs to the Control Plane, in the background unless somebody waits."""
+
+    async def flush(self, run_id: str) -> str | None:
+        """Return when the Control Plane has the run's events so far: None, or the reason class why it has not."""
+
+
+class Leftovers(Protocol):
+    """Keeps, on disk, what runs leave at the Control Plane, and removes it some time after they are over."""
+
+    async def subscribe(self, run_id: str, events: Sequence[str]) -> Outcome[dict[str, Any] | None]:
+        """Have the Control Plane call the run back; the subscription's ``{"id", "url"}``."""
+
+    async def leave(self, run_id: str, kind: str, name: str) -> None:
+        """Remember that ``name`` (an ``agent``'s AID) is to be removed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunServices:
-    """``secret`` is the installation secret agents' seeds derive from; ``base_url`` where agents post telemetry to."""
+    """``secret`` is the installation secret agents' seeds derive from; ``base_url`` where agents post telemetry to.
+
+    ``reporting`` and ``leftovers`` are there when ``cp`` is enabled.
+    """
 
     settings: Settings
     store: RunStore
     launcher: Launcher
     trust: ActorRef[TrustMessage]
+    cp: CpClient
     http: aiohttp.ClientSession
     secret: bytes
     metrics: Metrics
     board: AgentBoard
     tokens: TelemetryTokens
     base_url: Callable[[], str]
+    reporting: Reporting | None = None
+    leftovers: Leftovers | None = None

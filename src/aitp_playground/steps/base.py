@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from aitp_playground.cp_client.client import CpClient
+from aitp_playground.cp_client.reasons import Outcome
 from aitp_playground.scenarios.models import StepSpec
 
 if TYPE_CHECKING:
@@ -54,12 +56,25 @@ class StepContext(Protocol):
     scenario: Scenario
     outputs: Mapping[str, Any]
     inputs: Mapping[str, Any]
+    cp: CpClient
 
     async def record(self, event_type: str, /, **fields: Any) -> None:
         """Append an event to the run's log, with this step's ``step_id``; returns when it has its place."""
 
     def agent(self, agent_id: str) -> AgentHandle:
         """The launched agent with this id."""
+
+    async def fetch_text(self, url: str) -> str:
+        """A document of an agent's, as anybody gets it. Raises :class:`~aitp_playground.errors.StepError`."""
+
+    async def flush_to_cp(self) -> str | None:
+        """Report this run's events so far to the Control Plane; None when it has them, else the reason class."""
+
+    async def subscribe_webhook(self, events: Sequence[str]) -> Outcome[dict[str, Any] | None]:
+        """Have the Control Plane call this run back; the subscription's ``{"id", "url"}``."""
+
+    async def leave_at_cp(self, kind: str, name: str) -> None:
+        """Remember, on disk, that this run leaves something at the Control Plane, to be removed after it is over."""
 
     async def hear(self, agent_id: str) -> None:
         """Have an agent that was called (not poked) hand in its telemetry, so that the log tells causes first."""

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerQuery:
-    """One launched agent whose peers want to find it. ``aid`` comes from the launch channel."""
+    """One launched agent whose peers want to find it.
+
+    ``aid`` comes from the launch channel; ``capability`` is what the workflow first wants of this agent.
+    """
 
     agent_id: str
     manifest_url: str
@@ -15,6 +18,7 @@ class PeerQuery:
     port: int
     org: str = "internal"
     did_web_host: str | None = None
+    capability: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from aitp_playground.actors import ActorRef, Supervisor
+from aitp_playground.config import Settings
+from aitp_playground.cp_client.client import CpClient
 from aitp_playground.net import client_session
 from aitp_playground.trust import PeerQuery, ResolvePeers, TrustMessage, TrustOrchestrator
 from aitp_playground.trust.did_web import MAX_DOCUMENT
@@ -19,11 +22,13 @@ Serve = Callable[[web.Response], Awaitable[int]]
 
 
 @pytest.fixture
-async def trust() -> AsyncIterator[ActorRef[TrustMessage]]:
+async def trust(tmp_path: Path) -> AsyncIterator[ActorRef[TrustMessage]]:
     supervisor = Supervisor()
     async with client_session() as http:
-        yield supervisor.spawn(lambda: TrustOrchestrator(http), name="trust")
+        nobody = CpClient(Settings.load(_env_file=None, state_dir=tmp_path, cp_base_url=""), http)
+        yield supervisor.spawn(lambda: TrustOrchestrator(http, nobody), name="trust")
         await supervisor.close(5)
+        await nobody.close()
 
 
 @pytest.fixture

@@ -1,0 +1,48 @@
+"""``cp_delegation_tree``: what the Control Plane knows of the delegations that began with an agent."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from aitp_playground.scenarios.models import AgentId
+from aitp_playground.steps.base import Completed, Step, StepContext, StepOutcome
+from aitp_playground.steps.control_plane import degraded, skipped
+
+
+class CpDelegationTreeStep(Step):
+    """Reports this run so far and waits for it; then walks from the agent's own delegations down.
+
+    The Control Plane's descendant walk starts at a delegation's jti, not at a token's: first the agent's delegations,
+    then the tree below each.
+    """
+
+    type: Literal["cp_delegation_tree"] = "cp_delegation_tree"
+    agent: AgentId
+
+    async def run(self, ctx: StepContext) -> StepOutcome:
+        if not ctx.cp.enabled:
+            return skipped({"delegations": []})
+        delegator = ctx.agent(self.agent).aid
+        trouble = await ctx.flush_to_cp()
+        if trouble is not None:
+            await degraded(ctx, "ingest", trouble)
+            return self._output(delegator, {}, trouble)
+        found: dict[str, dict[str, Any]] = {}
+        own = await ctx.cp.fetch_delegations.outcome(delegator=delegator)
+        trouble = own.reason
+        for row in own.value:
+            below = await ctx.cp.fetch_delegations.outcome(root_jti=row["jti"])
+            trouble = trouble or below.reason
+            found |= {entry["jti"]: entry for entry in [row, *below.value]}
+        if trouble is not None:
+            await degraded(ctx, "fetch_delegations", trouble, own.detail)
+        else:
+            await ctx.record("cp.delegation.tree", aid=delegator, count=len(found))
+        return self._output(delegator, found, trouble)
+
+    @staticmethod
+    def _output(delegator: str, found: dict[str, dict[str, Any]], trouble: str | None) -> Completed:
+        output: dict[str, Any] = {"delegator": delegator, "delegations": list(found.values()), "count": len(found)}
+        if trouble is not None:
+            output["error"] = trouble
+        return Completed(output, degraded_by_cp=trouble is not None)

@@ -1,0 +1,94 @@
+"""``cp_provision_trust_anchor``: pin a launched agent's key at the Control Plane, and look whether it is there."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+import aitp
+
+from aitp_playground.errors import StepError
+from aitp_playground.scenarios.models import AgentId, Name
+from aitp_playground.steps.base import AgentHandle, Completed, Step, StepContext, StepOutcome
+from aitp_playground.steps.control_plane import degraded, skipped
+
+_AID = "aid:pubkey:"
+_P256 = "p256:"
+
+
+class CpProvisionTrustAnchorStep(Step):
+    """Pins the agent's key and, with ``issuer_url``, adds the anchor, in ``namespace`` (default: the pack).
+
+    ``provisioned`` is true only when both are seen on reading back.
+    """
+
+    type: Literal["cp_provision_trust_anchor"] = "cp_provision_trust_anchor"
+    agent: AgentId
+    namespace: Name | None = None
+    issuer_url: str | None = None
+
+    async def run(self, ctx: StepContext) -> StepOutcome:
+        if not ctx.cp.enabled:
+            return skipped({"provisioned": False})
+        agent = ctx.agent(self.agent)
+        await self._require_own_manifest(ctx, agent)
+        namespace = self.namespace or ctx.scenario.metadata.pack
+        key = agent.aid.removeprefix(_AID)
+        if key.startswith(_P256):
+            reason = "the Control Plane pins Ed25519 keys only, and this agent signs with P-256"
+            return Completed({"provisioned": False, "namespace": namespace, "error": reason}, degraded_by_cp=True)
+        trouble = await self._write(ctx, agent.aid, key, namespace)
+        if trouble is not None:
+            return Completed({"provisioned": False, "namespace": namespace, "error": trouble}, degraded_by_cp=True)
+        return await self._read_back(ctx, agent.aid, key, namespace)
+
+    async def _require_own_manifest(self, ctx: StepContext, agent: AgentHandle) -> None:
+        """The key is taken from launch; the manifest served on the network must say the same."""
+        raw = await ctx.fetch_text(agent.manifest_url)
+        try:
+            aitp.verify_manifest_json(raw)
+            served = json.loads(raw)["manifest"]["aid"]
+        except (RuntimeError, ValueError, KeyError, TypeError) as failure:
+            cause = getattr(failure, "code", None) or "malformed"
+            await ctx.record("manifest.verify_failed", cause=str(cause), source_url=agent.manifest_url)
+            raise StepError(f"the manifest of {agent.agent_id} does not verify: {cause}") from failure
+        if served != agent.aid:
+            await ctx.record("manifest.verify_failed", cause="aid_mismatch", source_url=agent.manifest_url)
+            raise StepError(f"the manifest of {agent.agent_id} names another AID than its launch did")
+
+    async def _write(self, ctx: StepContext, aid: str, key: str, namespace: str) -> str | None:
+        pinned = await ctx.cp.upsert_pinned_key.outcome(aid, key, namespace=namespace, label=self.agent)
+        if pinned.reason is not None:
+            await degraded(ctx, "upsert_pinned_key", pinned.reason, pinned.detail)
+            return pinned.reason
+        if self.issuer_url is None:
+            return None
+        anchor = await ctx.cp.upsert_trust_anchor.outcome(self.issuer_url, namespace=namespace, label=self.agent)
+        if anchor.reason is not None:
+            await degraded(ctx, "upsert_trust_anchor", anchor.reason, anchor.detail)
+        return anchor.reason
+
+    async def _read_back(self, ctx: StepContext, aid: str, key: str, namespace: str) -> Completed:
+        keys = await ctx.cp.list_pinned_keys.outcome(namespace)
+        anchors = await ctx.cp.list_trust_anchors.outcome(namespace)
+        for operation, seen in (("list_pinned_keys", keys), ("list_trust_anchors", anchors)):
+            if seen.reason is not None:
+                await degraded(ctx, operation, seen.reason, seen.detail)
+        pinned = _first(keys.value, aid=aid, pubkey=key)
+        anchor = None if self.issuer_url is None else _first(anchors.value, issuerUrl=self.issuer_url)
+        provisioned = pinned is not None and (self.issuer_url is None or anchor is not None)
+        output = {
+            "provisioned": provisioned,
+            "namespace": namespace,
+            "pinned_key": pinned,
+            "trust_anchor": anchor,
+            "pinned_key_count": len(keys.value),
+            "trust_anchor_count": len(anchors.value),
+        }
+        if provisioned:
+            await ctx.record("cp.trust_anchor.provisioned", aid=aid, namespace=namespace, result=output)
+        return Completed(output, degraded_by_cp=keys.reason is not None or anchors.reason is not None)
+
+
+def _first(rows: list[dict[str, Any]], **wanted: str) -> dict[str, Any] | None:
+    return next((row for row in rows if all(row.get(name) == value for name, value in wanted.items())), None)

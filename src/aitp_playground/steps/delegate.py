@@ -1,0 +1,49 @@
+"""``delegate``: pass on a part of what one was granted."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from aitp_playground.scenarios.models import AgentId, Capability
+from aitp_playground.steps.base import Completed, StepContext, StepOutcome
+from aitp_playground.steps.faults import FaultableStep
+
+
+class DelegateStep(FaultableStep):
+    """``delegator`` makes a delegation for ``delegatee`` from the grant voucher that ``via_peer`` gave it.
+
+    The SDK refuses a ``scope`` beyond the voucher's. The output's token is bound to the delegatee's key.
+    """
+
+    type: Literal["delegate"] = "delegate"
+    delegator: AgentId
+    delegatee: AgentId
+    via_peer: AgentId
+    scope: Annotated[tuple[Capability, ...], Field(min_length=1)]
+    ttl_secs: int | None = Field(default=None, ge=1, le=86_400)
+
+    async def run(self, ctx: StepContext) -> StepOutcome:
+        await ctx.record(
+            "delegation.issuing",
+            initiator=self.delegator,
+            target=self.delegatee,
+            grants=list(self.scope),
+            via_peer=self.via_peer,
+        )
+        fault = ctx.fault(self.fault, self.delegatee)
+        if fault is not None:
+            return await self.run_faulted(
+                ctx, fault, self.delegator, self.delegatee, lambda url: self._delegate(ctx, url)
+            )
+        made = await self._delegate(ctx)
+        return Completed({name: made[name] for name in ("delegation_token", "delegatee_aid", "scope")})
+
+    async def _delegate(self, ctx: StepContext, manifest_url: str | None = None) -> dict[str, Any]:
+        body: dict[str, Any] = {"delegatee": self.delegatee, "via_peer": self.via_peer, "scope": list(self.scope)}
+        if self.ttl_secs is not None:
+            body["ttl_secs"] = self.ttl_secs
+        if manifest_url is not None:
+            body["manifest_url"] = manifest_url
+        return await ctx.agent(self.delegator).post("delegate", body)

@@ -1,0 +1,42 @@
+"""``redeem_delegation``: turn a delegation into a TCT of one's own."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from aitp_playground.errors import StepError
+from aitp_playground.scenarios.models import AgentId, StepId
+from aitp_playground.steps.base import Completed, StepContext, StepOutcome
+from aitp_playground.steps.faults import FaultableStep
+
+
+class RedeemDelegationStep(FaultableStep):
+    """``delegatee`` redeems, at ``target``, the delegation that the step ``via_delegation`` made."""
+
+    type: Literal["redeem_delegation"] = "redeem_delegation"
+    delegatee: AgentId
+    target: AgentId
+    via_delegation: StepId
+
+    async def run(self, ctx: StepContext) -> StepOutcome:
+        made = ctx.outputs.get(self.via_delegation)
+        token = made.get("delegation_token") if isinstance(made, dict) else None
+        if not isinstance(token, str):
+            raise StepError(f"via_delegation: step {self.via_delegation} made no delegation")
+        await ctx.record("delegation.redeeming", initiator=self.delegatee, target=self.target)
+        fault = ctx.fault(self.fault, self.target)
+        if fault is not None:
+            return await self.run_faulted(
+                ctx, fault, self.delegatee, self.target, lambda url: self._redeem(ctx, token, url)
+            )
+        redeemed = await self._redeem(ctx, token)
+        return Completed({name: redeemed[name] for name in ("ok", "peer_aid", "grants", "jti")})
+
+    async def _redeem(self, ctx: StepContext, token: str, manifest_url: str | None = None) -> dict[str, Any]:
+        body: dict[str, Any] = {"target": self.target, "delegation_token": token}
+        if manifest_url is not None:
+            body["manifest_url"] = manifest_url
+        try:
+            return await ctx.agent(self.delegatee).post("redeem-delegation", body)
+        finally:
+            await ctx.hear(self.target)

@@ -1,0 +1,78 @@
+"""``revoke_tct``: take back what was granted, at the issuer, through the Control Plane, or both."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from aitp_playground.errors import AgentCallError
+from aitp_playground.scenarios.models import AgentId
+from aitp_playground.steps.base import Completed, Skipped, Step, StepContext, StepOutcome
+from aitp_playground.steps.control_plane import degraded
+
+
+class RevokeTctStep(Step):
+    """Revokes the newest TCT that ``issuer`` gave ``audience``, and all that hangs on it.
+
+    ``local`` revokes it at the issuer. ``via_cp`` reports the run, then publishes the jti: order matters to a Control
+    Plane, which shows a token as good when it hears of it after its revocation. Then the parties pull the signed list:
+    the issuer's own, or the Control Plane's.
+    """
+
+    type: Literal["revoke_tct"] = "revoke_tct"
+    issuer: AgentId
+    audience: AgentId
+    via_cp: bool = False
+    reason: str | None = Field(default=None, max_length=500)
+    local: bool = True
+
+    async def run(self, ctx: StepContext) -> StepOutcome:
+        if not self.local and not ctx.cp.enabled:
+            return Skipped(
+                notes="only the Control Plane was to be told, and there is none (CP_BASE_URL is empty)", unproven=True
+            )
+        body: dict[str, Any] = {"audience": self.audience, "local": self.local}
+        if self.reason is not None:
+            body["reason"] = self.reason
+        jti = (await ctx.agent(self.issuer).post("revoke-tct", body))["revoked_jti"]
+        if not self.via_cp:
+            await ctx.record("revocation.published", jti=jti, initiator=self.issuer, target=self.audience)
+            await ctx.agent(self.audience).post("refresh-revocations", {"from": "issuer", "peer": self.issuer})
+            return Completed({"revoked_jti": jti})
+        return await self._through_cp(ctx, jti)
+
+    async def _through_cp(self, ctx: StepContext, jti: str) -> Completed:
+        output = {
+            "revoked_jti": jti,
+            "published_to_cp": False,
+            "audience_revoked_count": 0,
+            "audience_sees_jti": False,
+        }
+        if not ctx.cp.enabled:
+            return Completed(output, degraded_by_cp=True)
+        trouble = await ctx.flush_to_cp()
+        if trouble is not None:
+            await degraded(ctx, "ingest", trouble)
+        published = await ctx.cp.publish_revocation.outcome(jti, self.reason)
+        if published.reason is not None:
+            await degraded(ctx, "publish_revocation", published.reason, published.detail)
+            return Completed(output, degraded_by_cp=True)
+        output["published_to_cp"] = True
+        await ctx.record("revocation.published", jti=jti, initiator=self.issuer, target=self.audience, via="cp")
+        seen = await self._pulled(ctx, self.audience, jti)
+        await self._pulled(ctx, self.issuer, jti)
+        output |= {"audience_revoked_count": seen["revoked_count"], "audience_sees_jti": bool(seen["sees_jti"])}
+        return Completed(output, degraded_by_cp="cause" in seen)
+
+    async def _pulled(self, ctx: StepContext, agent_id: str, jti: str) -> dict[str, Any]:
+        """What the agent's list holds after a look at the Control Plane's; what hindered it is ``cause``."""
+        try:
+            seen = await ctx.agent(agent_id).post("refresh-revocations", {"from": "cp", "jti": jti})
+        except AgentCallError as failure:
+            if failure.refusal == "agent_unreachable":
+                raise
+            seen = {"revoked_count": 0, "sees_jti": False, "cause": failure.refusal}
+        if "cause" in seen:
+            await degraded(ctx, f"revocation list for {agent_id}", seen["cause"])
+        return seen

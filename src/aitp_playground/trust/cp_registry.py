@@ -1,0 +1,111 @@
+"""Discovery through the Control Plane's registry: its offers are claims until a live, verified manifest agrees.
+
+The registry lists the longest registered first, dead agents among them, and serves what was registered without looking
+at its signature again. So each candidate's own manifest is fetched from where it claims to be, verified, and compared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import aitp
+
+from aitp_playground.net import read_bounded
+
+#: Seconds for one candidate's manifest, and for all of them.
+CANDIDATE_TIMEOUT = 1.0
+TOTAL_TIMEOUT = 3.0
+#: How many candidates are looked at, and how many at once.
+MAX_CANDIDATES = 40
+AT_ONCE = 8
+MAX_MANIFEST = 64 * 1024
+MANIFEST_PATH = "/.well-known/aitp-manifest"
+HANDSHAKE_PATH = "/aitp/handshake/hello"
+
+
+class Unfit(Exception):
+    """A candidate that will not do. ``reason`` is one of ``trust.peers_resolved``'s."""
+
+    def __init__(self, reason: str, url: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.url = url
+
+
+async def first_fit(
+    http: aiohttp.ClientSession, rows: Sequence[Mapping[str, Any]], capability: str
+) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
+    """The first candidate, in the registry's order, that is alive and what it claims to be; and those passed over.
+
+    ``{"manifest_url", "aid"}`` or None; each of the others as ``{"url", "reason"}``.
+    """
+    tried: list[dict[str, str]] = []
+    try:
+        async with asyncio.timeout(TOTAL_TIMEOUT):
+            for start in range(0, min(len(rows), MAX_CANDIDATES), AT_ONCE):
+                group = rows[start : start + AT_ONCE]
+                looks = await asyncio.gather(*(_look(http, row, capability) for row in group))
+                for found in looks:
+                    if not isinstance(found, Unfit):
+                        return found, tried
+                    tried.append({"url": found.url, "reason": found.reason})
+    except TimeoutError:
+        pass
+    return None, tried
+
+
+async def _look(http: aiohttp.ClientSession, row: Mapping[str, Any], capability: str) -> dict[str, Any] | Unfit:
+    try:
+        return await _verified(http, row, capability)
+    except Unfit as unfit:
+        return unfit
+
+
+async def _verified(http: aiohttp.ClientSession, row: Mapping[str, Any], capability: str) -> dict[str, Any]:
+    url = manifest_url(row)
+    raw = await _fetch(http, url)
+    try:
+        aitp.verify_manifest_json(raw)
+        manifest = json.loads(raw)["manifest"]
+    except (RuntimeError, ValueError, KeyError, TypeError, RecursionError):
+        raise Unfit("manifest_invalid", url) from None
+    if manifest["aid"] != row.get("aid"):
+        raise Unfit("aid_mismatch", url)
+    if capability not in manifest["offered_capabilities"]:
+        raise Unfit("capability_mismatch", url)
+    if _origin(manifest["handshake_endpoint"]) != _origin(url):
+        # Else the registry would decide to whom the handshake goes, whatever the agent itself says.
+        raise Unfit("manifest_invalid", url)
+    return {"manifest_url": url, "aid": manifest["aid"]}
+
+
+def manifest_url(row: Mapping[str, Any]) -> str:
+    """Where a registered agent serves its manifest, from its handshake endpoint in either spelling."""
+    endpoint = row.get("handshakeEndpoint") or row.get("handshake_endpoint")
+    if not isinstance(endpoint, str) or not endpoint.startswith(("http://", "https://")):
+        raise Unfit("manifest_invalid", str(endpoint)[:200])
+    return endpoint.removesuffix("/").removesuffix(HANDSHAKE_PATH) + MANIFEST_PATH
+
+
+def _origin(url: Any) -> tuple[str, str] | None:
+    try:
+        parts = urlsplit(url)
+    except (ValueError, AttributeError, TypeError):
+        return None
+    return parts.scheme, parts.netloc
+
+
+async def _fetch(http: aiohttp.ClientSession, url: str) -> str:
+    try:
+        timeout = aiohttp.ClientTimeout(total=CANDIDATE_TIMEOUT)
+        async with http.get(url, timeout=timeout, allow_redirects=False) as response:
+            if response.status != 200:
+                raise Unfit("none_alive", url)
+            return (await read_bounded(response, MAX_MANIFEST)).decode()
+    except (aiohttp.ClientError, OSError, TimeoutError, UnicodeDecodeError, ValueError):
+        raise Unfit("none_alive", url) from None
