@@ -104,6 +104,25 @@ class Outbox:
     batch: OutboxBatch | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """Something that a run leaves at the Control Plane ``cp`` (its base URL), to be removed when the run is over.
+
+    ``name``: the id of a webhook, None while it is not known; the AID of an agent. ``url``, ``events`` and ``secret``
+    are a webhook's; the secret goes when its run does. ``tries``: how often its removal has failed.
+    """
+
+    id: str
+    cp: str
+    run_id: str
+    kind: Literal["webhook", "agent"]
+    name: str | None = None
+    url: str | None = None
+    events: tuple[str, ...] = ()
+    secret: str | None = field(default=None, repr=False)
+    tries: int = 0
+
+
 class OutOfSequence(StoreUnavailable):
     """An append does not continue the log: an earlier one failed, or somebody else wrote. Nothing of it was stored.
 
@@ -180,13 +199,40 @@ class RunStore(Protocol):
     async def unreported(self) -> list[str]:
         """Finished runs in the outbox with events not yet settled, of this process or a dead one; oldest end first."""
 
+    # -- what is left at a Control Plane: it outlives its run
+
+    def leave(self, leftover: Leftover) -> asyncio.Future[None]:
+        """Remember it, once per ``id``. Fails with ``RunNotFound``."""
+
+    def name_leftover(self, leftover_id: str, name: str) -> asyncio.Future[None]:
+        """What the Control Plane calls it."""
+
+    def postpone_leftover(self, leftover_id: str, until: float) -> asyncio.Future[None]:
+        """Count a failed try; the next one is not due before ``until`` (Unix seconds)."""
+
+    def forget_leftover(self, leftover_id: str) -> asyncio.Future[None]:
+        """It is not at the Control Plane any more."""
+
+    async def leftovers(self, run_id: str) -> list[Leftover]:
+        """What a run left and still leaves there, oldest first."""
+
+    async def leftovers_by_due(self, cp: str, *, linger: float, limit: int) -> list[tuple[float, Leftover]]:
+        """What is to be removed and when (Unix seconds), soonest first: ``linger`` seconds after the end of its run,
+        at once when that run is gone, not before a postponement is over. Of unfinished runs nothing is."""
+
+    def count_foreign(self, run_id: str) -> asyncio.Future[None]:
+        """One more delivery to this run was about another and is kept as a number. Fails with ``RunNotFound``."""
+
+    async def foreign_count(self, run_id: str) -> int:
+        """How many :meth:`count_foreign` has counted."""
+
     # -- reads --------------------------------------------------------------------------------------------------------
 
     async def get(self, run_id: str) -> RunRow | None:
         """A run's header and summary."""
 
-    async def read(self, run_id: str, *, after: int = 0, limit: int = 1000) -> EventPage:
-        """Events with ``seq > after``, in order."""
+    async def read(self, run_id: str, *, after: int = 0, limit: int = 1000, event_type: str | None = None) -> EventPage:
+        """Events with ``seq > after``, in order; of one type only, if given."""
 
     async def list_runs(
         self,

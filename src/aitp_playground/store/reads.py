@@ -19,12 +19,15 @@ def get(connection: sqlite3.Connection, run_id: str) -> RunRow | None:
     return None if row is None else run_row(row)
 
 
-def read(connection: sqlite3.Connection, run_id: str, after: int, limit: int) -> EventPage:
+def read(
+    connection: sqlite3.Connection, run_id: str, after: int, limit: int, event_type: str | None = None
+) -> EventPage:
     """A page of events; an unknown run has none. One more row than asked for tells whether there is more."""
+    narrowed, wanted = ("", ()) if event_type is None else (" AND type = ?", (event_type,))
     rows = connection.execute(
-        "SELECT seq, type, ts, body FROM events"
-        " WHERE run_key = (SELECT key FROM runs WHERE run_id = ?) AND seq > ? ORDER BY seq LIMIT ?",
-        (run_id, after, _bounded(limit) + 1),
+        "SELECT seq, type, ts, body FROM events"  # noqa: S608 - a constant
+        f" WHERE run_key = (SELECT key FROM runs WHERE run_id = ?) AND seq > ?{narrowed} ORDER BY seq LIMIT ?",
+        (run_id, after, *wanted, _bounded(limit) + 1),
     ).fetchall()
     events = tuple([StoredEvent(*row) for row in rows[:limit]])
     return EventPage(events, events[-1].seq if events else after, len(rows) > limit)

@@ -73,6 +73,37 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
     ),
+    (
+        # No reference to its run: what was left behind must be removed all the more when the run is gone.
+        """
+        CREATE TABLE cp_leftovers (
+            key INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            cp TEXT NOT NULL,
+            run_id TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            name TEXT,
+            url TEXT,
+            events TEXT NOT NULL,
+            secret TEXT,
+            tries INTEGER NOT NULL DEFAULT 0,
+            next_try REAL NOT NULL DEFAULT 0
+        )
+        """,
+        "CREATE INDEX cp_leftovers_by_run ON cp_leftovers (run_id)",
+        # Nothing is verified for a run that is gone, so its secrets go too.
+        """
+        CREATE TRIGGER cp_secrets AFTER DELETE ON runs BEGIN
+            UPDATE cp_leftovers SET secret = NULL WHERE run_id = OLD.run_id;
+        END
+        """,
+        """
+        CREATE TABLE cp_foreign (
+            run_key INTEGER PRIMARY KEY REFERENCES runs (key) ON DELETE CASCADE,
+            deliveries INTEGER NOT NULL
+        )
+        """,
+    ),
 )
 
 

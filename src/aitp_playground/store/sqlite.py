@@ -14,11 +14,12 @@ from typing import Any, TypeVar
 import structlog
 
 from aitp_playground.errors import StoreUnavailable
-from aitp_playground.store import reads, writes
+from aitp_playground.store import leftovers, reads, writes
 from aitp_playground.store.files import connect_writer
 from aitp_playground.store.owners import OwnerLock
 from aitp_playground.store.port import (
     EventPage,
+    Leftover,
     Outbox,
     OutboxBatch,
     RunHeader,
@@ -172,15 +173,35 @@ class SqliteRunStore:
         """See the port."""
         return self._write(partial(writes.settle_outbox, run_id=run_id, reported=reported))
 
+    def leave(self, leftover: Leftover) -> asyncio.Future[None]:
+        """See the port."""
+        return self._write(partial(leftovers.leave, leftover=leftover))
+
+    def name_leftover(self, leftover_id: str, name: str) -> asyncio.Future[None]:
+        """See the port."""
+        return self._write(partial(leftovers.name, leftover_id=leftover_id, name=name))
+
+    def postpone_leftover(self, leftover_id: str, until: float) -> asyncio.Future[None]:
+        """See the port."""
+        return self._write(partial(leftovers.postpone, leftover_id=leftover_id, until=until))
+
+    def forget_leftover(self, leftover_id: str) -> asyncio.Future[None]:
+        """See the port."""
+        return self._write(partial(leftovers.forget, leftover_id=leftover_id))
+
+    def count_foreign(self, run_id: str) -> asyncio.Future[None]:
+        """See the port."""
+        return self._write(partial(leftovers.count_foreign, run_id=run_id))
+
     # -- reads --------------------------------------------------------------------------------------------------------
 
     async def get(self, run_id: str) -> RunRow | None:
         """See the port."""
         return await self._read(partial(reads.get, run_id=run_id))
 
-    async def read(self, run_id: str, *, after: int = 0, limit: int = 1000) -> EventPage:
+    async def read(self, run_id: str, *, after: int = 0, limit: int = 1000, event_type: str | None = None) -> EventPage:
         """See the port. An unknown run has no events."""
-        return await self._read(partial(reads.read, run_id=run_id, after=after, limit=limit))
+        return await self._read(partial(reads.read, run_id=run_id, after=after, limit=limit, event_type=event_type))
 
     async def list_runs(
         self, *, limit: int, before: str | None = None, status: str | None = None, scenario_ref: str | None = None
@@ -204,6 +225,18 @@ class SqliteRunStore:
         """See the port."""
         directory = self._owner.directory
         return await self._read(partial(reads.unreported, own_id=self.owner_id, own_directory=directory))
+
+    async def leftovers(self, run_id: str) -> list[Leftover]:
+        """See the port."""
+        return await self._read(partial(leftovers.of_run, run_id=run_id))
+
+    async def leftovers_by_due(self, cp: str, *, linger: float, limit: int) -> list[tuple[float, Leftover]]:
+        """See the port."""
+        return await self._read(partial(leftovers.by_due, cp=cp, linger=linger, limit=limit))
+
+    async def foreign_count(self, run_id: str) -> int:
+        """See the port."""
+        return await self._read(partial(leftovers.foreign_count, run_id=run_id))
 
     async def count_by_status(self) -> Mapping[str, int]:
         """See the port. All five statuses are there."""

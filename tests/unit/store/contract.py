@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from aitp_playground.errors import InvalidRequest, RunNotFound, StoreUnavailable
-from aitp_playground.store.port import Outbox, OutboxBatch, OutOfSequence, RunHeader, RunStore, RunSummary
+from aitp_playground.store.port import Leftover, Outbox, OutboxBatch, OutOfSequence, RunHeader, RunStore, RunSummary
 
 from .building import events, header, stored_run, summary
 
@@ -263,3 +264,71 @@ class RunStoreContract:
             await store.ping()
         with pytest.raises(StoreUnavailable):
             await store.create(header())
+
+    async def test_a_read_of_one_type_pages_through_that_type_alone(self, store: RunStore) -> None:
+        run_id = await stored_run(store)
+        mixed = [replace(event, type="odd" if event.seq % 2 else "even") for event in events(1, 9)]
+        await store.append(run_id, mixed, summary(run_id, 9))
+        first = await store.read(run_id, event_type="odd", limit=3)
+        assert ([event.seq for event in first.events], first.next_after, first.more) == ([1, 3, 5], 5, True)
+        rest = await store.read(run_id, event_type="odd", after=first.next_after, limit=3)
+        assert ([event.seq for event in rest.events], rest.more) == ([7, 9], False)
+
+    async def test_what_is_left_behind_is_due_a_while_after_its_run_ended_and_not_before_it_ended(
+        self, store: RunStore
+    ) -> None:
+        going, over = await stored_run(store, 1), await stored_run(store, 1, finished_at=100.0)
+        await store.leave(webhook("early", going))
+        await store.leave(webhook("late", over))
+        assert await store.leftovers_by_due(CP, linger=30.0, limit=9) == [(130.0, webhook("late", over))]
+        assert await store.leftovers_by_due("http://another", linger=30.0, limit=9) == []
+        await store.append(going, events(2, 2), summary(going, 2, "failed", 90.0))
+        due = await store.leftovers_by_due(CP, linger=30.0, limit=9)
+        assert [(at, left.id) for at, left in due] == [(120.0, "early"), (130.0, "late")]
+        assert len(await store.leftovers_by_due(CP, linger=30.0, limit=1)) == 1
+
+    async def test_what_a_removed_run_left_is_due_at_once_and_has_no_secret_any_more(self, store: RunStore) -> None:
+        deleted, pruned = await stored_run(store, 1), await stored_run(store, 1, finished_at=100.0)
+        await store.leave(webhook("one", deleted))
+        await store.leave(webhook("two", pruned))
+        await store.delete(deleted)
+        await store.prune(0)
+        due = await store.leftovers_by_due(CP, linger=30.0, limit=9)
+        assert [(at, left.id, left.secret) for at, left in due] == [(0.0, "one", None), (0.0, "two", None)]
+
+    async def test_a_postponed_removal_counts_its_tries_and_a_forgotten_one_is_gone(self, store: RunStore) -> None:
+        run_id = await stored_run(store, 1, finished_at=100.0)
+        await store.leave(webhook("hook", run_id))
+        await store.leave(webhook("hook", run_id, name="another"))
+        await store.name_leftover("hook", "w-1")
+        await store.postpone_leftover("hook", 500.0)
+        await store.postpone_leftover("hook", 600.0)
+        left = webhook("hook", run_id, name="w-1", tries=2)
+        assert await store.leftovers(run_id) == [left]
+        assert await store.leftovers_by_due(CP, linger=0.0, limit=9) == [(600.0, left)]
+        await store.forget_leftover("hook")
+        await store.name_leftover("hook", "w-2")
+        assert await store.leftovers(run_id) == []
+
+    async def test_nothing_is_left_or_counted_for_a_run_that_is_not_there(self, store: RunStore) -> None:
+        for write in (store.leave(webhook("hook", "nobody")), store.count_foreign("nobody")):
+            with pytest.raises(RunNotFound):
+                await write
+        assert await store.foreign_count("nobody") == 0
+
+    async def test_foreign_deliveries_are_counted_for_each_run_by_itself(self, store: RunStore) -> None:
+        one, other = await stored_run(store), await stored_run(store)
+        for run_id in (one, other, one):
+            await store.count_foreign(run_id)
+        assert (await store.foreign_count(one), await store.foreign_count(other)) == (2, 1)
+
+    async def test_no_secret_shows_in_what_a_leftover_looks_like(self) -> None:
+        assert "5ecret" not in repr(webhook("hook", "run"))
+
+
+CP = "http://cp"
+
+
+def webhook(leftover_id: str, run_id: str, **fields: Any) -> Leftover:
+    given = {"url": "http://us", "events": ("tct.revoked",), "secret": "5ecret", **fields}
+    return Leftover(id=leftover_id, cp=CP, run_id=run_id, kind="webhook", **given)

@@ -13,6 +13,7 @@ from aitp_playground.errors import InvalidRequest, RunNotFound, StoreUnavailable
 from aitp_playground.store.port import (
     TERMINAL,
     EventPage,
+    Leftover,
     Outbox,
     OutboxBatch,
     OutOfSequence,
@@ -50,6 +51,8 @@ class ModelRunStore:
         self._outbox = outbox
         self._runs: dict[str, _Run] = {}
         self._last_key = 0
+        self._leftovers: dict[str, tuple[Leftover, float]] = {}
+        self._foreign: dict[str, int] = {}
         self._open = False
 
     async def open(self) -> None:
@@ -82,7 +85,7 @@ class ModelRunStore:
         return self._resolved(lambda: False)
 
     def delete(self, run_id: str) -> asyncio.Future[bool]:
-        return self._resolved(lambda: self._runs.pop(run_id, None) is not None)
+        return self._resolved(lambda: run_id in self._runs and self._remove(run_id))
 
     def prune(self, keep_finished: int) -> asyncio.Future[int]:
         return self._resolved(lambda: self._prune(keep_finished))
@@ -114,11 +117,50 @@ class ModelRunStore:
         ]
         return [run_id for *_, run_id in sorted(found)]
 
+    def leave(self, leftover: Leftover) -> asyncio.Future[None]:
+        def work() -> None:
+            self._find(leftover.run_id)
+            self._leftovers.setdefault(leftover.id, (leftover, 0.0))
+
+        return self._resolved(work)
+
+    def name_leftover(self, leftover_id: str, name: str) -> asyncio.Future[None]:
+        return self._change(leftover_id, lambda left, due: (replace(left, name=name), due))
+
+    def postpone_leftover(self, leftover_id: str, until: float) -> asyncio.Future[None]:
+        return self._change(leftover_id, lambda left, _: (replace(left, tries=left.tries + 1), until))
+
+    def forget_leftover(self, leftover_id: str) -> asyncio.Future[None]:
+        return self._resolved(lambda: self._leftovers.pop(leftover_id, None) and None)
+
+    def count_foreign(self, run_id: str) -> asyncio.Future[None]:
+        def work() -> None:
+            self._find(run_id)
+            self._foreign[run_id] = self._foreign.get(run_id, 0) + 1
+
+        return self._resolved(work)
+
+    async def leftovers(self, run_id: str) -> list[Leftover]:
+        return [left for left, _ in self._leftovers.values() if left.run_id == run_id]
+
+    async def leftovers_by_due(self, cp: str, *, linger: float, limit: int) -> list[tuple[float, Leftover]]:
+        found = []
+        for left, postponed in self._leftovers.values():
+            run = self._runs.get(left.run_id)
+            finished_at = run.row.summary.finished_at if run else -linger
+            if left.cp == cp and finished_at is not None:
+                found.append((max(postponed, finished_at + linger), left))
+        return sorted(found, key=lambda due: due[0])[:limit]
+
+    async def foreign_count(self, run_id: str) -> int:
+        return self._foreign.get(run_id, 0)
+
     async def get(self, run_id: str) -> RunRow | None:
         return self._runs[run_id].row if run_id in self._runs else None
 
-    async def read(self, run_id: str, *, after: int = 0, limit: int = 1000) -> EventPage:
+    async def read(self, run_id: str, *, after: int = 0, limit: int = 1000, event_type: str | None = None) -> EventPage:
         stored = self._runs[run_id].events if run_id in self._runs else []
+        stored = [event for event in stored if event_type in {None, event.type}]
         start = bisect.bisect_right(stored, after, key=lambda event: event.seq)
         page = stored[start : start + _bounded(limit)]
         return EventPage(tuple(page), page[-1].seq if page else after, start + limit < len(stored))
@@ -181,8 +223,25 @@ class ModelRunStore:
         finished.sort(key=lambda run: (run.row.summary.finished_at or 0.0, run.key))
         surplus = finished[: max(0, len(finished) - keep)]
         for run in surplus:
-            del self._runs[run.row.header.run_id]
+            self._remove(run.row.header.run_id)
         return len(surplus)
+
+    def _remove(self, run_id: str) -> bool:
+        del self._runs[run_id]
+        self._foreign.pop(run_id, None)
+        for key, (left, due) in self._leftovers.items():
+            if left.run_id == run_id:
+                self._leftovers[key] = replace(left, secret=None), due
+        return True
+
+    def _change(
+        self, leftover_id: str, change: Callable[[Leftover, float], tuple[Leftover, float]]
+    ) -> asyncio.Future[None]:
+        def work() -> None:
+            if leftover_id in self._leftovers:
+                self._leftovers[leftover_id] = change(*self._leftovers[leftover_id])
+
+        return self._resolved(work)
 
     def _find(self, run_id: str) -> _Run:
         if run_id not in self._runs:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aitp_playground.errors import PlaygroundError
-from aitp_playground.store.port import OutboxBatch, RunStore, RunSummary
+from aitp_playground.store.port import Leftover, OutboxBatch, RunStore, RunSummary
 from aitp_playground.store.sqlite import SqliteRunStore
 
 from .building import events, header
@@ -23,6 +23,17 @@ _IDS = st.sampled_from(["a", "b", "c"])
 _STATUSES = st.sampled_from(["pending", "running", "success", "failed", "cancelled"])
 _KEYS = st.none() | st.sampled_from(["k1", "k2"])
 _BATCHES = [OutboxBatch(first=n, last=n + 2, count=2, key=f"key-{n}", body=b"\xff" * n) for n in (1, 4)]
+_LEFT_IDS = st.sampled_from(["l1", "l2", "l3"])
+_LEFTOVERS = st.builds(
+    Leftover,
+    id=_LEFT_IDS,
+    cp=st.sampled_from(["http://here", "http://there"]),
+    run_id=_IDS,
+    kind=st.just("webhook"),
+    url=st.none() | st.just("http://us"),
+    events=st.sampled_from([(), ("tct.revoked", "agent.expired")]),
+    secret=st.none() | st.just("s" * 64),
+)
 _COMMANDS = st.one_of(
     st.tuples(st.just("create"), _IDS, _KEYS, st.sampled_from([1.0, 2.0])),
     st.tuples(st.just("append"), _IDS, st.integers(0, 4), st.integers(-1, 1), _STATUSES),
@@ -33,6 +44,11 @@ _COMMANDS = st.one_of(
     st.tuples(st.just("settle_outbox"), _IDS, st.integers(0, 9)),
     st.tuples(st.just("claim_outbox"), _IDS),
     st.tuples(st.just("unreported")),
+    st.tuples(st.just("leave"), _LEFTOVERS),
+    st.tuples(st.just("name_leftover"), _LEFT_IDS, st.sampled_from(["n1", "n2"])),
+    st.tuples(st.just("postpone_leftover"), _LEFT_IDS, st.sampled_from([3.0, 70.0])),
+    st.tuples(st.just("forget_leftover"), _LEFT_IDS),
+    st.tuples(st.just("count_foreign"), _IDS),
     st.tuples(st.just("delete"), _IDS),
     st.tuples(st.just("prune"), st.integers(0, 2)),
     st.tuples(st.just("read"), _IDS, st.integers(0, 6), st.integers(0, 5)),
@@ -79,6 +95,9 @@ async def _everything(store: RunStore) -> Mapping[str, Any]:
         "logs": [await store.agent_log(row.header.run_id, agent) for row in rows for agent in "xy"],
         "counts": await store.count_by_status(),
         "unreported": await store.unreported(),
+        "leftovers": [await store.leftovers(run_id) for run_id in "abc"],
+        "due": [await store.leftovers_by_due(cp, linger=5.0, limit=9) for cp in ("http://here", "http://there")],
+        "foreign": [await store.foreign_count(run_id) for run_id in "abc"],
     }
 
 
