@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-import uuid
 from typing import Any
 
 from base.identity import Identity
@@ -13,7 +12,7 @@ from base.manifests import fetch_manifest
 from base.peer_client import Answer, PeerClient
 from base.peers import Peer, PeerBook
 from base.received import await_clock, belongs, token_with
-from base.redemption import CHALLENGE_PATH, PROOF_TYPE, REDEEM_PATH, told
+from base.redemption import CHALLENGE_PATH, PROOF_TYPE, REDEEM_PATH, delegation_jti, told
 from base.refusals import Fault, PeerFailed, first_line, protocol_errors
 from base.revocation import RevocationState
 from base.telemetry import Telemetry
@@ -139,8 +138,3 @@ class Delegations:
             if not belongs(token, self._identity.aid):
                 raise ValueError("the token or its voucher is not ours")
         return token
-
-
-def delegation_jti(token: str) -> str:
-    """A version 4 UUID for a delegation token, which has none of its own; the same each time it is asked for."""
-    return str(uuid.UUID(bytes=hashlib.sha256(token.encode()).digest()[:16], version=4))

@@ -12,6 +12,7 @@ import json
 import math
 import secrets
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -150,7 +151,12 @@ class Redemptions:
             verified = self._verify(delegation, claims, source, manifest.raw)
             minted = self._mint(verified, str(source["src_jti"]), delegatee)
             outcome["expires_at"] = verified.expires_at
-        self._report_redeemed(minted, delegator, delegatee, claims, str(source["src_jti"]))
+        about = {
+            "parent_jti": str(source["src_jti"]),
+            "delegation_jti": delegation_jti(delegation),
+            "delegation": {"claims": told(claims)},
+        }
+        self._report_redeemed(minted, delegator, delegatee, about)
         return {"tct": minted.tct, "grant_voucher": minted.voucher}
 
     def _verify(
@@ -192,9 +198,7 @@ class Redemptions:
         self._tokens.issued.add(minted)
         return minted
 
-    def _report_redeemed(
-        self, minted: Token, delegator: Peer, delegatee: Peer, claims: dict[str, Any], src_jti: str
-    ) -> None:
+    def _report_redeemed(self, minted: Token, delegator: Peer, delegatee: Peer, about: dict[str, Any]) -> None:
         self._telemetry.emit(
             "delegation.redeemed",
             initiator=delegator.agent_id,
@@ -206,9 +210,8 @@ class Redemptions:
             payload={
                 "delegator": delegator.agent_id,
                 "delegatee": delegatee.agent_id,
-                "parent_jti": src_jti,
-                "delegation": {"claims": told(claims)},
                 "tct": {"claims": minted.claims},
+                **about,
             },
         )
 
@@ -232,6 +235,11 @@ class Redemptions:
 def fingerprint(delegation: str) -> bytes:
     """What makes two delegation tokens the same one: all but the signature, of which a key can make several."""
     return hashlib.sha256(delegation.rpartition(".")[0].encode()).digest()
+
+
+def delegation_jti(token: str) -> str:
+    """A version 4 UUID for a delegation token, which has none of its own; the same each time it is asked for."""
+    return str(uuid.UUID(bytes=hashlib.sha256(token.encode()).digest()[:16], version=4))
 
 
 def told(claims: dict[str, Any]) -> dict[str, Any]:

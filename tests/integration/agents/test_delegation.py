@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import time
 from dataclasses import dataclass
 from typing import Any
 
+import aitp
 import pytest
+from aiohttp import web
 
 from tests.integration.agents.harness import (
     Answer,
@@ -20,6 +23,7 @@ from tests.integration.agents.harness import (
     b64,
     claims_of,
     introduce,
+    mint,
 )
 
 CHALLENGE, REDEEM = "/aitp/delegation/challenge", "/aitp/delegation/redeem"
@@ -89,6 +93,8 @@ async def test_both_ends_are_told_with_claims_and_without_tokens(trio: Trio, sin
     [taken] = await sink.wait_for("delegation.redeemed")
     assert (taken["initiator"], taken["target"], taken["jti"]) == ("alice", "sub", redeemed.body["jti"])
     assert taken["payload"]["parent_jti"] == delegation["parent_jti"]
+    assert taken["payload"]["delegation_jti"] == delegation["jti"]
+    assert taken["payload"]["tct"]["claims"]["sub"] == trio.sub.aid
     logged = json.dumps(sink.events)
     assert delegation["delegation_token"].split(".")[2] not in logged
     assert claims["voucher"].split(".")[2] not in logged
@@ -455,3 +461,95 @@ async def test_proof_without_its_parts_is_malformed(bench: Bench, changes: dict[
 async def test_challenge_for_nothing_is_malformed(bench: Bench, body: str) -> None:
     assert (await bench.owner.request("POST", CHALLENGE, body)).status == 400
     assert (await bench.owner.request("POST", REDEEM, body)).status == 400
+
+
+class CrookedOwner:
+    """Answers redemptions as an owner would, with whatever ``challenge`` and ``answer`` say instead."""
+
+    def __init__(self, owner: SdkPeer, delegatee: WorkerProcess) -> None:
+        self.owner = owner
+        self.challenge: dict[str, Any] = {}
+        self.answer: dict[str, Any] = {}
+        self.proofs: list[dict[str, Any]] = []
+        self._delegatee = delegatee
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        app = web.Application()
+        app.router.add_post(CHALLENGE, self._challenge)
+        app.router.add_post(REDEEM, self._redeem)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.owner.base_url = f"http://localhost:{self._runner.addresses[0][1]}"
+
+    async def close(self) -> None:
+        assert self._runner
+        await self._runner.cleanup()
+
+    async def _challenge(self, request: web.Request) -> web.Response:
+        shown = (await request.json())["delegation_token"]
+        fair = {
+            "delegation_sha256": hashlib.sha256(shown.encode()).hexdigest(),
+            "nonce": "n",
+            "audience": self.owner.aid,
+        }
+        return web.json_response(fair | self.challenge)
+
+    async def _redeem(self, request: web.Request) -> web.Response:
+        raw = await request.text()
+        aitp.verify_envelope(raw, self._delegatee.aid)
+        self.proofs.append(json.loads(raw)["payload"])
+        return web.json_response(self.answer)
+
+
+@pytest.fixture
+async def crooked(start: Start) -> Any:
+    worker, owner = await start("sub"), SdkPeer("owner", ["demo.echo"])
+    served = CrookedOwner(owner, worker)
+    await served.start()
+    await introduce(worker, owner)
+    yield worker, served
+    await served.close()
+
+
+Crooked = tuple[WorkerProcess, CrookedOwner]
+TOLD = {"target": "owner", "delegation_token": "some.delegation.token"}
+
+
+@pytest.mark.parametrize(
+    "challenge", [{"delegation_sha256": "0" * 64}, {"audience": "aid:pubkey:other"}, {"audience": None}, {"nonce": 5}]
+)
+async def test_delegatee_signs_nothing_about_another_delegation_or_for_another_agent(
+    crooked: Crooked, challenge: dict[str, Any]
+) -> None:
+    worker, served = crooked
+    served.challenge = challenge
+    answer = await worker.admin("redeem-delegation", TOLD)
+    assert (answer.status, answer.body["error"]["details"]["code"]) == (502, "challenge_mismatch")
+    assert not served.proofs
+
+
+async def test_proof_names_delegation_nonce_and_audience(crooked: Crooked) -> None:
+    worker, served = crooked
+    await worker.admin("redeem-delegation", TOLD)
+    [proof] = served.proofs
+    assert proof == {"delegation_token": TOLD["delegation_token"], "nonce_echo": "n", "audience": served.owner.aid}
+
+
+async def test_delegatee_keeps_no_token_that_is_not_its_own(crooked: Crooked) -> None:
+    worker, served = crooked
+    stranger, third = SdkPeer("stranger", ["demo.echo"]), SdkPeer("third")
+    holder = SdkPeer("sub")
+    holder.agent = aitp.AitpAgent.from_seed(worker.seed)
+    holder.build()
+    voucher = "e30.e30.e30"
+    for tct in (mint(served.owner, third, ["demo.echo"]), mint(stranger, holder, ["demo.echo"]), "garbage", None, 5):
+        served.answer = {"tct": tct, "grant_voucher": voucher}
+        answer = await worker.admin("redeem-delegation", TOLD)
+        assert (answer.status, answer.body["error"]["details"]["class"]) == (502, "protocol"), answer
+    served.answer = {"tct": mint(served.owner, holder, ["demo.echo"]), "grant_voucher": voucher}
+    assert (await worker.admin("redeem-delegation", TOLD)).status == 502
+    served.answer = {}
+    assert (await worker.admin("redeem-delegation", TOLD)).status == 502
+    assert (await worker.admin("invoke", ECHO)).body["error"]["code"] == "no_tct_held"

@@ -6,8 +6,7 @@ import time
 
 import pytest
 
-from base.delegation import delegation_jti
-from base.redemption import RedeemedBook, fingerprint
+from base.redemption import RedeemedBook, delegation_jti, fingerprint
 from base.refusals import Fault, Refusal
 
 SOON = time.time() + 3600
