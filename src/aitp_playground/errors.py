@@ -175,9 +175,9 @@ class StepError(PlaygroundError):
 class AgentCallError(StepError):
     """An agent's admin route refused or failed.
 
-    ``refusal`` says how: the agent's own code (``no_tct_held``, ``peer_unknown``, …); when its peer failed it, the class
-    of that failure (``refused``, ``timeout``, ``truncated``, ``http_4xx``, ``protocol``, …); and when the agent itself
-    did not answer, ``agent_unreachable``. ``http_status``: the admin answer's, None when there was none.
+    ``refusal`` says how: the agent's own code (``no_tct_held``, ``peer_unknown``, …); when its peer failed it, the
+    class of that failure (``refused``, ``timeout``, ``truncated``, ``http_4xx``, ``protocol``, …); and when the agent
+    itself did not answer, ``agent_unreachable``. ``http_status``: the admin answer's, None when there was none.
     """
 
     def __init__(

@@ -194,7 +194,6 @@ _ROWS = (
         "step {step_id} skipped: {notes}",
         must="step_id notes",
         may="cause initiator target result",
-        level="warning",
     ),
     _row(
         "step.probing_no_trust",

@@ -129,7 +129,7 @@ class AgentSpec(Strict):
     port_offset: int = Field(default=0, ge=0, le=1000)
     org: Literal["internal", "external"] = "internal"
     cloud: str | None = None
-    did_web_host: str | None = None
+    did_web_host: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.-]+(:\d{1,5})?$", max_length=253)
     signing_suite: Literal["ed25519", "p256"] | None = None
 
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from aitp_playground.cp_client.client import CpClient
-from aitp_playground.cp_client.reasons import Outcome
 from aitp_playground.scenarios.models import StepSpec
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # commands that only look at scenarios load no HTTP client
+    from aitp_playground.cp_client.client import CpClient
+    from aitp_playground.cp_client.reasons import Outcome
     from aitp_playground.scenarios.models import Fault, Scenario
 
 

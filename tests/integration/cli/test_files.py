@@ -53,7 +53,7 @@ def test_list_names_broken_files_on_stderr_and_hides_nothing_else(shell: Shell) 
     listed = shell("list")
     assert listed.returncode == 0
     assert REF in listed.stdout
-    assert "templates: trust-strict" in listed.stdout
+    assert "templates: revoking, trust-strict" in listed.stdout
     assert "local/broken/1.0.0/scenario.yaml:" in listed.stderr
     assert "did you mean 'research.query'" in listed.stderr
 
@@ -68,7 +68,7 @@ def test_list_as_json_holds_refs_templates_and_errors(shell: Shell) -> None:
     shell.write_scenario("broken", capability="research.qury")
     document = shell.document("list", "--json")
     entry = next(entry for entry in document["scenarios"] if entry["ref"] == REF)
-    assert entry["templates"][0]["name"] == "trust-strict"
+    assert [template["name"] for template in entry["templates"]] == ["revoking", "trust-strict"]
     assert entry["metadata"]["pack"] == "intra-org"
     assert [error["file"] for error in document["errors"]] == ["local/broken/1.0.0/scenario.yaml"]
 

@@ -45,10 +45,28 @@ def without(step_id: str, *keys: str) -> Callable[[Document], None]:
     return edit
 
 
+def widened(step_id: str, capability: str) -> Callable[[Document], None]:
+    def edit(document: Document) -> None:
+        step(document, step_id)["scope"].append(capability)
+
+    return edit
+
+
 def with_agent(agent_id: str, manifest: str) -> Callable[[Document], None]:
     def edit(document: Document) -> None:
         agent = next(one for one in document["spec"]["agents"] if one["id"] == agent_id)
         agent["ref"] = f"_shared/agents/{manifest}"
+
+    return edit
+
+
+def remarked(step_id: str) -> Callable[[Document], None]:
+    """The step is only talked about."""
+
+    def edit(document: Document) -> None:
+        found = step(document, step_id)
+        found.clear()
+        found |= {"id": step_id, "type": "meta", "description": "left out"}
 
     return edit
 
@@ -91,6 +109,27 @@ CONTROLS = [
         "handshake_manifest_404",
         without("handshake_manifest_404", "fault"),
     ),
+    Control("nothing is revoked", "intra-org/revocation-demo@1.0.0", "blocked_call", remarked("revoke")),
+    Control(
+        "nothing is revoked after the work",
+        "intra-org/research-and-write@1.0.0",
+        "probe_after_revoke",
+        remarked("revoke"),
+        template="revoking",
+    ),
+    Control("the delegation is not redeemed", "intra-org/delegation-chain@1.0.0", "sub_write", remarked("redeem")),
+    Control(
+        "the delegation asks for more than was granted",
+        "intra-org/delegation-chain@1.0.0",
+        "delegate",
+        widened("delegate", "research.query"),
+    ),
+    Control(
+        "the reviewer hears nothing of the draft",
+        "cross-cloud/distributed-review@1.0.0",
+        "review",
+        without("review", "input_from"),
+    ),
     Control(
         "the peer is online",
         "intra-org/fault-injection@1.0.0",
@@ -98,6 +137,15 @@ CONTROLS = [
         without("call_peer_offline", "fault"),
     ),
 ]
+
+
+def _nowhere(document: Document) -> None:
+    reviewer = next(agent for agent in document["spec"]["agents"] if agent["id"] == "reviewer")
+    reviewer["did_web_host"] = "nowhere.invalid"
+
+
+#: Not a control that fails: the run goes on with the address of the launch.
+DOCUMENT_GONE = Control("the document is gone", "cross-cloud/distributed-review@1.0.0", "", _nowhere)
 
 
 def shipped_directory(ref: str) -> Path:
@@ -135,7 +183,8 @@ def controls(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     open_writer["spec"]["entrypoint"]["value"] = "open_writer.main"
     open_writer["spec"]["host"].pop("cwd", None)
     (root / "_shared/agents/open-writer.yaml").write_text(yaml.safe_dump(open_writer))
-    refs = {control.name: write_control(root, number, control) for number, control in enumerate(CONTROLS)}
+    edited = [*CONTROLS, DOCUMENT_GONE]
+    refs = {control.name: write_control(root, number, control) for number, control in enumerate(edited)}
     pack = {"apiVersion": "aitp.dev/v1", "kind": "ScenarioPack", "metadata": {"slug": "control", "name": "Controls"}}
     (root / "control/pack.yaml").write_text(yaml.safe_dump(pack))
     return root, refs
@@ -159,7 +208,21 @@ PROOFS: list[tuple[str, str | None]] = [
     ("intra-org/trust-gate@1.0.0", None),
     ("intra-org/scoped-capabilities@1.0.0", None),
     ("intra-org/fault-injection@1.0.0", None),
+    ("intra-org/revocation-demo@1.0.0", None),
+    ("intra-org/research-and-write@1.0.0", "revoking"),
+    ("intra-org/delegation-chain@1.0.0", None),
+    ("cross-cloud/distributed-review@1.0.0", None),
+    ("cross-org/federated-analysis@1.0.0", None),
 ]
+#: What is claimed of a Control Plane is proven against one, in a file of its own.
+WITH_CP = {
+    "intra-org/revocation-via-cp@1.0.0",
+    "intra-org/revocation-via-cp@1.1.0",
+    "intra-org/cp-delegation-tree@1.0.0",
+    "intra-org/external-enrollment@1.0.0",
+    "intra-org/webhook-subscription@1.0.0",
+    "intra-org/cp-trust-anchor-provisioning@1.0.0",
+}
 
 
 @pytest.mark.parametrize(("ref", "template"), PROOFS)
@@ -183,7 +246,64 @@ async def test_every_shipped_scenario_has_its_proof_and_a_control(running: Playg
     scenarios, errors = await running.catalog.scenarios()
     shipped = {loaded.ref for loaded in scenarios if not loaded.ref.startswith("control/")}
     assert not [error for error in errors if not error.file.startswith("control/")]
-    assert shipped == {ref for ref, _ in PROOFS} == {control.ref for control in CONTROLS}
+    assert shipped == {ref for ref, _ in PROOFS} | WITH_CP
+    assert {control.ref for control in CONTROLS} == shipped - WITH_CP - {"cross-org/federated-analysis@1.0.0"}
+
+
+@pytest.mark.parametrize("ref", sorted(WITH_CP))
+async def test_without_a_control_plane_a_scenario_that_needs_one_succeeds_and_says_so(
+    running: Playground, ref: str
+) -> None:
+    outcome = await run(running, ref)
+    assert (outcome.status, outcome.view.proof) == ("success", "unproven"), outcome.view.error
+    assert every_step_ends_once(outcome)
+
+
+async def test_steps_without_a_control_plane_leave_the_stated_outputs(running: Playground) -> None:
+    stated = {
+        "external-enrollment": ("self_enroll", {"enrolled": False, "skipped": "no cp"}),
+        "webhook-subscription": ("subscribe", {"subscribed": False, "skipped": "no cp"}),
+        "cp-trust-anchor-provisioning": ("provision", {"provisioned": False, "skipped": "no cp"}),
+        "cp-delegation-tree": ("delegation_tree", {"delegations": [], "skipped": "no cp"}),
+    }
+    for scenario, (step_id, output) in stated.items():
+        outcome = await run(running, f"intra-org/{scenario}@1.0.0")
+        assert outcome.outputs[step_id] == output
+    told = (await run(running, "intra-org/revocation-via-cp@1.0.0")).outputs["revoke"]
+    assert (told["published_to_cp"], told["audience_revoked_count"]) == (False, 0)
+    untold = await run(running, "intra-org/revocation-via-cp@1.1.0")
+    assert "revoke" not in untold.outputs
+    assert len(untold.of("step.skipped")) == 2
+
+
+async def test_peers_in_other_clouds_are_found_by_their_documents(running: Playground) -> None:
+    outcome = await run(running, "cross-cloud/distributed-review@1.0.0")
+    (resolved,) = outcome.of("trust.peers_resolved")
+    ports = {event.get("agent_id"): event.get("port") for event in outcome.of("agent.ready")}
+    for agent_id in ("reviewer", "approver"):
+        found = resolved.get("peers")[agent_id]
+        assert found["source"] == "did_web"
+        assert found["did"] == f"did:web:localhost%3A{ports[agent_id]}"
+        assert found["manifest_url"] == f"http://localhost:{ports[agent_id]}/.well-known/aitp-manifest"
+
+
+async def test_without_its_document_a_peer_is_found_where_it_was_launched_and_the_event_says_so(
+    running: Playground, controls: tuple[Path, dict[str, str]]
+) -> None:
+    outcome = await run(running, controls[1]["the document is gone"])
+    (resolved,) = outcome.of("trust.peers_resolved")
+    gone, still = resolved.get("peers")["reviewer"], resolved.get("peers")["approver"]
+    assert (gone["source"], gone["reason"]) == ("static_fallback", "did_unresolvable")
+    assert still["source"] == "did_web"
+    assert outcome.status == "success"
+
+
+async def test_without_a_registry_an_external_peer_is_the_local_one_and_the_event_says_so(running: Playground) -> None:
+    outcome = await run(running, "cross-org/federated-analysis@1.0.0")
+    (resolved,) = outcome.of("trust.peers_resolved")
+    analyzer = resolved.get("peers")["analyzer"]
+    assert (analyzer["source"], analyzer["reason"]) == ("static_fallback", "cp_disabled")
+    assert resolved.get("peers")["researcher"]["source"] == "static"
 
 
 async def test_the_open_writer_really_answers_a_stranger(
