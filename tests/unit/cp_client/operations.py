@@ -1,4 +1,4 @@
-"""The seventeen operations: how to call each, what it falls back to, and what the Control Plane answers when well."""
+"""The operations: how to call each, what it falls back to, and what the Control Plane answers when well."""
 
 from __future__ import annotations
 
@@ -57,7 +57,16 @@ OPERATIONS = (
     Operation(
         "create_webhook", {"id": HOOK, "secret": "s" * 32}, {"id": HOOK}, None, ("http://h/x", ["agent.*"], "s" * 32)
     ),
+    Operation("list_webhooks", {"webhooks": [ROW]}, [ROW], []),
     Operation("delete_webhook", {"id": HOOK, "deleted": True}, True, False, (HOOK,), blind=True),
+    Operation(
+        "deregister_agent",
+        {"aid": AGENT.aid, "status": "deregistered"},
+        True,
+        False,
+        (AGENT.aid,),
+        blind=True,
+    ),
     Operation("fetch_events_history", {"events": [ROW], "count": 1}, [ROW], []),
     Operation("fetch_sessions", {"sessions": [ROW]}, [ROW], []),
     Operation("fetch_tcts", {"tcts": [ROW]}, [ROW], []),

@@ -85,3 +85,16 @@ async def test_a_session_that_was_closed_under_the_client_degrades(
     await http.close()
     outcome = await client.fetch_tcts.outcome()
     assert (outcome.value, outcome.reason) == ([], "bad_shape")
+
+
+@pytest.mark.parametrize("status", [200, 404, 500])
+async def test_any_answer_between_two_refusals_keeps_the_circuit_closed(
+    status: int, replies: aioresponses, make_client: MakeClient
+) -> None:
+    refusal = aiohttp.ClientConnectorError(AT, ConnectionRefusedError(111, "no"))
+    replies.get(f"{HOST}/api/tcts", exception=refusal)
+    replies.get(f"{HOST}/api/tcts", status=status, payload=[])
+    replies.get(f"{HOST}/api/tcts", exception=refusal, repeat=True)
+    client = make_client(HOST)
+    reasons = [(await client.fetch_tcts.outcome()).reason for _ in range(5)]
+    assert [reasons[0], *reasons[2:]] == ["refused", "refused", "refused", "breaker_open"]
