@@ -96,6 +96,11 @@ class CpClient(Degrading):
             public=True,
         )
 
+    @degrades(_when_disabled)
+    async def deregister_agent(self, aid: str) -> bool:
+        """True when the registry offers the agent to nobody any more, or never did."""
+        return await self._removed(f"/api/registry/agents/{segment(aid)}")
+
     # -- events -------------------------------------------------------------------------------------------------------
 
     @degrades(fate_of)
@@ -264,15 +269,16 @@ class CpClient(Degrading):
         row.pop("secret", None)
         return row
 
+    @degrades(_no_rows)
+    async def list_webhooks(self) -> list[Row]:
+        """Every subscription there is, whoever made it; without its secret."""
+        found = await self._rows("/api/webhooks", "webhooks")
+        return [{name: value for name, value in row.items() if name != "secret"} for row in found]
+
     @degrades(_when_disabled)
     async def delete_webhook(self, webhook_id: str) -> bool:
         """True when the subscription is gone: deleted now, or unknown to the Control Plane."""
-        try:
-            await self._send("DELETE", f"/api/webhooks/{segment(webhook_id)}", read=False)
-        except Degraded as failure:
-            if failure.status != 404:
-                raise
-        return True
+        return await self._removed(f"/api/webhooks/{segment(webhook_id)}")
 
     # -- dashboard ----------------------------------------------------------------------------------------------------
 
@@ -349,6 +355,14 @@ class CpClient(Degrading):
         return row
 
     # -- inside -------------------------------------------------------------------------------------------------------
+
+    async def _removed(self, path: str) -> bool:
+        try:
+            await self._send("DELETE", path, read=False)
+        except Degraded as failure:
+            if failure.status != 404:
+                raise
+        return True
 
     async def _rows(
         self, path: str, key: str, query: Mapping[str, str] | None = None, *, public: bool = False

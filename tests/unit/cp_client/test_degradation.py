@@ -63,7 +63,7 @@ def expected(operation: Operation, fault: Fault) -> tuple[Any, Reason | None]:
     if operation.name == "ingest_events":
         return Ingested(fault.fate), fault.reason  # type: ignore[arg-type]
     gone = "404" in fault.name or fault.in_the_body
-    if operation.name == "delete_webhook" and gone:
+    if operation.name in {"delete_webhook", "deregister_agent"} and gone:
         return True, None
     return operation.fallback, fault.reason
 
@@ -104,7 +104,7 @@ async def test_a_disabled_client_yields_the_fallback_without_a_reason(
 ) -> None:
     client = make_client("")
     outcome = await operation.outcome(client)
-    special = {"ingest_events": Ingested("skipped"), "delete_webhook": True}
+    special = {"ingest_events": Ingested("skipped"), "delete_webhook": True, "deregister_agent": True}
     assert (outcome.value, outcome.reason) == (special.get(operation.name, operation.fallback), None)
     assert (client.enabled, client.state, client.trouble) == (False, "disabled", None)
 
@@ -136,10 +136,10 @@ async def test_only_public_routes_are_called_without_the_key(
     assert keys == ({None} if operation.public else {"Bearer sesame"})
 
 
-def test_the_operations_are_the_seventeen_and_the_pin() -> None:
+def test_these_operations_and_the_pin_are_all_there_are() -> None:
     calls = {name for name, value in inspect.getmembers(CpClient) if isinstance(value, DegradingMethod)}
     assert calls == {one.name for one in OPERATIONS} | {"pinned_aid"}
-    assert len(OPERATIONS) == 17
+    assert len(OPERATIONS) == 19
 
 
 def test_the_reason_classes_are_a_closed_set() -> None:
