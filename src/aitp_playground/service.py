@@ -104,7 +104,7 @@ async def playground(
         watching: list[Observer] = [lambda event, _: metrics.observe_event(event), *observers]
         directory = RunDirectory(catalog, services, run_supervisor, observers=watching)
         _feed(metrics, directory, services)
-        api = Services(settings=settings, catalog=catalog, directory=directory, metrics=metrics)
+        api = Services(settings=settings, catalog=catalog, directory=directory, metrics=metrics, cp=cp)
         address.url = await _listen(stack, settings, api)
         stack.push_async_callback(directory.drain, settings.shutdown_grace_secs)
         await directory.recover(adopt_pending=recover)

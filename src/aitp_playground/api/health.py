@@ -20,8 +20,12 @@ async def healthz(_request: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """503 with the reason while draining or without a store."""
-    directory = request.app[SERVICES].directory
+    """503 with the reason while draining or without a store. The Control Plane is told about and not asked.
+
+    ``control_plane``: ``cp_enabled``; with one its circuit ``breaker`` (``closed``, ``open``); and as ``cp_error`` the
+    class of its latest trouble that is not over.
+    """
+    directory, cp = request.app[SERVICES].directory, request.app[SERVICES].cp
     if reason := directory.draining:
         raise Overloaded(f"not ready: {reason}", retry_after=5)
     try:
@@ -29,7 +33,8 @@ async def readyz(request: web.Request) -> web.Response:
             await directory.ping()
     except TimeoutError:
         raise StoreUnavailable("not ready: the store does not answer", retry_after=5) from None
-    return answer({"status": "ready"})
+    state = {"breaker": cp.state, **({"cp_error": cp.trouble} if cp.trouble else {})} if cp.enabled else {}
+    return answer({"status": "ready", "control_plane": {"cp_enabled": cp.enabled, **state}})
 
 
 async def capabilities(_request: web.Request) -> web.Response:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from aitp_playground.config import Settings
+from aitp_playground.cp_client.client import CpClient
 from aitp_playground.observability.metrics import Metrics
 from aitp_playground.runs.directory import RunDirectory
 from aitp_playground.scenarios.catalog import Catalog
@@ -20,6 +21,7 @@ class Services:
     catalog: Catalog
     directory: RunDirectory
     metrics: Metrics
+    cp: CpClient
 
 
 SERVICES = web.AppKey("services", Services)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,8 @@ from pytest_aiohttp import AiohttpClient
 from aitp_playground.api import Services
 from aitp_playground.app import build_api
 from aitp_playground.config import Settings
+from aitp_playground.cp_client import CpClient
+from aitp_playground.net import client_session
 from aitp_playground.observability.metrics import Metrics
 from aitp_playground.runs.directory import RunDirectory
 from aitp_playground.scenarios.catalog import Catalog
@@ -72,14 +75,17 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def client(aiohttp_client: AiohttpClient, root: Path) -> Client:
-    services = Services(
-        settings=Settings(_env_file=None),
-        catalog=Catalog([root], {"meta": Meta}),
-        directory=RunDirectory.__new__(RunDirectory),
-        metrics=Metrics(),
-    )
-    return await aiohttp_client(TestServer(build_api(services)))
+async def client(aiohttp_client: AiohttpClient, root: Path) -> AsyncIterator[Client]:
+    settings = Settings(_env_file=None)
+    async with client_session() as http:
+        services = Services(
+            settings=settings,
+            catalog=Catalog([root], {"meta": Meta}),
+            directory=RunDirectory.__new__(RunDirectory),
+            metrics=Metrics(),
+            cp=CpClient(settings, http),
+        )
+        yield await aiohttp_client(TestServer(build_api(services)))
 
 
 async def test_packs_are_listed_as_written(client: Client) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from pytest_aiohttp import AiohttpClient
 from aitp_playground.api import Services, StreamOptions
 from aitp_playground.app import build_api
 from aitp_playground.config import Settings
+from aitp_playground.cp_client import CpClient
+from aitp_playground.net import client_session
 from aitp_playground.observability.metrics import Metrics
 from aitp_playground.scenarios.catalog import Catalog
 
@@ -50,7 +53,9 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def connect(aiohttp_client: AiohttpClient, directory: MemoryDirectory, metrics: Metrics) -> Connect:
+async def connect(
+    aiohttp_client: AiohttpClient, directory: MemoryDirectory, metrics: Metrics
+) -> AsyncIterator[Connect]:
     """Start an application with these settings; ``routes`` and ``on_cleanup`` are added to it."""
 
     async def start(
@@ -60,16 +65,18 @@ def connect(aiohttp_client: AiohttpClient, directory: MemoryDirectory, metrics: 
         on_cleanup: Any = None,
         **overrides: Any,
     ) -> Client:
-        services = Services(
-            settings=make_settings(**overrides), catalog=Catalog([], {}), directory=directory, metrics=metrics
-        )
+        settings = make_settings(**overrides)
+        cp = CpClient(settings, await closing.enter_async_context(client_session()))
+        closing.push_async_callback(cp.close)
+        services = Services(settings=settings, catalog=Catalog([], {}), directory=directory, metrics=metrics, cp=cp)
         app = build_api(services, streams=streams)
         app.add_routes(routes)
         if on_cleanup is not None:
             app.on_cleanup.append(on_cleanup)
         return await aiohttp_client(PlainServer(app))
 
-    return start
+    async with AsyncExitStack() as closing:
+        yield start
 
 
 @pytest.fixture
