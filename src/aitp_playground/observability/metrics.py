@@ -31,7 +31,17 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OTHER = "other"
 StepOutcome = Literal["complete", "skipped", "failed"]
 TelemetryResult = Literal["accepted", "duplicate", "rejected"]
-Fed = Literal["runs_pending", "runs_running", "agents_live", "store_queued_events", "store_last_commit_seconds"]
+#: What became of an event on its way to the Control Plane.
+Ingested = Literal["stored", "already_there", "sanitised", "stub", "dropped"]
+Fed = Literal[
+    "runs_pending",
+    "runs_running",
+    "agents_live",
+    "store_queued_events",
+    "store_last_commit_seconds",
+    "cp_ingest_runs_waiting",
+    "cp_ingest_lag_seconds",
+]
 
 _LAUNCH_RESULTS = ("ready", "failed", "cancelled")
 _STATUS_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
@@ -41,6 +51,8 @@ _FED_HELP: dict[Fed, str] = {
     "agents_live": "Agent processes alive",
     "store_queued_events": "Events handed to the store and not yet on disk",
     "store_last_commit_seconds": "How long the store's latest commit took",
+    "cp_ingest_runs_waiting": "Runs the Control Plane does not have all events of",
+    "cp_ingest_lag_seconds": "How long the longest-waiting of them has waited",
 }
 _RUN_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _LAUNCH_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -123,6 +135,14 @@ class Metrics:
         """An agent's batch was taken, had been seen already, or was turned away."""
         self._telemetry[result].inc()
 
+    def cp_ingest_events(self, fate: Ingested, count: int) -> None:
+        """So many events reached the Control Plane; or were, before they did or instead, changed or given up."""
+        self._cp_events[fate].inc(count)
+
+    def cp_ingest_retry(self) -> None:
+        """A batch did not reach the Control Plane this time."""
+        self._cp_retries.inc()
+
     def http_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """A request was answered. ``route`` is the router's template, never the path that was asked for."""
         status_class = f"{status // 100}xx"
@@ -177,6 +197,11 @@ class Metrics:
         )
         self._request_seconds: dict[tuple[str, str], Histogram] = {}
         self._subscribers = self._gauge("sse_subscribers", "Event streams being served")
+        ingested = self._counter(
+            "cp_ingest_events", "Events reported to the Control Plane, by what became of them", "fate"
+        )
+        self._cp_events = {fate: ingested.labels(fate) for fate in get_args(Ingested)}
+        self._cp_retries = self._counter("cp_ingest_retries", "Attempts to report that failed")
         self._replays = self._counter("idempotent_replays", "Requests answered with an earlier run")
         self._fed = {name: self._gauge(name, text) for name, text in _FED_HELP.items()}
 

@@ -47,6 +47,9 @@ def use_everything(metrics: Metrics) -> None:
         metrics.http_request("BREW", "/no/such/route", status, 0.01)
     with metrics.launching(), metrics.subscriber():
         metrics.idempotent_replay()
+    for fate in ("stored", "already_there", "sanitised", "stub", "dropped"):
+        metrics.cp_ingest_events(fate, 2)
+    metrics.cp_ingest_retry()
     metrics.feed("agents_live", lambda: 3)
 
 
