@@ -101,8 +101,8 @@ class PeerClient:
             await self._session.close()
 
     async def get(self, url: str, *, timeout: float = EXCHANGE_TIMEOUT) -> Answer:
-        """GET, any status."""
-        return await self._request("GET", url, None, {}, timeout)
+        """GET, any status, from the source: a cache's copy of a revocation list says too little."""
+        return await self._request("GET", url, None, {"Cache-Control": "no-cache"}, timeout)
 
     async def post(
         self, url: str, body: str, headers: Mapping[str, str] | None = None, *, timeout: float = EXCHANGE_TIMEOUT

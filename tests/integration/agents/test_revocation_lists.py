@@ -72,6 +72,7 @@ async def test_control_planes_list_ends_a_token_that_was_already_cached(
     cp.revoked.append(jti)
     assert await refresh(worker, jti.upper()) == {"revoked_count": 2, "sees_jti": True}
     denied(await call(worker, caller, token), "cp-snapshot")
+    assert all(request.headers["Cache-Control"] == "no-cache" for request in cp.asked(LIST))
     event = (await sink.wait_for("revocation.list_fetched", 3))[-1]
     assert event["source_url"] == cp.url + LIST
     assert (event["payload"]["count"], event["payload"]["issuer"]) == (2, cp.aid)
