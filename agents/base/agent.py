@@ -35,7 +35,7 @@ class Agent:
         self.identity = Identity(bootstrap)
         self.client = PeerClient()
         self.telemetry = Telemetry(bootstrap.telemetry, self.client.session)
-        self.peers = PeerBook()
+        self.peers = PeerBook(open_to_verified=bootstrap.accept == "any-verified")
         self.tokens = TokenBook()
         self.revocations = RevocationState(bootstrap.revocation, bootstrap.cp, self.tokens.expiry_of)
         self.verifier = Verifier(self.identity, self.revocations)

@@ -97,6 +97,7 @@ class Bootstrap:
     cp: ControlPlaneConfig | None
     revocation: RevocationConfig
     llm: LlmConfig | None
+    accept: Literal["introduced", "any-verified"] = "introduced"
 
 
 def read_bootstrap(fd: int) -> Bootstrap:
@@ -138,6 +139,7 @@ def parse_bootstrap(raw: bytes) -> Bootstrap:
         cp=root.optional("cp", _control_plane),
         revocation=_revocation(root.section("revocation")),
         llm=root.optional("llm", _llm),
+        accept=root.choice("accept", "introduced", "any-verified", default="introduced"),
     )
     root.finish()
     if not _SHA256_HEX.fullmatch(bootstrap.admin_token_sha256):
@@ -179,8 +181,8 @@ class _Section:
             raise BootstrapError(f"{self._path}{name}: not positive")
         return value
 
-    def choice(self, name: str, *allowed: str) -> Any:
-        value = self.text(name)
+    def choice(self, name: str, *allowed: str, default: str | None = None) -> Any:
+        value = default if default is not None and name not in self._left else self.text(name)
         if value not in allowed:
             raise BootstrapError(f"{self._path}{name}: not one of {', '.join(allowed)}")
         return value

@@ -16,7 +16,7 @@ import aitp
 from base.bootstrap import Bootstrap
 from base.envelopes import EnvelopeGuard, sender_of
 from base.identity import DUMMY_GRANT, Identity, Speaker
-from base.manifests import fetch_manifest
+from base.manifests import fetch_manifest, presented_by
 from base.oidc import OidcTrust
 from base.peer_client import Answer, PeerClient
 from base.peers import Peer, PeerBook, is_http_url
@@ -215,6 +215,7 @@ class Handshakes:
         """The ack and the session id. Raises :class:`Refusal`, reported, or 400."""
         with self._refusals_reported(raw) as peer:
             self._guard.open(raw, peer.aid, "mutual_hello")
+            self._peers.admit(peer)
             options = self._oidc.session_options()
             responder = self._identity.serving.agent().new_responder(pinned_keys=[peer.aid], **options)
             with _refusals_from_sdk():
@@ -242,12 +243,21 @@ class Handshakes:
             self._issued(commit_ack, peer)
             return commit_ack
 
+    def _sender(self, aid: str, raw: str, session_id: str | None) -> Peer:
+        """Whoever was introduced; for a hello also a stranger with a good manifest, where strangers are welcome."""
+        try:
+            return self._peers.greeter(aid)
+        except Refusal:
+            if session_id is not None or not self._peers.open_to_verified:
+                raise
+            return presented_by(aid, raw)
+
     @contextmanager
     def _refusals_reported(self, raw: str, session_id: str | None = None) -> Iterator[Peer]:
-        """The introduced sender of ``raw``, looked up before any SDK call; refusals inside go to the log."""
+        """The sender of ``raw``, looked up before any SDK call; refusals inside go to the log."""
         aid = sender_of(raw)
         try:
-            yield self._peers.sender(aid)
+            yield self._sender(aid, raw, session_id)
         except Refusal as refusal:
             self._telemetry.emit_refusal(
                 "handshake.failed",

@@ -1,4 +1,4 @@
-"""A peer's manifest as found at an address: fetched, verified, and the pinned peer's own."""
+"""A peer's manifest: as found at an address (fetched, verified, the pinned peer's own), or as its hello carries it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from urllib.parse import urlsplit
 
 import aitp
 
+from base.identity import HELLO_PATH, MANIFEST_PATH
 from base.peer_client import PeerClient
 from base.peers import Peer
-from base.refusals import PeerFailed, protocol_errors
+from base.refusals import PeerFailed, Refusal, malformed, protocol_errors, sdk_code
+from base.wire import parse_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,23 @@ class Manifest:
         """``scheme://host:port`` of the handshake endpoint, where the peer's other routes are too."""
         parts = urlsplit(self.endpoint)
         return f"{parts.scheme}://{parts.netloc}"
+
+
+def presented_by(aid: str, hello: str) -> Peer:
+    """Who sends a hello unintroduced, by the manifest that it carries. The envelope itself is not verified here.
+
+    Raises :class:`Refusal`: the manifest does not verify or is another agent's.
+    """
+    try:
+        manifest = parse_object(hello)["payload"]["manifest"]
+        aitp.verify_manifest_json(json.dumps({"manifest": manifest}))
+        if manifest["aid"] != aid:
+            raise Refusal("handshake_refused", "the manifest is another agent's", sdk_code="aid_mismatch")
+        return Peer(aid, aid, manifest["handshake_endpoint"].removesuffix(HELLO_PATH) + MANIFEST_PATH)
+    except RuntimeError as error:
+        raise Refusal("handshake_refused", "its manifest does not verify", sdk_code=sdk_code(error)) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise malformed("the hello carries no manifest") from error
 
 
 async def fetch_manifest(client: PeerClient, peer: Peer, url: str) -> Manifest:

@@ -1,7 +1,12 @@
-"""The peers the service introduced: who may speak to this agent, and where each one is."""
+"""The peers the service introduced: who may speak to this agent, and where each one is.
+
+An agent that accepts any verified sender also keeps guests, who shook hands with it unintroduced. They may do that and
+use what it grants them; the agent itself never goes to an address that they named.
+"""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
@@ -28,11 +33,13 @@ class Peer:
 
 
 class PeerBook:
-    """The list, replaced as a whole."""
+    """The list, replaced as a whole; and with ``open_to_verified`` the guests, of whom the oldest goes at the bound."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, open_to_verified: bool = False) -> None:
+        self.open_to_verified = open_to_verified
         self._by_id: dict[str, Peer] = {}
         self._by_aid: dict[str, Peer] = {}
+        self._guests: OrderedDict[str, Peer] = OrderedDict()
 
     def replace(self, peers: Iterable[Peer]) -> int:
         """Forget the old list. Raises 400 for too many, or for an id or AID that appears twice."""
@@ -51,6 +58,18 @@ class PeerBook:
     def sender(self, aid: str) -> Peer:
         """The peer that speaks as ``aid``. Raises 403 ``peer_unknown``."""
         return self._known(self._by_aid.get(aid), aid)
+
+    def admit(self, guest: Peer) -> None:
+        """Keep one who was not introduced, for the rest of its handshake and after."""
+        if self.open_to_verified and guest.aid not in self._by_aid:
+            self._guests[guest.aid] = guest
+            self._guests.move_to_end(guest.aid)
+            if len(self._guests) > MAX_PEERS:
+                self._guests.popitem(last=False)
+
+    def greeter(self, aid: str) -> Peer:
+        """Who shakes hands as ``aid``: a peer or a guest. Raises 403 ``peer_unknown``."""
+        return self._guests[aid] if aid in self._guests and aid not in self._by_aid else self.sender(aid)
 
     def agent_id_of(self, aid: str) -> str | None:
         """Its agent id, when it is in the list."""

@@ -75,6 +75,7 @@ class Bootstrap:
     cp: ControlPlane | None = None
     revocation: Revocation = Revocation()
     llm: LanguageModel | None = None
+    accept: Literal["introduced", "any-verified"] = "introduced"
 
     def encode(self) -> bytes:
         """The document, JSON in UTF-8."""

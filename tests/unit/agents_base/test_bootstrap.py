@@ -56,6 +56,11 @@ def test_documented_document_is_understood() -> None:
     assert (bootstrap.telemetry.token, bootstrap.cp.url) == ("telemetry-secret", "http://cp.example")
 
 
+def test_strangers_are_not_accepted_unless_the_document_says_so() -> None:
+    assert parse().accept == "introduced"
+    assert parse(accept="any-verified").accept == "any-verified"
+
+
 @pytest.mark.parametrize("name", sorted(document()))
 def test_every_key_is_required(name: str) -> None:
     given = document()
@@ -69,6 +74,8 @@ def test_every_key_is_required(name: str) -> None:
     [
         ({"colour": 1}, "colour: unknown key"),
         ({"v": 2}, "v: "),
+        ({"accept": "anybody"}, "accept: not one of"),
+        ({"accept": None}, "accept: not of type str"),
         ({"seed": "short"}, "seed: "),
         ({"seed": "!" * 43}, "seed: not base64url"),
         ({"offered_caps": []}, "offered_caps"),
