@@ -64,14 +64,14 @@ def cast_part(
             max_staleness_secs=round(settings.revocation_max_staleness_secs),
             poll_secs=round(settings.revocation_poll_secs),
         ),
-        llm=_language_model(settings) if manifest.llm else None,
+        llm=language_model(settings) if manifest.llm else None,
     )
     launch = LaunchSpec(
         run_id=header.run_id,
         agent_id=agent.id,
         entrypoint_type=manifest.entrypoint.type,
-        entrypoint=_entrypoint(manifest, resolved.agents_root, agent.id),
-        cwd=_inside(resolved.agents_root, manifest.host.cwd or "", agent.id),
+        entrypoint=entrypoint_of(manifest, resolved.agents_root, agent.id),
+        cwd=inside(resolved.agents_root, manifest.host.cwd or "", agent.id),
         path=tuple(dict.fromkeys((resolved.agents_root, resources.agents_dir()))),
         python=manifest.host.python,
         env=manifest.host.env,
@@ -83,13 +83,14 @@ def cast_part(
     return Part(launch, bootstrap.admin_token, telemetry.token)
 
 
-def _entrypoint(manifest: AgentManifestSpec, agents_root: Path, agent_id: str) -> str:
+def entrypoint_of(manifest: AgentManifestSpec, agents_root: Path, agent_id: str) -> str:
+    """The module, or the file's path. Raises LaunchError as :func:`inside` does."""
     if manifest.entrypoint.type == "python_module":
         return manifest.entrypoint.value
-    return str(_inside(agents_root, manifest.entrypoint.value, agent_id))
+    return str(inside(agents_root, manifest.entrypoint.value, agent_id))
 
 
-def _inside(agents_root: Path, relative: str, agent_id: str) -> Path:
+def inside(agents_root: Path, relative: str, agent_id: str) -> Path:
     """A path relative to the agents directory's parent, out of which it may not lead.
 
     What a pack's own agents directory does not have is looked for beside the shipped one: a pack may bring agents of
@@ -107,7 +108,8 @@ def _inside(agents_root: Path, relative: str, agent_id: str) -> Path:
     raise LaunchError(f"agent {agent_id}: there is no {relative} in {roots[0]}", details={"agent_id": agent_id})
 
 
-def _language_model(settings: Settings) -> LanguageModel | None:
+def language_model(settings: Settings) -> LanguageModel | None:
+    """The operator's account at a model provider, for an agent whose manifest asks for one."""
     if settings.llm_provider == "openai":
         return LanguageModel(
             provider="openai",
