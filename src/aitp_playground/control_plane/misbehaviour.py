@@ -22,6 +22,9 @@ PAGE: Final = (
     "<!DOCTYPE html><html><head><title>Gateway</title></head><body><h1>Not what you asked for</h1></body></html>"
 )
 
+#: What proxies write into their logs for a request whose connection they closed without a word.
+NO_ANSWER: Final = 444
+
 log = structlog.get_logger(__name__)
 
 
@@ -78,10 +81,10 @@ def _gone(request: web.Request) -> bool:
 
 
 def _cut(request: web.Request) -> web.Response:
-    """No byte of an answer: what is returned here finds the connection closed."""
+    """No byte of an answer: what is returned here finds the connection closed, and shows in the metrics alone."""
     if request.transport is not None:
         request.transport.abort()
-    return web.Response()
+    return web.Response(status=NO_ANSWER)
 
 
 async def _truncated(request: web.Request, response: web.Response) -> web.StreamResponse:

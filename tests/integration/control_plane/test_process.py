@@ -90,6 +90,14 @@ async def test_an_idempotency_key_outlives_a_kill(tmp_path: Path) -> None:
     assert count == 1
 
 
+async def test_it_misbehaves_from_the_start_when_told_so(tmp_path: Path) -> None:
+    switch = "status status=503 calls=1 path=/api/tcts"
+    async with aiohttp.ClientSession() as http:
+        with embedded(tmp_path / "cp.db", "--switch", switch) as running:
+            cp = asking(http, running)
+            assert [(await cp.get("/api/tcts")).status for _ in range(2)] == [503, 200]
+
+
 @pytest.mark.parametrize("options", [("--switch", "gremlins"), ("--host", "0.0.0.0"), ("--api-key", "")])
 async def test_options_that_make_no_sense_end_it_before_it_listens(tmp_path: Path, options: tuple[str, ...]) -> None:
     with pytest.raises(AssertionError, match="ended before it listened"), embedded(tmp_path / "cp.db", *options):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
@@ -126,6 +127,19 @@ async def test_a_black_hole_swallows_the_request_until_it_is_cleared(plane: Plan
     await off(plane)
     assert await swallowed == b""
     assert await stored(plane) == 0
+
+
+async def test_a_black_hole_keeps_nothing_of_a_client_that_went_away(plane: Plane) -> None:
+    await on(plane, "black_hole", path="/api/events", calls=1)
+    swallowed = asyncio.create_task(raw(plane, "POST", "/api/events", json.dumps(EVENT).encode()))
+    while (await plane.ask("GET", "/dev/switches")).json["switches"]:
+        assert not swallowed.done()
+
+    swallowed.cancel()
+
+    over = re.compile(rb'aitp_cp_http_requests_total\{.*route="/api/events".*4xx.*\} 1.0')
+    while not over.search((await plane.ask("GET", "/api/metrics")).body):
+        assert not await stored(plane)
 
 
 @pytest.mark.parametrize(
