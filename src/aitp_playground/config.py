@@ -1,4 +1,6 @@
-"""Every setting, once. Read from the environment and ``.env``; a wrong value refuses to start, naming its variable."""
+"""Every setting, once. Read from the environment, ``.env`` and ``SECRETS_DIR``, in this order; a wrong value refuses to
+start, naming its variable.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,14 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from aitp_playground import resources
 from aitp_playground.errors import ConfigurationError
@@ -23,6 +32,16 @@ def _default_state_dir() -> Path:
     base = os.environ.get("XDG_STATE_HOME", "")
     root = Path(base) if base and Path(base).is_absolute() else Path.home() / ".local" / "state"
     return root / "aitp-playground"
+
+
+class _SecretFiles(SecretsSettingsSource):
+    """One file per setting, named like its variable in either case, in the directory the other sources name."""
+
+    def __call__(self) -> dict[str, Any]:
+        directory = self.current_state.get("secrets_dir")
+        # A directory that is none is left to the field's own check, which names the variable.
+        self.secrets_dir = directory if directory and Path(directory).is_dir() else None
+        return super().__call__()
 
 
 class Settings(BaseSettings):
@@ -41,6 +60,7 @@ class Settings(BaseSettings):
     state_dir: Path = Field(default_factory=_default_state_dir)
     run_history_db: str = ""
     scenarios_dir: str = ""
+    secrets_dir: str = ""
 
     agent_base_port: int = Field(default=8100, ge=1024, le=65000)
     agent_python: str = ""
@@ -85,6 +105,13 @@ class Settings(BaseSettings):
     def _upper(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
 
+    @field_validator("secrets_dir")
+    @classmethod
+    def _directory(cls, value: str) -> str:
+        if value and not Path(value).is_dir():
+            raise ValueError("must be a directory")
+        return value
+
     @field_validator("playground_base_url", "cp_base_url")
     @classmethod
     def _http_url(cls, value: str) -> str:
@@ -96,10 +123,23 @@ class Settings(BaseSettings):
         return value.rstrip("/")
 
     @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - named by pydantic-settings
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, dotenv_settings, _SecretFiles(settings_cls)
+
+    @classmethod
     def load(cls, **overrides: Any) -> Settings:
-        """Read the environment and ``.env``; ``overrides`` win. Raises :class:`ConfigurationError`."""
+        """Read all sources; ``overrides`` win. Raises :class:`ConfigurationError`."""
         try:
             settings = cls(**overrides)
+        except (SettingsError, OSError, UnicodeDecodeError) as failure:
+            raise ConfigurationError(_unreadable(failure)) from None
         except ValidationError as failure:
             faults = "; ".join(
                 f"{'.'.join(str(part) for part in error['loc']).upper()}: {error['msg']}" for error in failure.errors()
@@ -139,3 +179,14 @@ class Settings(BaseSettings):
     def python(self) -> str:
         """The interpreter for agents whose manifest names none."""
         return self.agent_python or sys.executable
+
+
+def _unreadable(failure: Exception) -> str:
+    """Why a file of settings gave none. What is in it is not quoted."""
+    match failure.__cause__ or failure:
+        case OSError(filename=name, strerror=why):
+            return f"{name} holds settings and cannot be read by this user: {why}"
+        case UnicodeDecodeError():
+            return "a file of settings (.env, or one in SECRETS_DIR) is not UTF-8 text"
+        case _:
+            return f"wrong setting: {failure}"
