@@ -177,7 +177,7 @@ def _uuid(request: web.Request, name: str) -> str | None:
 def _moment(request: web.Request, name: str) -> str | None:
     """Unix seconds, or date text as rows show it; UTC where no zone is given. None when absent.
 
-    The Control Plane gets ISO 8601 with ``Z`` and milliseconds: it refuses numbers, and reads bare text in its own zone.
+    The Control Plane gets ISO 8601 with ``Z`` and milliseconds: it refuses numbers and assumes a zone of its own.
     """
     given = request.query.get(name)
     if given is None:
