@@ -127,3 +127,11 @@ async def test_registering_the_literal_null_is_an_empty_500(cp: ControlPlane, un
     answer = await register(cp, "null", await enroll(cp, Agent(unique).manifest()))
 
     assert (answer.status, answer.body) == (500, b"")
+
+
+async def test_a_manifest_that_is_no_json_is_refused_in_words_of_its_own(cp: ControlPlane, unique: str) -> None:
+    token = await enroll(cp, Agent(unique).manifest())
+
+    for refused in (await cp.post("/api/registry/enroll", data=b"{", key=None), await register(cp, "{", token)):
+        assert refused.json(400)["code"] == "BODY_INVALID"
+        assert refused.json(400)["error"] != "body must be JSON"

@@ -71,6 +71,16 @@ async def test_a_stream_has_no_filter_by_session(cp: ControlPlane, unique: str) 
         assert (await frame(response))["sessionId"] == "mine"
 
 
+async def test_a_stream_looks_back_over_everybodys_last_hundred_events(cp: ControlPlane, unique: str) -> None:
+    mine = {"type": "demo", "run_id": unique}
+    await cp.ingest({**mine, "payload": {"n": 1}})
+    await cp.ingest(*({"type": "demo", "run_id": f"not-{unique}"} for _ in range(100)))
+    await cp.ingest({**mine, "payload": {"n": 2}})
+
+    async with cp.stream(runId=unique) as response:
+        assert (await frame(response))["payload"] == {"n": 2}
+
+
 async def test_a_quiet_stream_answers_nothing_until_an_event_meets_its_filter(cp: ControlPlane, unique: str) -> None:
     opened = asyncio.Event()
 
