@@ -14,6 +14,9 @@ from aitp_playground.api import Services
 from aitp_playground.app import build_api
 from aitp_playground.config import Settings
 from aitp_playground.cp_client.client import CpClient
+from aitp_playground.cp_client.delivery import Means
+from aitp_playground.cp_client.leftovers import Leftovers
+from aitp_playground.cp_client.reporting import Reporter, reporting
 from aitp_playground.errors import ConfigurationError
 from aitp_playground.hosting.identity import installation_secret
 from aitp_playground.hosting.launcher import AgentLauncher
@@ -72,20 +75,31 @@ async def playground(
     async with contextlib.AsyncExitStack() as stack:
         launcher = launcher or AgentLauncher.from_settings(settings)
         secret = installation_secret(settings.state_dir)
-        store = SqliteRunStore(settings.database, state_dir=settings.state_dir)
+        store = SqliteRunStore(settings.database, state_dir=settings.state_dir, outbox=bool(settings.cp_base_url))
         stack.push_async_callback(store.close)
         http = await stack.enter_async_context(client_session())
-        cp = CpClient(settings, http)
+        reporter: Reporter | None = None
+        cp = CpClient(settings, http, on_state=lambda state: reporter.heed(state) if reporter else None)
         stack.push_async_callback(cp.close)
         stack.push_async_callback(launcher.close)
         # The fork server imports what workers share on another core while the store opens its file here.
         await together([launcher.start(), store.open()])
+        if cp.enabled:
+            means = Means(client=cp, store=store, metrics=metrics, settle=settings.cp_ingest_settle_secs)
+            reporter = await stack.enter_async_context(reporting(means, sweep=recover))
         trust_supervisor, run_supervisor = Supervisor(), Supervisor()
         stack.push_async_callback(trust_supervisor.close, CLOSE_TIMEOUT)
         stack.push_async_callback(run_supervisor.close, CLOSE_TIMEOUT)
         insecure = frozenset(settings.aitp_didweb_insecure_hosts)
         trust = trust_supervisor.spawn(
             lambda: TrustOrchestrator(http, cp, insecure), name="trust", restart=Restart.ON_FAILURE
+        )
+        leftovers = Leftovers(
+            cp,
+            store,
+            settings,
+            lambda: settings.playground_base_url or address.url,
+            note=lambda run_id, entry: directory.append_late(run_id, entry),
         )
         services = RunServices(
             settings=settings,
@@ -99,15 +113,23 @@ async def playground(
             board=AgentBoard(),
             tokens=TelemetryTokens(),
             base_url=address,
+            reporting=reporter,
+            leftovers=leftovers,
         )
         catalog = Catalog(settings.scenario_roots, STEP_TYPES)
-        watching: list[Observer] = [lambda event, _: metrics.observe_event(event), *observers]
+        watching: list[Observer] = [lambda event, _: metrics.observe_event(event), leftovers.observe, *observers]
+        if reporter is not None:
+            watching.append(reporter.observe)
+            metrics.feed("cp_ingest_runs_waiting", reporter.backlog.__len__)
+            metrics.feed("cp_ingest_lag_seconds", lambda: reporter.backlog.lag)
         directory = RunDirectory(catalog, services, run_supervisor, observers=watching)
         _feed(metrics, directory, services)
         api = Services(settings=settings, catalog=catalog, directory=directory, metrics=metrics, cp=cp)
         address.url = await _listen(stack, settings, api)
         stack.push_async_callback(directory.drain, settings.shutdown_grace_secs)
         await directory.recover(adopt_pending=recover)
+        leftovers.start()
+        stack.push_async_callback(leftovers.close)
         yield Playground(url=address.url, directory=directory, catalog=catalog, metrics=metrics)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from aitp_playground.api import agents, cp, health, metrics, runs, scenarios, stream, telemetry
+from aitp_playground.api import agents, cp, health, metrics, runs, scenarios, stream, telemetry, webhooks
 from aitp_playground.api.access import access
 from aitp_playground.api.bodies import MIB, hold_continue
 from aitp_playground.api.errors import error_shape
@@ -16,7 +16,7 @@ __all__ = ["CLIENT_MAX_SIZE", "SERVICES", "STREAM_OPTIONS", "Services", "StreamO
 
 #: For handlers that read a body by aiohttp's own means; ours state their bound.
 CLIENT_MAX_SIZE = MIB
-RESOURCES = (health, scenarios, runs, stream, agents, telemetry, cp, metrics)
+RESOURCES = (health, scenarios, runs, stream, agents, telemetry, cp, webhooks, metrics)
 
 
 def setup(app: web.Application, services: Services, *, streams: StreamOptions | None = None) -> None:

@@ -16,8 +16,9 @@ from aitp_playground.config import Settings
 from aitp_playground.cp_client.client import CpClient
 from aitp_playground.cp_client.reasons import Outcome, Reason
 from aitp_playground.errors import PlaygroundError, RunNotFound
-from aitp_playground.events.model import EventDraft, draft
-from aitp_playground.store.port import Leftover, RunStore
+from aitp_playground.events.model import EventDraft, RunEvent, draft
+from aitp_playground.events.vocabulary import TERMINAL_TYPES
+from aitp_playground.store.port import Leftover, RunStore, StoredEvent
 
 #: Puts an event into the log of a run that is over, once per id.
 Note = Callable[[str, EventDraft], Awaitable[Any]]
@@ -62,6 +63,11 @@ class Leftovers:
         if self._sweeping is not None:
             self._sweeping.cancel()
             await asyncio.gather(self._sweeping, return_exceptions=True)
+
+    def observe(self, event: RunEvent, _: StoredEvent) -> None:
+        """See each event of each run."""
+        if event.type in TERMINAL_TYPES:
+            self.wake()
 
     def wake(self) -> None:
         """A run ended or was removed, or the Control Plane is back: look what is due now."""

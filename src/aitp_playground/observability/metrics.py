@@ -31,6 +31,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OTHER = "other"
 StepOutcome = Literal["complete", "skipped", "failed"]
 TelemetryResult = Literal["accepted", "duplicate", "rejected"]
+DeliveryResult = Literal["stored", "duplicate", "counted", "unsigned", "unknown_run", "too_large", "refused"]
 #: What became of an event on its way to the Control Plane.
 Ingested = Literal["stored", "already_there", "sanitised", "stub", "dropped"]
 Fed = Literal[
@@ -143,6 +144,10 @@ class Metrics:
         """A batch did not reach the Control Plane this time."""
         self._cp_retries.inc()
 
+    def delivery(self, result: DeliveryResult) -> None:
+        """The Control Plane called a run back: kept, known already, only counted, or turned away."""
+        self._deliveries[result].inc()
+
     def http_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """A request was answered. ``route`` is the router's template, never the path that was asked for."""
         status_class = f"{status // 100}xx"
@@ -190,6 +195,8 @@ class Metrics:
     def _make_service_metrics(self) -> None:
         telemetry = self._counter("telemetry_batches", "Telemetry batches of agents, by result", "result")
         self._telemetry = {result: telemetry.labels(result) for result in get_args(TelemetryResult)}
+        deliveries = self._counter("webhook_deliveries", "Deliveries of the Control Plane, by result", "result")
+        self._deliveries = {result: deliveries.labels(result) for result in get_args(DeliveryResult)}
         self._request_counter = self._counter("http_requests", "Requests answered", "method", "route", "status_class")
         self._requests: dict[tuple[str, str, str], Counter] = {}
         self._request_histogram = self._histogram(

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -20,6 +20,8 @@ from aitp_playground.runs.messages import (
     CancelRun,
     CommitFailed,
     Conducted,
+    Delivery,
+    DeliveryFate,
     Interrupted,
     Reached,
     Record,
@@ -39,8 +41,14 @@ STEP_WINDOW = 10_000
 MAX_EVENTS = 100_000
 #: And so is one that records more bytes: two hundred steps with the largest outputs fit.
 MAX_BYTES = 512 * 1024 * 1024
+#: Deliveries about other runs that become events; the rest is a number.
+MOST_FOREIGN = 100
+#: A Control Plane that delivers more is told to wait: its zeal must not end the run for the size of its log.
+MAX_DELIVERIES = 10_000
+MAX_DELIVERED_BYTES = MAX_BYTES // 4
 #: How many events of a batch were new, and the number of the last one.
 Taken = tuple[int, int]
+T = TypeVar("T")
 Conduct = Callable[[ActorRef[RunMessage]], Awaitable[None]]
 
 
@@ -79,6 +87,8 @@ class RunActor(Actor[RunMessage]):
         self._reaching: list[tuple[str, int, asyncio.Future[None]]] = []
         self._awaiting_end: list[asyncio.Future[str]] = []
         self._on_disk = events.state.over
+        self._counting: dict[str, asyncio.Future[None]] = {}
+        self._delivered_bytes = 0
 
     async def on_start(self) -> None:
         structlog.contextvars.bind_contextvars(run_id=self._header.run_id)
@@ -95,6 +105,8 @@ class RunActor(Actor[RunMessage]):
                 self._append(drafts)
             case Telemetry(agent_id, events):
                 return self._take_telemetry(agent_id, events)
+            case Delivery(entry):
+                return self._take_delivery(entry)
             case Reached(agent_id, emitter_seq):
                 return self._reach(agent_id, emitter_seq)
             case StepEvents():
@@ -197,6 +209,33 @@ class RunActor(Actor[RunMessage]):
         self._answer_reached()
         return answer
 
+    def _take_delivery(self, entry: EventDraft) -> asyncio.Future[DeliveryFate] | DeliveryFate:
+        self._refuse_when_broken()
+        if self._ending is not None and not self._on_disk:
+            raise Overloaded("the run is being ended from what is on disk; deliver this again")
+        state = self._log.state
+        if entry.id in state.delivered:
+            # The first copy may still be on its way to the disk.
+            return "duplicate" if self._last_commit is None else _when_done(self._last_commit, "duplicate")
+        if entry.fields.get("foreign") and state.foreign >= MOST_FOREIGN:
+            return self._count_foreign(str(entry.id))
+        if len(state.delivered) >= MAX_DELIVERIES or self._delivered_bytes > MAX_DELIVERED_BYTES:
+            raise Overloaded("the run has been told too much to take more", retry_after=60)
+        before = self._log.size
+        answer: asyncio.Future[DeliveryFate] = _when_done(self._append([entry]), "stored")
+        self._delivered_bytes += self._log.size - before
+        return answer
+
+    def _count_foreign(self, delivery: str) -> asyncio.Future[DeliveryFate]:
+        """Each delivery once, as far back as ids are remembered."""
+        known = self._counting.get(delivery)
+        if known is not None and not (known.done() and known.exception()):
+            return _when_done(known, "duplicate")
+        counted = self._counting[delivery] = self._store.count_foreign(self._header.run_id)
+        if len(self._counting) > MAX_DELIVERIES:
+            del self._counting[next(iter(self._counting))]
+        return _when_done(counted, "counted")
+
     def _reach(self, agent_id: str, emitter_seq: int) -> asyncio.Future[None] | None:
         if self._emitted[agent_id] >= emitter_seq:
             return None
@@ -258,10 +297,12 @@ class RunActor(Actor[RunMessage]):
 
     def _broke(self, reason: str) -> None:
         """The first failed commit ends the run; the later ones of the same gap are its echo."""
-        if self._broken is not None or self._on_disk:
+        if self._broken is not None:
             return
         self._broken = reason
         log.error("run.commit_failed", reason=reason)
+        if self._on_disk:
+            return  # it was about what came after the end; nothing more is taken, and the next actor begins from disk
         if self._conducting is not None:
             self._conducting.cancel()
         else:
@@ -302,8 +343,8 @@ def _within_step(entry: EventDraft, state: RunState) -> EventDraft:
     return EventDraft(entry.type, {**labels, **entry.fields, "step_id": state.current_step}, entry.id, entry.ts)
 
 
-def _when_done(commit: asyncio.Future[None], value: Taken) -> asyncio.Future[Taken]:
-    answer: asyncio.Future[Taken] = commit.get_loop().create_future()
+def _when_done(commit: asyncio.Future[None], value: T) -> asyncio.Future[T]:
+    answer: asyncio.Future[T] = commit.get_loop().create_future()
 
     def settle(done: asyncio.Future[None]) -> None:
         if answer.done():

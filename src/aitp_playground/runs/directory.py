@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import orjson
 import structlog
 
-from aitp_playground.actors import ActorError, ActorRef, AskTimeout, MailboxFull, Supervisor
+from aitp_playground.actors import ActorError, ActorRef, ActorStopped, AskTimeout, MailboxFull, Supervisor
 from aitp_playground.errors import (
     InvalidRequest,
     NotFound,
@@ -25,21 +25,32 @@ from aitp_playground.errors import (
     RunNotTerminal,
     Unauthorized,
 )
+from aitp_playground.events.model import EventDraft
 from aitp_playground.runs.actor import RunActor
+from aitp_playground.runs.awake import DELIVERY_TIMEOUT, AwakeRuns
 from aitp_playground.runs.board import AgentRow
 from aitp_playground.runs.concurrency import ignore_failure
 from aitp_playground.runs.conductor import Conductor
+from aitp_playground.runs.deliveries import Deliveries
 from aitp_playground.runs.feed import Feed
 from aitp_playground.runs.intake import telemetry_drafts
 from aitp_playground.runs.log import EventLog, Observer
-from aitp_playground.runs.messages import Begin, CancelRun, Interrupted, RunMessage, Telemetry
+from aitp_playground.runs.messages import (
+    Begin,
+    CancelRun,
+    Delivery,
+    DeliveryFate,
+    Interrupted,
+    RunMessage,
+    Telemetry,
+)
 from aitp_playground.runs.services import RunServices
 from aitp_playground.runs.state import RunState
 from aitp_playground.runs.views import ViewCache
 from aitp_playground.scenarios.catalog import Catalog
 from aitp_playground.scenarios.inputs import complete_inputs
 from aitp_playground.scenarios.models import ResolvedScenario
-from aitp_playground.store.port import TERMINAL, RunHeader, RunPage, RunRow, StoredEvent
+from aitp_playground.store.port import TERMINAL, OutOfSequence, RunHeader, RunPage, RunRow, StoredEvent
 
 T = TypeVar("T")
 
@@ -140,6 +151,9 @@ class RunDirectory:
         self._draining: str | None = None
         self._ended_count = 0
         self._views = ViewCache(self._store)
+        self._leaving: dict[str, ActorRef[RunMessage]] = {}
+        self._awake = AwakeRuns(self._store, supervisor, self._observers)
+        self.deliveries = Deliveries(self._store, self.append_late)
 
     # -- admission -----------------------------------------------------------------------------------------------------
 
@@ -232,7 +246,8 @@ class RunDirectory:
     def _on_ended(self, run_id: str) -> None:
         """The terminal event is on disk: readers finish, the actor goes, the next run gets its place."""
         live = self._release(run_id)
-        self._chore(self._retire(live.ref))
+        self._leaving[run_id] = live.ref
+        self._chore(self._retire(run_id, live.ref))
         self._ended_count += 1
         if self._ended_count % PRUNE_EVERY == 0:
             ignore_failure(self._store.prune(self._settings.run_retention))
@@ -258,8 +273,11 @@ class RunDirectory:
             rescue = self._activate(live.header, committed=live.feed.committed, rescue=True)
             rescue.ref.tell(Interrupted(DEFECT))
 
-    async def _retire(self, ref: ActorRef[RunMessage]) -> None:
-        await ref.stop(timeout=5.0)
+    async def _retire(self, run_id: str, ref: ActorRef[RunMessage]) -> None:
+        try:
+            await ref.stop(timeout=5.0)
+        finally:
+            del self._leaving[run_id]
 
     def _chore(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
@@ -317,6 +335,7 @@ class RunDirectory:
         if self._intents is not None:
             self._intents.cancel()
             await asyncio.gather(self._intents, return_exceptions=True)
+        await self._awake.close()
         await asyncio.gather(*self._chores, return_exceptions=True)
 
     async def _running_done(self) -> None:
@@ -411,6 +430,33 @@ class RunDirectory:
         if not await self._store.delete(run_id):
             raise RunNotFound(f"no run has the id {run_id!r}")
         self._views.forget(run_id)
+        await self._awake.dismiss(run_id)
+        if self._services.leftovers is not None:
+            self._services.leftovers.wake()
+
+    async def append_late(self, run_id: str, entry: EventDraft) -> DeliveryFate:
+        """Put an event that may follow the end into a run's log, once per ``entry.id``; on disk before it returns.
+
+        Raises RunNotFound, Overloaded, ActorError.
+        """
+        try:
+            return await self._append_late(run_id, entry)
+        except (ActorStopped, OutOfSequence):
+            # The run ended this very moment, or somebody else wrote to its log: the next actor begins from disk.
+            return await self._append_late(run_id, entry)
+
+    async def _append_late(self, run_id: str, entry: EventDraft) -> DeliveryFate:
+        live = self._live.get(run_id)
+        if live is not None:
+            fate: DeliveryFate = await live.ref.ask(Delivery(entry), timeout=DELIVERY_TIMEOUT)
+            return fate
+        # A run of ours is live until its end is on disk, so this row shows it.
+        row = await self.row(run_id)
+        if row.summary.status not in TERMINAL:
+            raise Overloaded("another process conducts this run; deliver this again later", retry_after=30)
+        if (leaving := self._leaving.get(run_id)) is not None:
+            await leaving.join()
+        return await self._awake.deliver(row.header, Delivery(entry))
 
     async def telemetry(self, token: str, emitter_seq: int, events: list[Mapping[str, Any]]) -> dict[str, Any]:
         """Take an agent's telemetry batch; the token fixes run and agent. On disk before it returns

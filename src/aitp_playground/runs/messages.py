@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from aitp_playground.actors import Lane
 from aitp_playground.events.model import EventDraft
@@ -47,6 +47,22 @@ class Telemetry:
     events: tuple[tuple[int, EventDraft], ...]
 
 
+#: New in the log; known already; about another run and only counted.
+DeliveryFate = Literal["stored", "duplicate", "counted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What the Control Plane tells this run, or what became of that: an event that may follow the run's end.
+
+    ``entry.id`` is derived from what was delivered, and an id is taken once. Answer: :data:`DeliveryFate`, on disk.
+    """
+
+    lane: ClassVar[Lane] = Lane.DATA
+
+    entry: EventDraft
+
+
 @dataclass(frozen=True, slots=True)
 class Conducted:
     """The conductor is done and its agents are gone. ``error`` None means success."""
@@ -73,4 +89,6 @@ class CommitFailed:
     reason: str
 
 
-RunMessage = Begin | Record | StepEvents | Reached | Telemetry | Conducted | CancelRun | Interrupted | CommitFailed
+RunMessage = (
+    Begin | Record | StepEvents | Reached | Telemetry | Delivery | Conducted | CancelRun | Interrupted | CommitFailed
+)

@@ -36,6 +36,9 @@ class Leftovers(Protocol):
     async def leave(self, run_id: str, kind: str, name: str) -> None:
         """Remember that ``name`` (an ``agent``'s AID) is to be removed."""
 
+    def wake(self) -> None:
+        """A run ended or was removed: look what is due now."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunServices:

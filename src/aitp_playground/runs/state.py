@@ -11,6 +11,7 @@ from aitp_playground.events.vocabulary import TERMINAL_TYPES
 from aitp_playground.store.port import TERMINAL, RunStatus, RunSummary
 
 _STEP_ENDS = {"step.complete", "step.skipped", "step.failed"}
+_DELIVERED = {"cp.webhook.delivered", "cp.webhook.unsubscribed"}
 #: What the events of a step say about it.
 _LABELS = ("agent", "capability", "initiator", "payload")
 
@@ -18,7 +19,8 @@ _LABELS = ("agent", "capability", "initiator", "payload")
 @dataclass(slots=True)
 class RunState:
     """``seq``: the last event folded in. ``outputs``: what each step gave, by step id, kept also when it failed.
-    ``step_labels``: what ``step.started`` said of the step it started last.
+    ``step_labels``: what ``step.started`` said of the step it started last. ``delivered``: the ids of the events that
+    came of deliveries; ``foreign``: how many of them are about other runs.
     """
 
     seq: int = 0
@@ -30,6 +32,8 @@ class RunState:
     step_labels: Mapping[str, Any] = field(default_factory=dict)
     started_at: float | None = None
     finished_at: float | None = None
+    delivered: set[str] = field(default_factory=set)
+    foreign: int = 0
 
     @property
     def over(self) -> bool:
@@ -53,6 +57,9 @@ class RunState:
             self.step_labels = {name: event.fields[name] for name in _LABELS if name in event.fields}
         elif event.type in _STEP_ENDS:
             self._end_step(event)
+        elif event.type in _DELIVERED:
+            self.delivered.add(event.id)
+            self.foreign += bool(event.get("foreign"))
         elif event.type in TERMINAL_TYPES and not self.over:
             self.status, self.finished_at = TERMINAL_TYPES[event.type], event.ts
             self.error = event.get("error")

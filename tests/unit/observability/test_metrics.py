@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from aitp_playground.events.model import RunEvent, draft
 from aitp_playground.events.vocabulary import TYPES
-from aitp_playground.observability.metrics import Metrics
+from aitp_playground.observability.metrics import DeliveryResult, Metrics
 
 ROUTES = [("GET", "/runs/{id}"), ("POST", "/runs")]
 
@@ -42,6 +42,8 @@ def use_everything(metrics: Metrics) -> None:
         metrics.step_ended("unheard-of", outcome)
     for result in ("accepted", "duplicate", "rejected"):
         metrics.telemetry_batch(result)
+    for fate in get_args(DeliveryResult):
+        metrics.delivery(fate)
     for status in (101, 200, 302, 404, 503, 999):
         metrics.http_request("GET", "/runs/{id}", status, 0.01)
         metrics.http_request("BREW", "/no/such/route", status, 0.01)

@@ -1,0 +1,81 @@
+"""Where the Control Plane calls runs back, and what it has told them."""
+
+from __future__ import annotations
+
+from aiohttp import hdrs, web
+
+from aitp_playground.actors import ActorError
+from aitp_playground.api import query
+from aitp_playground.api.access import WEBHOOK
+from aitp_playground.api.answers import answer
+from aitp_playground.api.bodies import MIB, read_body
+from aitp_playground.api.paths import run_id_of
+from aitp_playground.api.services import SERVICES
+from aitp_playground.errors import PayloadTooLarge, PlaygroundError, RunNotFound, Unauthorized
+from aitp_playground.observability.metrics import DeliveryResult
+
+MAX_DELIVERY = MIB
+SIGNATURE = "X-Aitp-Signature"
+DELIVERY = "X-Aitp-Delivery"
+EVENT = "X-Aitp-Event"
+
+
+async def take_delivery(request: web.Request) -> web.Response:
+    """200 when it is on disk, also when it was already. Anything but a 2xx has the Control Plane try again."""
+    count = request.app[SERVICES].metrics.delivery
+    try:
+        fate = await _taken(request)
+    except (PlaygroundError, ActorError) as refusal:
+        count(_REFUSALS.get(type(refusal), "refused"))
+        raise
+    count(fate)
+    return answer({"status": fate}, headers={hdrs.CACHE_CONTROL: "no-store"})
+
+
+async def _taken(request: web.Request) -> DeliveryResult:
+    directory, run_id = request.app[SERVICES].directory, run_id_of(request)
+    await directory.row(run_id)
+    body = await read_body(request, MAX_DELIVERY)
+    return await directory.deliveries.take(
+        run_id,
+        body,
+        signature=_only(request, SIGNATURE),
+        delivery_id=_only(request, DELIVERY),
+        event_type=_only(request, EVENT),
+    )
+
+
+def _only(request: web.Request, name: str) -> str | None:
+    """The header, unless it is missing or given twice."""
+    given = request.headers.getall(name, [])
+    return given[0] if len(given) == 1 else None
+
+
+async def show_deliveries(request: web.Request) -> web.Response:
+    """What is on disk here; the Control Plane is not asked."""
+    directory, run_id = request.app[SERVICES].directory, run_id_of(request)
+    event_type = query.words(request, "event_type")
+    await directory.row(run_id)
+    shown = await directory.deliveries.shown(run_id, event_type)
+    return answer(
+        {
+            "run_id": run_id,
+            "subscribed": shown.webhook is not None,
+            "webhook": shown.webhook,
+            "deliveries": shown.deliveries,
+            "count": len(shown.deliveries),
+            "foreign_count": shown.foreign_count,
+        }
+    )
+
+
+_REFUSALS: dict[type[Exception], DeliveryResult] = {
+    Unauthorized: "unsigned",
+    RunNotFound: "unknown_run",
+    PayloadTooLarge: "too_large",
+}
+
+ROUTES = [
+    web.post(WEBHOOK, take_delivery),
+    web.get("/runs/{run_id}/cp-deliveries", show_deliveries),
+]
