@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
 import structlog
 
-from aitp_playground.actors import Actor, ActorError, ActorRef, ActorStopped, AskTimeout, Lane
+from aitp_playground.actors import Actor, Lane
+from aitp_playground.cp_client.backlog import Backlog
 from aitp_playground.cp_client.delivery import Delivery, Means, Trouble
 from aitp_playground.cp_client.reasons import Reason
 from aitp_playground.errors import Overloaded, RunNotFound
-from aitp_playground.events.model import RunEvent
-from aitp_playground.events.vocabulary import AFTER_TERMINAL, TERMINAL_TYPES
-from aitp_playground.store.port import Outbox, StoredEvent
+from aitp_playground.store.port import Outbox
 
 #: Runs reported at once, and how many more when somebody waits for them.
 AT_ONCE: Final = 4
@@ -32,7 +30,6 @@ FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 60.0
 #: Runs taken from one look into the outbox; the next look finds the others.
 TAKEN: Final = 1000
-FLUSH_TIMEOUT: Final = 20.0
 
 log = structlog.get_logger(__name__)
 
@@ -103,33 +100,6 @@ class _Job:
         for waiter in self.waiters:
             waiter.tell(reason)
         self.waiters.clear()
-
-
-class Backlog:
-    """What waits to be reported, for the metrics. Shared with the actor, which alone writes."""
-
-    def __init__(self) -> None:
-        self._since: dict[str, float] = {}
-
-    def add(self, run_id: str) -> None:
-        """From now on this run waits, unless it did already."""
-        self._since.setdefault(run_id, time.monotonic())
-
-    def remove(self, run_id: str) -> None:
-        """It is done, or nothing is left of it."""
-        self._since.pop(run_id, None)
-
-    def clear(self) -> None:
-        """Nobody works on anything yet."""
-        self._since.clear()
-
-    def __len__(self) -> int:
-        return len(self._since)
-
-    @property
-    def lag(self) -> float:
-        """Seconds that the run at the head has been waiting."""
-        return time.monotonic() - next(iter(self._since.values())) if self._since else 0.0
 
 
 class CpIngest(Actor[IngestMessage]):
@@ -281,40 +251,3 @@ class CpIngest(Actor[IngestMessage]):
             if not done.done():
                 done.set_result(None)
         self._draining.clear()
-
-
-class Reporter:
-    """The way to the actor for those who run things: the observer of runs' logs, flushes, the end."""
-
-    def __init__(self, ref: ActorRef[IngestMessage], backlog: Backlog) -> None:
-        self._ref = ref
-        self.backlog = backlog
-
-    def observe(self, event: RunEvent, _: StoredEvent) -> None:
-        """See each event once it is on disk; those that end a run, or may follow its end, set the report off."""
-        if event.type in TERMINAL_TYPES or event.type in AFTER_TERMINAL:
-            with suppress(ActorError):  # the outbox knows of it all the same
-                self._ref.tell(Report(event.run_id))
-
-    async def flush(self, run_id: str) -> str | None:
-        """Return when the Control Plane has the run's events so far: None, or the reason class why it has not.
-
-        Takes at most ``FLUSH_TIMEOUT`` seconds, and much less while the Control Plane is known to be away.
-        """
-        try:
-            reason: str | None = await self._ref.ask(Flush(run_id), timeout=FLUSH_TIMEOUT)
-        except (AskTimeout, ActorStopped):
-            return "timeout"
-        except ActorError:
-            return "breaker_open"
-        return reason
-
-    def returned(self) -> None:
-        """The Control Plane is back."""
-        with suppress(ActorError):
-            self._ref.tell(Returned())
-
-    async def drain(self, grace: float) -> None:
-        """Give what is under way ``grace`` seconds; what has no prospect of arriving is not waited for."""
-        with suppress(ActorError):
-            await self._ref.ask(Drain(), timeout=grace)

@@ -15,13 +15,13 @@ from typing import Any
 
 import aiohttp
 
-from aitp_playground.actors import Supervisor
 from aitp_playground.config import Settings
 from aitp_playground.control_plane.server import Running
 from aitp_playground.cp_client import CpClient
 from aitp_playground.cp_client.breaker import Breaker
 from aitp_playground.cp_client.delivery import Means
-from aitp_playground.cp_client.ingest import Backlog, CpIngest, Reporter
+from aitp_playground.cp_client.reporting import Reporter
+from aitp_playground.cp_client.reporting import reporting as open_reporting
 from aitp_playground.events.codec import decode, encode
 from aitp_playground.events.model import EventDraft, RunEvent, draft
 from aitp_playground.net import client_session
@@ -167,16 +167,14 @@ async def reporting(
     settings = Settings.load(
         _env_file=None, state_dir=Path("/nowhere"), cp_base_url=url, cp_api_key=key, cp_timeout_ms=timeout_ms
     )
-    backlog, supervisor = Backlog(), Supervisor()
     async with client_session() as http:
         hasty = partial(Breaker, sleep=lambda seconds: asyncio.sleep(seconds / 20))
-        client = CpClient(settings, http, breaker=hasty, on_state=lambda state: reporter.returned())
+        client = CpClient(settings, http, breaker=hasty, on_state=lambda state: reporter.heed(state))
         means = Means(client=client, store=store, metrics=metrics or Metrics(), settle=settle, sleep=sleep)
-        reporter = Reporter(supervisor.spawn(lambda: CpIngest(means, backlog), name="cp-ingest"), backlog)
         try:
-            yield reporter
+            async with open_reporting(means, grace=0.0) as reporter:
+                yield reporter
         finally:
-            await supervisor.close(5.0)
             await client.close()
 
 
