@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
@@ -159,6 +160,19 @@ async def test_times_are_sent_on_in_the_one_form_that_cannot_be_misread(
 ) -> None:
     assert (await client.get("/cp/sessions/s/replay", params={name: given})).status == 200
     assert rogue.seen[0].query == {name: sent, "limit": "100"}
+
+
+async def test_a_time_without_zone_is_utc_wherever_this_machine_stands(
+    client: Client, rogue: Rogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    try:
+        with monkeypatch.context() as patch:
+            patch.setenv("TZ", "EST5")
+            time.tzset()
+            await client.get("/cp/sessions/s/replay?since=2026-11-22T15:48:38")
+    finally:
+        time.tzset()
+    assert rogue.seen[0].query["since"] == "2026-11-22T15:48:38.000Z"
 
 
 WRONG = [
