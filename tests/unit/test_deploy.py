@@ -1,0 +1,224 @@
+"""What ``deploy/`` and the documentation say about settings, paths and ports is what the code has."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from aitp_playground.api import health
+from aitp_playground.config import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+DOCS = ROOT / "docs"
+SETTINGS = {name.upper() for name in Settings.model_fields}
+SECRETS = {"CP_API_KEY", "PLAYGROUND_API_KEYS", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"}
+#: Variables of the tools around the playground, not of the playground.
+OTHERS = {"PATH", "PYTHONDONTWRITEBYTECODE"}
+COMPOSE = ("compose.yaml", "compose.control-plane.yaml")
+
+
+def compose(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((DEPLOY / name).read_text())
+    return document
+
+
+def services() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for name in COMPOSE:
+        for service, content in compose(name)["services"].items():
+            yield name, service, content
+
+
+def dockerfile() -> list[tuple[str, str]]:
+    """Instructions with their arguments, continuation lines joined, comments left out."""
+    lines = [line for line in (DEPLOY / "Dockerfile").read_text().splitlines() if not line.startswith("#")]
+    joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
+    return [(word, rest) for word, _, rest in (line.partition(" ") for line in joined.splitlines() if line)]
+
+
+def final_stage() -> list[tuple[str, str]]:
+    instructions = dockerfile()
+    begin = max(index for index, (word, _) in enumerate(instructions) if word == "FROM")
+    return instructions[begin:]
+
+
+def image_environment() -> dict[str, str]:
+    pairs = [rest for word, rest in final_stage() if word == "ENV"]
+    return dict(pair.split("=", 1) for rest in pairs for pair in rest.split())
+
+
+def unit(key: str) -> list[str]:
+    lines = (DEPLOY / "aitp-playground.service").read_text().splitlines()
+    return [line.partition("=")[2] for line in lines if line.startswith(f"{key}=")]
+
+
+# -- the image ---------------------------------------------------------------------------------------------------------
+
+
+def test_everything_the_image_is_built_from_exists_and_reaches_the_builder() -> None:
+    copied = [
+        path for word, rest in dockerfile() if word == "COPY" and "--from" not in rest for path in rest.split()[:-1]
+    ]
+    let_in = {line[1:] for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines() if line[:1] == "!"}
+
+    assert all((ROOT / path).exists() for path in copied)
+    assert set(copied) == let_in
+
+
+def test_the_image_holds_only_packages_whose_hashes_were_checked() -> None:
+    steps = [step for word, rest in dockerfile() if word == "RUN" for step in rest.split("&&") if "pip" in step]
+    fetching = [step for step in steps if re.search(r"\bpip\b.* (install|download|wheel)\b", step)]
+
+    assert fetching
+    assert all(re.search(r"--require-hashes|--no-index|--no-deps --no-build-isolation", step) for step in fetching)
+
+
+def test_the_image_runs_as_a_user_of_its_own_who_owns_the_state_alone() -> None:
+    stage = final_stage()
+    user = next(rest for word, rest in stage if word == "USER")
+    state = image_environment()["STATE_DIR"]
+
+    assert user == "10001:10001"
+    assert any(f"install -d -m 0700 -o 10001 -g 10001 {state}" in rest for word, rest in stage if word == "RUN")
+    assert ("VOLUME", state) in stage
+
+
+def test_the_image_names_settings_that_exist_with_values_they_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = image_environment()
+    for name, value in environment.items():
+        if name in SETTINGS:
+            monkeypatch.setenv(name, value)
+
+    settings = Settings.load(playground_api_keys="k")
+
+    assert environment.keys() <= SETTINGS | OTHERS
+    assert ("EXPOSE", str(settings.port)) in final_stage()
+
+
+def test_the_image_starts_the_command_that_the_project_installs_and_asks_a_route_that_exists() -> None:
+    stage = dict(final_stage())
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+
+    assert json.loads(stage["ENTRYPOINT"]) == list(scripts)
+    assert "/healthz" in {route.path for route in health.ROUTES}
+    assert "/healthz" in stage["HEALTHCHECK"]
+
+
+# -- compose -----------------------------------------------------------------------------------------------------------
+
+
+def test_compose_publishes_on_loopback_only() -> None:
+    published = [port for _, _, service in services() for port in service.get("ports", [])]
+
+    assert published
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_compose_gives_the_service_no_more_than_it_needs() -> None:
+    service = compose("compose.yaml")["services"]["aitp-playground"]
+
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert image_environment()["STATE_DIR"] in {mount.split(":")[1] for mount in service["volumes"]}
+
+
+def test_compose_names_settings_that_exist_and_hands_keys_over_as_files() -> None:
+    for name, service, content in services():
+        if service == "aitp-playground":
+            assert content["environment"].keys() <= SETTINGS - SECRETS, name
+            assert {secret.upper() for secret in content["secrets"]} <= SECRETS, name
+    assert compose("compose.yaml")["services"]["aitp-playground"]["environment"]["SECRETS_DIR"] == "/run/secrets"
+
+
+def test_compose_declares_what_its_services_refer_to() -> None:
+    declared = {kind: {n for name in COMPOSE for n in compose(name).get(kind, {})} for kind in ("secrets", "volumes")}
+    known = {service for _, service, _ in services()}
+
+    for name, service, content in services():
+        named = {mount.split(":")[0] for mount in content.get("volumes", [])}
+        assert set(content.get("secrets", [])) <= declared["secrets"], (name, service)
+        assert named <= declared["volumes"], (name, service)
+        assert content.get("depends_on", {}).keys() <= known, (name, service)
+
+
+def test_compose_lets_running_runs_end_before_it_kills() -> None:
+    period = compose("compose.yaml")["services"]["aitp-playground"]["stop_grace_period"]
+
+    assert int(period.removesuffix("s")) > Settings.model_fields["shutdown_grace_secs"].default
+
+
+# -- systemd -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_unit_names_settings_that_exist() -> None:
+    names = {pair.partition("=")[0] for line in unit("Environment") for pair in line.split()}
+
+    assert names
+    assert names <= SETTINGS - SECRETS
+
+
+def test_the_unit_keeps_the_state_in_its_own_directory_private() -> None:
+    directory = unit("StateDirectory")[0]
+
+    assert unit("StateDirectoryMode") == ["0700"]
+    assert any(f"STATE_DIR=%S/{directory}" in line for line in unit("Environment"))
+
+
+def test_the_unit_leaves_the_fork_server_what_it_works_with() -> None:
+    families = set(unit("RestrictAddressFamilies")[0].split())
+
+    assert {"AF_UNIX", "AF_INET"} <= families
+    assert not unit("PrivateNetwork")
+    assert unit("KillMode") == ["mixed"]
+    assert int(unit("TimeoutStopSec")[0]) > Settings.model_fields["shutdown_grace_secs"].default
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+    text = (DEPLOY / "aitp-playground.service").read_text()
+    copy = tmp_path / "aitp-playground.service"
+    copy.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", text, flags=re.MULTILINE))
+
+    found = subprocess.run(["systemd-analyze", "verify", str(copy)], capture_output=True, text=True, timeout=60)
+
+    assert "aitp-playground.service" not in found.stderr, found.stderr
+
+
+# -- names and defaults ------------------------------------------------------------------------------------------------
+
+
+def test_the_example_shows_every_setting_with_its_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shown = dict(re.findall(r"^#([A-Z_]+)=(.*)$", (DEPLOY / "env.example").read_text(), re.MULTILINE))
+    example = tmp_path / ".env"
+    example.write_text("".join(f"{name}={value}\n" for name, value in shown.items() if value))
+    empty = {name for name, value in shown.items() if not value}
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+
+    assert shown.keys() == SETTINGS
+    assert Settings(_env_file=example) == Settings(_env_file=None)
+    defaults = {name.upper(): field.get_default() for name, field in Settings.model_fields.items()}
+    assert {name for name in empty if defaults[name]} == {"STATE_DIR"}, "where it is depends on the user"
+
+
+def test_every_setting_is_explained_and_every_explained_one_exists() -> None:
+    rows = re.findall(r"^\| (`[A-Z].*?) \|", "\n".join(
+        (DOCS / name).read_text().partition("## Settings")[2].partition("\n## ")[0]
+        for name in ("getting-started.md", "control-plane.md")
+    ), re.MULTILINE)  # fmt: skip
+    explained = {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)}
+    llm = {name for name in SETTINGS if name.startswith(("OPENAI_", "ANTHROPIC_"))}  # told in LLM_PROVIDER's row
+
+    assert explained <= SETTINGS
+    assert explained | llm == SETTINGS
+    assert all(f"`{name}`" in (DOCS / "getting-started.md").read_text() for name in llm)
