@@ -5,10 +5,16 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from tests.bench import bench_control_plane, bench_events, bench_runs, bench_streams
+from tests.bench import bench_control_plane, bench_dead_cp, bench_events, bench_runs, bench_streams
 from tests.bench.report import machine
 
-BENCHES = {"runs": bench_runs, "events": bench_events, "streams": bench_streams, "control_plane": bench_control_plane}
+BENCHES = {
+    "runs": bench_runs,
+    "events": bench_events,
+    "streams": bench_streams,
+    "control_plane": bench_control_plane,
+    "dead_cp": bench_dead_cp,
+}
 
 
 def main() -> int:

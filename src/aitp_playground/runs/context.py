@@ -153,6 +153,10 @@ class RunContext:
         assert self._services.leftovers is not None
         await self._services.leftovers.leave(self.run_id, kind, name)
 
+    def offers(self, agent_id: str) -> tuple[str, ...]:
+        """What an agent of this scenario offers, as its manifest file says."""
+        return self._resolved.manifests[agent_id].spec.aitp.offered_caps
+
     def provider(self, caller: str, capability: str) -> str:
         """The caller when it offers the capability, else the first agent in scenario order that does."""
         found = provider(self._resolved, caller, capability)

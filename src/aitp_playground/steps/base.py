@@ -76,6 +76,9 @@ class StepContext(Protocol):
     async def leave_at_cp(self, kind: str, name: str) -> None:
         """Remember, on disk, that this run leaves something at the Control Plane, to be removed after it is over."""
 
+    def offers(self, agent_id: str) -> tuple[str, ...]:
+        """What an agent of this scenario offers, as its manifest file says."""
+
     async def hear(self, agent_id: str) -> None:
         """Have an agent that was called (not poked) hand in its telemetry, so that the log tells causes first."""
 

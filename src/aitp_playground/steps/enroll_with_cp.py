@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import aitp
+
+from aitp_playground.errors import StepError
 from aitp_playground.scenarios.models import AgentId
 from aitp_playground.steps.base import Completed, Step, StepContext, StepOutcome
 from aitp_playground.steps.control_plane import degraded, skipped
@@ -27,5 +30,29 @@ class EnrollWithCpStep(Step):
             await degraded(ctx, "enroll_with_cp", reason)
             return Completed({"enrolled": False, "error": reason}, degraded_by_cp=True)
         output = {name: answer[name] for name in ("enrolled", "aid", "registered_at", "token_expires_in")}
+        trouble = await self._look_it_up(ctx, agent.aid)
+        if trouble is not None:
+            await degraded(ctx, "discover_by_capability", trouble)
+            return Completed(output, degraded_by_cp=True)
         await ctx.record("cp.enroll_complete", aid=agent.aid, result=output)
         return Completed(output)
+
+    async def _look_it_up(self, ctx: StepContext, aid: str) -> str | None:
+        """The reason class when the registry could not be read. Raises StepError when it does not show the agent.
+
+        A Control Plane verifies what enrolls and then takes what registers as it comes: only its own copy tells.
+        """
+        capability = ctx.offers(self.agent)[0]
+        listed = await ctx.cp.discover_by_capability.outcome(capability, include_manifest=True, limit=1000)
+        if listed.reason is not None:
+            return listed.reason
+        row = next((row for row in listed.value if row.get("aid") == aid), None)
+        if row is None:
+            raise StepError(f"{self.agent} enrolled, but the registry does not list it under {capability}")
+        try:
+            aitp.verify_manifest_json(str(row.get("manifestJson")))
+        except (RuntimeError, ValueError) as failure:
+            cause = str(getattr(failure, "code", None) or "malformed")
+            await ctx.record("manifest.verify_failed", cause=cause, source_url=str(row.get("manifestUrl")))
+            raise StepError(f"the registry holds a manifest of {self.agent} that does not verify: {cause}") from failure
+        return None

@@ -2,74 +2,25 @@
 
 from __future__ import annotations
 
-import copy
-import shutil
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
-import yaml
 
-from aitp_playground import resources
 from aitp_playground.service import Playground
-from tests.support.playground import VARIANTS, Outcome, playground_at, run
-
-SHIPPED = resources.scenarios_dir()
-Document = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Control:
-    """A shipped scenario with the mechanism it demonstrates switched off by ``edit``; the run must fail at ``at``."""
-
-    name: str
-    ref: str
-    at: str
-    edit: Callable[[Document], None]
-    template: str | None = None
-
-
-def step(document: Document, step_id: str) -> Document:
-    found: Document = next(one for one in document["spec"]["workflow"]["steps"] if one["id"] == step_id)
-    return found
-
-
-def without(step_id: str, *keys: str) -> Callable[[Document], None]:
-    def edit(document: Document) -> None:
-        for key in keys:
-            del step(document, step_id)[key]
-
-    return edit
-
-
-def widened(step_id: str, capability: str) -> Callable[[Document], None]:
-    def edit(document: Document) -> None:
-        step(document, step_id)["scope"].append(capability)
-
-    return edit
-
-
-def with_agent(agent_id: str, manifest: str) -> Callable[[Document], None]:
-    def edit(document: Document) -> None:
-        agent = next(one for one in document["spec"]["agents"] if one["id"] == agent_id)
-        agent["ref"] = f"_shared/agents/{manifest}"
-
-    return edit
-
-
-def remarked(step_id: str) -> Callable[[Document], None]:
-    """The step is only talked about."""
-
-    def edit(document: Document) -> None:
-        found = step(document, step_id)
-        found.clear()
-        found |= {"id": step_id, "type": "meta", "description": "left out"}
-
-    return edit
-
+from tests.support.controls import (
+    SHIPPED,
+    Control,
+    Document,
+    every_step_ends_once,
+    remarked,
+    widened,
+    with_agent,
+    without,
+    write_controls,
+)
+from tests.support.playground import playground_at, run
 
 CONTROLS = [
     Control(
@@ -148,46 +99,9 @@ def _nowhere(document: Document) -> None:
 DOCUMENT_GONE = Control("the document is gone", "cross-cloud/distributed-review@1.0.0", "", _nowhere)
 
 
-def shipped_directory(ref: str) -> Path:
-    pack, _, rest = ref.partition("/")
-    scenario, _, version = rest.partition("@")
-    return SHIPPED / pack / scenario / version
-
-
-def write_control(root: Path, number: int, control: Control) -> str:
-    """Store an edited copy of a shipped scenario; its ref."""
-    document = yaml.safe_load((shipped_directory(control.ref) / "scenario.yaml").read_text())
-    if control.template is not None:
-        template = yaml.safe_load((shipped_directory(control.ref) / f"templates/{control.template}.yaml").read_text())
-        document["spec"]["trust"] = {**document["spec"].get("trust", {}), **template["spec"].get("trust", {})}
-        document["spec"] |= {key: value for key, value in template["spec"].items() if key != "trust"}
-    before = copy.deepcopy(document)
-    control.edit(document)
-    assert document != before, "a control must differ from what it controls"
-    document["metadata"] |= {"pack": "control", "scenario": f"control-{number}"}
-    directory = root / "control" / f"control-{number}" / document["metadata"]["version"]
-    directory.mkdir(parents=True)
-    (directory / "scenario.yaml").write_text(yaml.safe_dump(document))
-    return f"control/control-{number}@{document['metadata']['version']}"
-
-
 @pytest.fixture(scope="module")
 def controls(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """A scenarios directory with every control, beside the shipped manifests, their variants and the variants' code."""
-    base = tmp_path_factory.mktemp("controls")
-    root = base / "scenarios"
-    shutil.copytree(SHIPPED / "_shared", root / "_shared")
-    shutil.copytree(VARIANTS / "agents", base / "agents")
-    open_writer = yaml.safe_load((SHIPPED / "_shared/agents/writer.yaml").read_text())
-    open_writer["metadata"]["id"] = "open-writer"
-    open_writer["spec"]["entrypoint"]["value"] = "open_writer.main"
-    open_writer["spec"]["host"].pop("cwd", None)
-    (root / "_shared/agents/open-writer.yaml").write_text(yaml.safe_dump(open_writer))
-    edited = [*CONTROLS, DOCUMENT_GONE]
-    refs = {control.name: write_control(root, number, control) for number, control in enumerate(edited)}
-    pack = {"apiVersion": "aitp.dev/v1", "kind": "ScenarioPack", "metadata": {"slug": "control", "name": "Controls"}}
-    (root / "control/pack.yaml").write_text(yaml.safe_dump(pack))
-    return root, refs
+    return write_controls(tmp_path_factory.mktemp("controls"), [*CONTROLS, DOCUMENT_GONE])
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -362,12 +276,3 @@ async def test_a_loose_file_among_the_templates_is_passed_over_with_a_warning(ru
     assert "default" not in {template["name"] for template in loaded.describe_templates()}
     warnings = await running.catalog.warnings()
     assert any(warning.file.endswith("templates/default.yaml") for warning in warnings)
-
-
-def every_step_ends_once(outcome: Outcome) -> bool:
-    ends: dict[str, int] = {}
-    for event in outcome.events:
-        if event.type in {"step.complete", "step.skipped", "step.failed"}:
-            ends[event.get("step_id")] = ends.get(event.get("step_id"), 0) + 1
-    started = {event.get("step_id") for event in outcome.of("step.started")}
-    return started == set(ends) and set(ends.values()) <= {1}
