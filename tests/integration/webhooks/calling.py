@@ -21,16 +21,16 @@ from aitp_playground.events.codec import decode
 from aitp_playground.events.model import RunEvent
 from aitp_playground.service import Playground
 from aitp_playground.store.port import RunStore
-from tests.integration.runs.watching import submit, unruly_settings, until
-from tests.support.playground import follow
+from tests.integration.runs.watching import submit, until
+from tests.support.playground import VARIANTS, follow, settings_at
 
 PATIENCE = 20.0
 
 
 def settings_with(cp: Running, directory: Path, **overrides: Any) -> Settings:
     """A playground of a test's own, with this Control Plane."""
-    given = {"cp_base_url": cp.url, "cp_api_key": cp.key, "cp_timeout_ms": 15_000, **overrides}
-    return unruly_settings(directory, **given)
+    given = {"cp_base_url": cp.url, "cp_api_key": cp.key, "cp_timeout_ms": 15_000}
+    return settings_at(directory, **{"scenarios_dir": str(VARIANTS / "scenarios"), **given, **overrides})
 
 
 def store_of(running: Playground) -> RunStore:
