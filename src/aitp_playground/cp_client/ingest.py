@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 
 import structlog
 
-from aitp_playground.actors import Actor, Lane
+from aitp_playground.actors import Actor, ActorError, Lane
 from aitp_playground.cp_client.backlog import Backlog
 from aitp_playground.cp_client.delivery import Delivery, Means, Trouble
 from aitp_playground.cp_client.reasons import Reason
@@ -155,7 +155,7 @@ class CpIngest(Actor[IngestMessage]):
     def _admit(self) -> None:
         """Runs that somebody waits for come first, and find room when the others are held up."""
         urgent = [run_id for run_id, job in self._waiting.items() if job.waiters]
-        patient = [run_id for run_id in self._waiting if run_id not in set(urgent)]
+        patient = [run_id for run_id, job in self._waiting.items() if not job.waiters]
         for places, run_ids in ((AT_ONCE + MORE_WHEN_URGENT, urgent), (AT_ONCE, patient)):
             for run_id in run_ids[: max(0, places - len(self._active))]:
                 job = self._active[run_id] = self._waiting.pop(run_id)
@@ -232,7 +232,7 @@ class CpIngest(Actor[IngestMessage]):
 
     async def _look_for_more(self) -> None:
         while True:
-            with suppress(Overloaded):
+            with suppress(Overloaded, ActorError):
                 found = await self._means.store.unreported()
                 if found:
                     self.ref.tell(Found(tuple(found[:TAKEN])))

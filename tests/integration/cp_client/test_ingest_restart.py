@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from aitp_playground.control_plane.server import Running
+from aitp_playground.events.model import draft
 from aitp_playground.store.sqlite import SqliteRunStore
+from tests.unit.cp_client.rogue import refusing
 
-from .ingesting import WAIT, Reports, assert_same, ended, events_of, new_run, reporting, settled, stored, talk
+from .ingesting import WAIT, Reports, assert_same, ended, events_of, go_on, new_run, reporting, settled, stored, talk
 
 pytestmark = pytest.mark.usefixtures("hasty")
 ROOT = Path(__file__).resolve().parents[3]
@@ -74,11 +76,12 @@ async def test_a_batch_that_arrived_before_the_end_of_the_process_is_not_sent_ag
 
 
 async def test_a_batch_kept_but_never_sent_goes_out_byte_for_byte_under_its_key(
-    store: SqliteRunStore, cp: Running, reports: Reports, unused_tcp_port: int
+    store: SqliteRunStore, cp: Running, reports: Reports
 ) -> None:
     run_id = await new_run(store, talk(10))
-    async with reporting(store, f"http://127.0.0.1:{unused_tcp_port}", "key") as reporter:
-        assert await reporter.flush(run_id) == "refused"
+    with refusing() as nowhere:
+        async with reporting(store, nowhere, "key") as reporter:
+            assert await reporter.flush(run_id) == "refused"
     before = await store.claim_outbox(run_id)
     assert before is not None
     assert before.batch is not None
@@ -87,3 +90,19 @@ async def test_a_batch_kept_but_never_sent_goes_out_byte_for_byte_under_its_key(
     remembered = await cp.service.db.read(lambda db: [tuple(row) for row in db.execute("SELECT key FROM idempotency")])
     assert remembered == [(before.batch.key,)]
     assert_same(await reports.rows(run_id), await events_of(store, run_id))
+
+
+async def test_agents_introduced_before_a_restart_are_known_by_their_aids_after_it(
+    store: SqliteRunStore, cp: Running, reports: Reports
+) -> None:
+    ready = [draft("agent.ready", agent_id=name, aid=f"aid:pubkey:{name}", port=1) for name in ("writer", "reader")]
+    run_id = await new_run(store, [draft("run.started"), *ready])
+    async with reporting(store, cp.url, cp.key) as reporter:
+        assert await reporter.flush(run_id) is None
+    await go_on(
+        store, run_id, [draft("trust.establishing", initiator="writer", target="reader"), draft("run.complete")]
+    )
+    async with reporting(store, cp.url, cp.key):
+        await settled(store, run_id)
+    row = (await reports.rows(run_id))[3]
+    assert (row["aidA"], row["aidB"]) == ("aid:pubkey:writer", "aid:pubkey:reader")
