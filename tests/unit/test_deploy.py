@@ -92,8 +92,11 @@ def test_the_image_runs_as_a_user_of_its_own_who_owns_the_state_alone() -> None:
     assert ("VOLUME", state) in stage
 
 
-def test_the_image_names_settings_that_exist_with_values_they_take(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_image_names_settings_that_exist_with_values_they_take(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     environment = image_environment()
+    monkeypatch.chdir(tmp_path)  # no .env there
     for name, value in environment.items():
         if name in SETTINGS:
             monkeypatch.setenv(name, value)
