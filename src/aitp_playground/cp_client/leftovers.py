@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 import structlog
 
+from aitp_playground.actors import ActorError
 from aitp_playground.config import Settings
 from aitp_playground.cp_client.client import CpClient
 from aitp_playground.cp_client.reasons import Outcome, Reason
@@ -143,8 +144,8 @@ class Leftovers:
                 await self._store.forget_leftover(left.id)
                 log.info("cp.leftover_removed", kind=left.kind, run_id=left.run_id)
                 return
-        except PlaygroundError as failure:
-            reason = failure.code
+        except (PlaygroundError, ActorError) as failure:
+            reason = type(failure).__name__
         delay = min(FIRST_RETRY_SECONDS * 2 ** min(left.tries, 20), MOST_RETRY_SECONDS)
         try:
             await self._store.postpone_leftover(left.id, time.time() + delay)

@@ -219,7 +219,8 @@ class RunActor(Actor[RunMessage]):
             return "duplicate" if self._last_commit is None else _when_done(self._last_commit, "duplicate")
         if entry.fields.get("foreign") and state.foreign >= MOST_FOREIGN:
             return self._count_foreign(str(entry.id))
-        if len(state.delivered) >= MAX_DELIVERIES or self._delivered_bytes > MAX_DELIVERED_BYTES:
+        full = len(state.delivered) >= MAX_DELIVERIES or self._delivered_bytes > MAX_DELIVERED_BYTES
+        if full and entry.type == "cp.webhook.delivered":
             raise Overloaded("the run has been told too much to take more", retry_after=60)
         before = self._log.size
         answer: asyncio.Future[DeliveryFate] = _when_done(self._append([entry]), "stored")
