@@ -12,8 +12,10 @@ from aitp_playground.cli.exits import CANCELLED
 from aitp_playground.cli.inputs import given_inputs
 from aitp_playground.cli.interrupts import Interrupts
 from aitp_playground.cli.outcome import exit_code, print_document
+from aitp_playground.cli.output import say
 from aitp_playground.cli.refs import find
 from aitp_playground.cli.run import Order
+from aitp_playground.cli.sightings import sighting_lines, sightings
 from aitp_playground.cli.startup import imported
 from aitp_playground.cli.telling import Teller
 from aitp_playground.config import Settings
@@ -35,6 +37,8 @@ async def conduct(settings: Settings, order: Order, launcher: AgentLauncher, int
         async with playground(settings, recover=False, launcher=launcher) as running:
             if not interrupts.asked.is_set():
                 view = await _run(running, order, interrupts)
+                if order.with_control_plane and not interrupts.asked.is_set():
+                    await _tell_what_the_control_plane_saw(settings, running.directory, view, order)
     finally:
         await asyncio.to_thread(logs.close)
     if view is None:
@@ -42,6 +46,15 @@ async def conduct(settings: Settings, order: Order, launcher: AgentLauncher, int
     if order.as_json:
         print_document(run_document(view))
     return exit_code(view.row.summary.status, view.proof, require_proof=order.require_proof)
+
+
+async def _tell_what_the_control_plane_saw(
+    settings: Settings, directory: RunDirectory, view: RunView, order: Order
+) -> None:
+    seen = await sightings(settings, directory, [view.row.header.run_id])
+    say("", err=order.as_json)
+    for line in sighting_lines(seen):
+        say(line, err=order.as_json)
 
 
 async def _run(running: Playground, order: Order, interrupts: Interrupts) -> RunView:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from aitp_playground.cli.embedded import LIFELINE, STOP_SECONDS
+from aitp_playground.cli.exits import FAILED
 from aitp_playground.cli.settings import load_settings
 from aitp_playground.config import LOOPBACK_HOSTS, Settings
 from aitp_playground.control_plane.db import MEMORY
@@ -16,6 +21,9 @@ from aitp_playground.control_plane.options import Options
 from aitp_playground.control_plane.switches import SwitchInvalid
 from aitp_playground.errors import ConfigurationError
 from aitp_playground.observability.redaction import SECRETS
+
+if TYPE_CHECKING:
+    from aitp_playground.cli.interrupts import Interrupts
 
 DEFAULT_PORT = 4000
 DATABASE = "control-plane.db"
@@ -104,13 +112,31 @@ def _default_database(settings: Settings) -> str:
     return str(private_directory(settings.state_dir) / DATABASE)
 
 
+def _heed_lifeline(interrupts: Interrupts) -> None:
+    """Whoever started us for its own use alone gave us the end of a pipe: when it is gone, we have no use any more."""
+    number = os.environ.get(LIFELINE, "")
+    if not number.isdecimal():
+        return
+    loop, descriptor = asyncio.get_running_loop(), int(number)
+
+    def gone() -> None:
+        loop.remove_reader(descriptor)
+        loop.call_later(STOP_SECONDS, os._exit, FAILED)
+        interrupts.asked.set()
+
+    loop.add_reader(descriptor, gone)
+
+
 async def _serve(settings: Settings, options: Options) -> None:
     from aitp_playground.cli.interrupts import Interrupts
     from aitp_playground.cli.startup import imported
     from aitp_playground.control_plane.server import control_plane
+    from aitp_playground.hosting.privacy import keep_private
     from aitp_playground.observability.logging import configure
 
     imported()
+    # The key may have come by the environment, which agents of the same user could read.
+    keep_private()
     logs = configure(settings.log_level, settings.log_format)
     try:
         with Interrupts() as interrupts:
@@ -120,6 +146,8 @@ async def _serve(settings: Settings, options: Options) -> None:
                 click.echo(f"CP_BASE_URL={running.url}\nCP_AID={running.aid}")
                 if not options.api_keys:
                     click.echo(f"CP_API_KEY={running.key}")
+                sys.stdout.flush()
+                _heed_lifeline(interrupts)
                 await interrupts.asked.wait()
     except (SeedInvalid, SwitchInvalid) as wrong:
         raise ConfigurationError(str(wrong)) from wrong

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 import click
@@ -30,6 +31,7 @@ class Order:
     label: str | None
     as_json: bool
     require_proof: bool
+    with_control_plane: bool = False
 
 
 def _one_line(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
@@ -61,6 +63,11 @@ def _http_url(_ctx: click.Context, _param: click.Parameter, value: str | None) -
     help="The server's key. Better given by the environment: other users of this machine can read arguments.",
 )
 @click.option("--require-proof", is_flag=True, help="Exit 3 when the run succeeds but a claim could not be tried.")
+@click.option(
+    "--with-control-plane",
+    is_flag=True,
+    help="Start a development Control Plane for this run, in place of CP_BASE_URL, and tell what it saw.",
+)
 def command(
     ref: str,
     pairs: tuple[str, ...],
@@ -71,6 +78,7 @@ def command(
     require_proof: bool,
     server: str | None,
     api_key: str | None,
+    with_control_plane: bool,
 ) -> int:
     """Run the scenario REF (pack/scenario@version) on real agents and tell what happens as it happens.
 
@@ -93,8 +101,11 @@ def command(
         label=label,
         as_json=as_json,
         require_proof=require_proof,
+        with_control_plane=with_control_plane,
     )
     if server is not None:
+        if with_control_plane:
+            raise click.UsageError("--with-control-plane is for runs in this process, --server names another")
         from aitp_playground.cli import remote
 
         return asyncio.run(remote.conduct(order, server, api_key))
@@ -104,11 +115,19 @@ def command(
 async def _run(settings: Settings, order: Order) -> int:
     keep_private()
     with Interrupts() as interrupts:
-        async with _starting_launcher(settings) as launcher:
+        async with _starting_launcher(settings) as launcher, _control_plane(settings, order) as settings:
             # The rest of the service takes about as long to import as the fork server, on another core, to get ready.
             from aitp_playground.cli.conducting import conduct
 
             return await conduct(settings, order, launcher, interrupts)
+
+
+def _control_plane(settings: Settings, order: Order) -> AbstractAsyncContextManager[Settings]:
+    if not order.with_control_plane:
+        return contextlib.nullcontext(settings)
+    from aitp_playground.cli.embedded import embedded_control_plane
+
+    return embedded_control_plane(settings, keep=False)
 
 
 @contextlib.asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import click
@@ -14,7 +15,12 @@ from aitp_playground.config import Settings
 @click.command("serve")
 @click.option("--host", help="Address to listen on, instead of HOST.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on, instead of PORT; 0 takes any free one.")
-def command(host: str | None, port: int | None) -> int:
+@click.option(
+    "--with-control-plane",
+    is_flag=True,
+    help="Start a development Control Plane as well, in place of CP_BASE_URL; it keeps its data in STATE_DIR.",
+)
+def command(host: str | None, port: int | None, with_control_plane: bool) -> int:
     """Serve the HTTP API until SIGINT or SIGTERM.
 
     The first signal drains: no new runs, running ones get SHUTDOWN_GRACE_SECS and are then cancelled; runs that wait
@@ -26,11 +32,12 @@ def command(host: str | None, port: int | None) -> int:
     """
     overrides: dict[str, Any] = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = load_settings(**overrides)
-    asyncio.run(_serve(settings))
+    asyncio.run(_serve(settings, with_control_plane=with_control_plane))
     return 0
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, *, with_control_plane: bool) -> None:
+    from aitp_playground.cli.embedded import embedded_control_plane
     from aitp_playground.cli.interrupts import Interrupts
     from aitp_playground.cli.startup import imported
     from aitp_playground.hosting.privacy import keep_private
@@ -41,9 +48,14 @@ async def _serve(settings: Settings) -> None:
     keep_private()
     logs = configure(settings.log_level, settings.log_format)
     try:
-        with Interrupts() as interrupts:
+        async with contextlib.AsyncExitStack() as stack:
+            interrupts = stack.enter_context(Interrupts())
+            if with_control_plane:
+                settings = await stack.enter_async_context(embedded_control_plane(settings, keep=True))
             async with playground(settings, observers=[lambda _, stored: logs.event_line(stored)]) as running:
                 click.echo(f"aitp-playground listens on {running.url}")
+                if with_control_plane:
+                    click.echo(f"its Control Plane listens on {settings.cp_base_url}")
                 if settings.revocation_fail_mode == "fail_closed":
                     click.echo(
                         "REVOCATION_FAIL_MODE is fail_closed: without a fresh revocation list agents refuse every "

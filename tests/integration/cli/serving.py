@@ -13,9 +13,9 @@ from .shell import TIMEOUT, Shell
 
 
 @contextlib.contextmanager
-def serving(shell: Shell, **env: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def serving(shell: Shell, *args: str, **env: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server that listens, and its URL. Killed at the end when it still runs."""
-    server = shell.start("serve", "--port", "0", **env)
+    server = shell.start("serve", "--port", "0", *args, **env)
     try:
         assert server.stdout is not None
         line = server.stdout.readline()

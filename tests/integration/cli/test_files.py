@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from aitp_playground.cli.group import COMMANDS
+
 from .shell import Shell
 
 REF = "intra-org/research-and-write@1.0.0"
@@ -164,7 +166,7 @@ def test_an_unknown_command_is_answered_with_the_nearest(shell: Shell) -> None:
     assert "did you mean 'list'" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["run", "serve", "list", "show", "dry-run", "validate", "lint", "new"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself_with_an_example(shell: Shell, command: str) -> None:
     shown = shell(command, "--help").stdout
     assert f"Example:\n    aitp-playground {command}" in shown

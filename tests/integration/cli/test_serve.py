@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import select
 import signal
 import socket
 import urllib.request
@@ -12,7 +10,7 @@ import urllib.request
 import pytest
 
 from .serving import ask, read_until, serving
-from .shell import TIMEOUT, Shell, alive, descendants
+from .shell import TIMEOUT, Shell, alive, await_end, descendants
 
 REF = "intra-org/research-and-write@1.0.0"
 
@@ -73,20 +71,7 @@ def test_a_second_signal_ends_at_once_and_takes_the_agents_along(shell: Shell) -
         assert server.returncode == 128 + signal.SIGTERM
         assert len(started) >= 2
         for pid in started:
-            _gone(pid)
-
-
-def _gone(pid: int) -> None:
-    """Wait for the end of a process that is not ours."""
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        ended, _, _ = select.select([descriptor], [], [], TIMEOUT)
-        assert ended or not alive({pid})
-    finally:
-        os.close(descriptor)
+            await_end(pid)
 
 
 def test_fail_closed_is_announced(shell: Shell) -> None:

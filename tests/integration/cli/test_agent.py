@@ -1,0 +1,149 @@
+"""``agent``: one worker on its own, found and used by a playground that never heard of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from .serving import ask
+from .shell import TIMEOUT, Shell, await_end, descendants
+
+KEY = "a key for these tests only"
+FEDERATED = "cross-org/federated-analysis@1.0.0"
+
+
+@dataclass
+class ControlPlane:
+    """A Control Plane, and what a command needs to use it."""
+
+    url: str
+    env: dict[str, str]
+
+    def registered(self) -> list[str]:
+        """The AIDs of those who offer analyses."""
+        rows = json.loads(ask(f"{self.url}/api/registry/agents?capability=analyze.data"))["agents"]
+        return [row["aid"] for row in rows]
+
+
+@dataclass
+class Agent:
+    """A running ``agent``, with the lines it printed so far."""
+
+    process: subprocess.Popen[str]
+    aid: str
+    url: str
+
+    def end(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=TIMEOUT)
+        return self.process.returncode, out, err
+
+
+@pytest.fixture
+def control_plane(shell: Shell) -> Iterator[ControlPlane]:
+    process = shell.start("control-plane", "--port", "0", "--db", ":memory:", CP_API_KEY=KEY)
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        told = dict(process.stdout.readline().strip().split("=") for _ in range(2))
+        yield ControlPlane(told["CP_BASE_URL"], {**told, "CP_API_KEY": KEY})
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@contextlib.contextmanager
+def agent(shell: Shell, *args: str, state: str = "elsewhere", **env: str) -> Iterator[Agent]:
+    process = shell.start("agent", *args, **{"STATE_DIR": str(shell.home / state), **env})
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[-1]
+        aid = process.stdout.readline().strip().removeprefix("AID=")
+        assert aid.startswith("aid:"), process.communicate()
+        if "--enroll" in args:
+            assert process.stdout.readline().startswith("enrolled at ")
+        yield Agent(process, aid, url)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_an_enrolled_agent_is_found_and_used_by_a_run_elsewhere(shell: Shell, control_plane: ControlPlane) -> None:
+    with agent(shell, "analyzer", "--enroll", "--accept", "any-verified", **control_plane.env) as analyzer:
+        assert control_plane.registered() == [analyzer.aid]
+        run = shell.document("run", FEDERATED, "--require-proof", "--json", env=control_plane.env)
+        assert run["status"] == "success"
+        met = {event["aid_b"] for event in run["events"] if event["type"] == "handshake.complete"}
+        assert met == {analyzer.aid}
+        code, out, err = analyzer.end()
+    assert (code, out) == (0, "deregistered\n")
+    assert '"event":"capability.invoked"' in err, "it was the one that did the analysis"
+    assert control_plane.registered() == []
+
+
+def test_an_agent_told_to_accept_nobody_refuses_and_says_so(shell: Shell, control_plane: ControlPlane) -> None:
+    with agent(shell, "analyzer", "--enroll", **control_plane.env) as analyzer:
+        run = shell.document("run", FEDERATED, "--json", env=control_plane.env)
+        assert run["status"] == "failed"
+        _, _, err = analyzer.end()
+    assert "--accept says who may" in err
+    assert "has not been introduced" in err
+
+
+def test_its_aid_outlives_it_as_long_as_the_state_is_kept(shell: Shell) -> None:
+    aids = []
+    for state in ("first", "first", "second"):
+        with agent(shell, "analyzer", state=state) as analyzer:
+            aids.append(analyzer.aid)
+            assert analyzer.end(signal.SIGINT)[0] == 0
+    assert aids[0] == aids[1] != aids[2]
+
+
+def test_a_manifest_file_brings_the_agents_beside_it(shell: Shell) -> None:
+    shell.write_sleeper()
+    with agent(shell, "scenarios/_shared/agents/sleeper.yaml") as sleeper:
+        manifest = json.loads(ask(f"{sleeper.url}/.well-known/aitp-manifest"))["manifest"]
+    assert (manifest["aid"], manifest["offered_capabilities"]) == (sleeper.aid, ["sleep.long"])
+
+
+def test_the_worker_ends_with_a_command_that_is_killed(shell: Shell) -> None:
+    with agent(shell, "analyzer") as analyzer:
+        workers = descendants(analyzer.process.pid)
+        assert workers
+        analyzer.end(signal.SIGKILL)
+        for pid in workers:
+            await_end(pid)
+
+
+def test_the_command_ends_with_a_worker_that_dies(shell: Shell) -> None:
+    with agent(shell, "analyzer") as analyzer:
+        [worker] = descendants(analyzer.process.pid)
+        os.kill(worker, signal.SIGKILL)
+        _, err = analyzer.process.communicate(timeout=TIMEOUT)
+        assert analyzer.process.returncode == 1
+    assert "the agent ended with code -9" in err
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["analyzer", "--enroll"], "CP_BASE_URL"),
+        (["no-such-agent"], "_shared/agents"),
+        (["../../etc/passwd"], "neither a file nor a manifest"),
+        (["analyzer", "--accept", "everybody"], "any-verified, or an AID"),
+        (["analyzer", "--namespace", "x"], "--enroll"),
+        (["researcher-oidc"], "pinned_key"),
+    ],
+)
+def test_a_mistake_of_the_caller_exits_2(shell: Shell, args: list[str], said: str) -> None:
+    done = shell("agent", *args)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
