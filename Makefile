@@ -8,16 +8,19 @@ TOPIC  ?= How autonomous agents earn trust
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test check bench format lock clean
+.PHONY: help run serve demo-cp test check bench format lock clean
 
 help: ## Say what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## Run a scenario end to end, watched live (REF=pack/scenario@version TOPIC="…")
 	@$(BIN)/aitp-playground run $(REF) --input topic="$(TOPIC)"
 
 serve: $(VENV)/.run ## Start the server
 	@$(BIN)/aitp-playground serve
+
+demo-cp: $(VENV)/.run ## Run every scenario that uses a Control Plane, on one of its own, and show what it holds
+	@$(BIN)/python -m aitp_playground.cli.demo_cp
 
 test: $(VENV)/.dev ## Run the tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup
