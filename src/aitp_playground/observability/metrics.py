@@ -55,7 +55,7 @@ _FED_HELP: dict[Fed, str] = {
     "cp_ingest_runs_waiting": "Runs the Control Plane does not have all events of",
     "cp_ingest_lag_seconds": "How long the longest-waiting of them has waited",
 }
-_RUN_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_RUN_BUCKETS = (0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _LAUNCH_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _HTTP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _MAX_STARTED = 10_000
