@@ -12,6 +12,7 @@ from aitp_playground.control_plane.server import Running, control_plane
 from aitp_playground.events.model import draft
 from aitp_playground.observability.metrics import Metrics
 from aitp_playground.store.sqlite import SqliteRunStore
+from tests.unit.cp_client.rogue import black_hole, refusing, rogue_server
 
 from .ingesting import (
     WAIT,
@@ -192,3 +193,25 @@ async def test_a_deleted_run_is_not_reported_any_more(store: SqliteRunStore, cp:
         cp.service.switches.clear()
         assert await reporter.flush(run_id) is None
     assert await reports.rows(run_id) == []
+
+
+async def test_a_flush_does_not_sit_out_the_settling_time_of_what_cannot_have_arrived(store: SqliteRunStore) -> None:
+    run_id = await new_run(store, talk(4, None))
+    with refusing() as nowhere:
+        async with asyncio.timeout(WAIT), reporting(store, nowhere, KEY, settle=1000.0) as reporter:
+            answers = [await reporter.flush(run_id) for _ in range(4)]
+    assert answers[0] == "refused"
+    assert set(answers) <= {"refused", "breaker_open"}
+
+
+async def test_a_flush_does_not_sit_out_the_settling_time_while_the_control_plane_is_away(
+    store: SqliteRunStore,
+) -> None:
+    run_id = await new_run(store, talk(4, None))
+    async with (
+        asyncio.timeout(WAIT),
+        rogue_server(black_hole) as rogue,
+        reporting(store, rogue.url, KEY, settle=1000.0, timeout_ms=100) as reporter,
+    ):
+        assert await reporter.flush(run_id) == "timeout"
+        assert await reporter.flush(run_id) == "breaker_open"
