@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from aitp_playground.cli.embedded import LIFELINE, STOP_SECONDS
-from aitp_playground.cli.exits import FAILED
 from aitp_playground.cli.settings import load_settings
 from aitp_playground.config import LOOPBACK_HOSTS, Settings
 from aitp_playground.control_plane.db import MEMORY
@@ -21,9 +17,6 @@ from aitp_playground.control_plane.options import Options
 from aitp_playground.control_plane.switches import SwitchInvalid
 from aitp_playground.errors import ConfigurationError
 from aitp_playground.observability.redaction import SECRETS
-
-if TYPE_CHECKING:
-    from aitp_playground.cli.interrupts import Interrupts
 
 DEFAULT_PORT = 4000
 DATABASE = "control-plane.db"
@@ -112,23 +105,9 @@ def _default_database(settings: Settings) -> str:
     return str(private_directory(settings.state_dir) / DATABASE)
 
 
-def _heed_lifeline(interrupts: Interrupts) -> None:
-    """Whoever started us for its own use alone gave us the end of a pipe: when it is gone, we have no use any more."""
-    number = os.environ.get(LIFELINE, "")
-    if not number.isdecimal():
-        return
-    loop, descriptor = asyncio.get_running_loop(), int(number)
-
-    def gone() -> None:
-        loop.remove_reader(descriptor)
-        loop.call_later(STOP_SECONDS, os._exit, FAILED)
-        interrupts.asked.set()
-
-    loop.add_reader(descriptor, gone)
-
-
 async def _serve(settings: Settings, options: Options) -> None:
     from aitp_playground.cli.interrupts import Interrupts
+    from aitp_playground.cli.lifeline import heed_lifeline
     from aitp_playground.cli.startup import imported
     from aitp_playground.control_plane.server import control_plane
     from aitp_playground.hosting.privacy import keep_private
@@ -147,7 +126,7 @@ async def _serve(settings: Settings, options: Options) -> None:
                 if not options.api_keys:
                     click.echo(f"CP_API_KEY={running.key}")
                 sys.stdout.flush()
-                _heed_lifeline(interrupts)
+                heed_lifeline(interrupts)
                 await interrupts.asked.wait()
     except (SeedInvalid, SwitchInvalid) as wrong:
         raise ConfigurationError(str(wrong)) from wrong

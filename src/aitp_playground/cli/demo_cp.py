@@ -20,12 +20,14 @@ from aitp_playground import resources
 from aitp_playground.cli.embedded import embedded_control_plane
 from aitp_playground.cli.exits import CANCELLED, FAILED, SUCCESS, exit_code_of, explain
 from aitp_playground.cli.interrupts import Interrupts
+from aitp_playground.cli.lifeline import LIFELINE
 from aitp_playground.cli.output import say
 from aitp_playground.cli.settings import load_settings
 from aitp_playground.cli.sightings import Sighting, sighting_lines, sightings
 from aitp_playground.config import Settings
 from aitp_playground.errors import PlaygroundError
 from aitp_playground.events.codec import decode
+from aitp_playground.hosting.handover import Lifeline
 from aitp_playground.hosting.privacy import keep_private
 from aitp_playground.observability.logging import configure
 from aitp_playground.runs.directory import NewRun, RunDirectory, RunView
@@ -80,6 +82,7 @@ async def _demonstrate(settings: Settings) -> int:
         seen = await sightings(settings, running.directory, [view.row.header.run_id for view in views])
     faults = 0
     for view, sighting in zip(views, seen, strict=True):
+        say("")
         for line in sighting_lines([sighting]):
             say(line)
         for fault in faults_of(view, sighting, stranger):
@@ -91,6 +94,8 @@ async def _demonstrate(settings: Settings) -> int:
 
 
 async def _run(directory: RunDirectory, ref: str) -> RunView:
+    say(f"running {ref}")
+    sys.stdout.flush()
     submitted = await directory.submit(NewRun(scenario_ref=ref))
     run_id = submitted.row.header.run_id
     async for _ in directory.stream(run_id):
@@ -123,8 +128,10 @@ def _met(view: RunView, stranger: str) -> bool:
 @asynccontextmanager
 async def _standalone(settings: Settings) -> AsyncIterator[str]:
     """The analyzer of another organisation, with a state and so a key of its own; its AID once it is enrolled."""
+    lifeline = Lifeline()
     env = {
         **os.environ,
+        LIFELINE: str(lifeline.reader),
         "CP_BASE_URL": settings.cp_base_url,
         "CP_AID": settings.cp_aid,
         "CP_API_KEY": settings.cp_api_key.get_secret_value(),
@@ -138,6 +145,7 @@ async def _standalone(settings: Settings) -> AsyncIterator[str]:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,
+        pass_fds=(lifeline.reader,),
     )
     try:
         yield await _enrolled(process)
@@ -150,6 +158,8 @@ async def _standalone(settings: Settings) -> AsyncIterator[str]:
         except TimeoutError:
             process.kill()
             await process.wait()
+        finally:
+            lifeline.close()
 
 
 async def _enrolled(process: asyncio.subprocess.Process) -> str:

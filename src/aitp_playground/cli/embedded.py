@@ -13,14 +13,13 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from aitp_playground.cli.lifeline import LIFELINE
 from aitp_playground.config import Settings
 from aitp_playground.errors import ConfigurationError
 from aitp_playground.hosting.child import Child
 from aitp_playground.hosting.handover import Lifeline
 from aitp_playground.observability.redaction import SECRETS
 
-#: Names the descriptor that ends when the process that started a Control Plane does.
-LIFELINE = "AITP_LIFELINE_FD"
 START_SECONDS = 30.0
 STOP_SECONDS = 5.0
 

@@ -17,6 +17,7 @@ from aitp_playground.cli.agent import ANY_VERIFIED
 from aitp_playground.cli.enrolment import Enrolment
 from aitp_playground.cli.exits import FAILED, SUCCESS
 from aitp_playground.cli.interrupts import Interrupts
+from aitp_playground.cli.lifeline import heed_lifeline
 from aitp_playground.cli.output import say
 from aitp_playground.cli.startup import imported
 from aitp_playground.cli.telemetry_sink import telemetry_sink
@@ -63,6 +64,7 @@ async def run(settings: Settings, order: Standalone) -> int:
     try:
         async with AsyncExitStack() as stack:
             interrupts = stack.enter_context(Interrupts())
+            heed_lifeline(interrupts)
             http = await stack.enter_async_context(client_session())
             cp = CpClient(settings, http)
             stack.push_async_callback(cp.close)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import signal
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import aitp
 import pytest
 
 from .serving import ask
@@ -95,6 +99,34 @@ def test_an_agent_told_to_accept_nobody_refuses_and_says_so(shell: Shell, contro
         _, _, err = analyzer.end()
     assert "--accept says who may" in err
     assert "has not been introduced" in err
+
+
+def test_an_agent_may_accept_one_aid_and_no_other(shell: Shell) -> None:
+    friend, other = (aitp.AitpAgent.from_seed(secrets.token_bytes(32)) for _ in range(2))
+    for sdk_agent in (friend, other):
+        sdk_agent.build_manifest("caller", "http://localhost:1/aitp/handshake/hello", ["peer.thing"])
+    with agent(shell, "analyzer", "--accept", friend.aid) as analyzer:
+        assert (_hello(friend, analyzer), _hello(other, analyzer)) == (200, 403)
+
+
+def _hello(caller: aitp.AitpAgent, callee: Agent) -> int:
+    """The status of the answer to a hello."""
+    manifest = ask(f"{callee.url}/.well-known/aitp-manifest").decode()
+    hello = caller.new_session(pinned_keys=[callee.aid]).build_hello(manifest, ["analyze.data"])
+    request = urllib.request.Request(f"{callee.url}/aitp/handshake/hello", hello.encode())
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return refusal.code
+
+
+def test_without_the_key_it_says_that_it_stays_registered(shell: Shell, control_plane: ControlPlane) -> None:
+    with agent(shell, "analyzer", "--enroll", CP_BASE_URL=control_plane.url) as analyzer:
+        _, out, _ = analyzer.end()
+    assert out == "still registered until its manifest expires (unauthorized)\n"
+    assert control_plane.registered() == [analyzer.aid]
 
 
 def test_its_aid_outlives_it_as_long_as_the_state_is_kept(shell: Shell) -> None:

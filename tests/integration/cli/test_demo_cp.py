@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
 from aitp_playground.cli.demo_cp import DEMOS
 
-from .shell import TIMEOUT, Shell
+from .shell import TIMEOUT, Shell, await_end, descendants
+
+ARGV = [sys.executable, "-m", "aitp_playground.cli.demo_cp"]
 
 
 def demonstrate(shell: Shell, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "aitp_playground.cli.demo_cp"],
+        ARGV,
         cwd=shell.home,
         env=shell.environment(**env),
         stdin=subprocess.DEVNULL,
@@ -37,3 +40,16 @@ def test_the_exit_code_says_so_when_a_claim_does_not_hold(shell: Shell) -> None:
     assert done.returncode == 1
     assert "FAILED: the run ended as failed" in done.stdout
     assert "every claim holds" not in done.stdout
+
+
+def test_nothing_outlives_a_demonstration_that_is_killed(shell: Shell) -> None:
+    with subprocess.Popen(
+        ARGV, cwd=shell.home, env=shell.environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline().startswith("running ")
+        started = descendants(running.pid)
+        running.send_signal(signal.SIGKILL)
+    assert len(started) >= 4, "a Control Plane, a fork server, an agent's command and its worker"
+    for pid in started:
+        await_end(pid)
