@@ -44,7 +44,12 @@ def test_the_exit_code_says_so_when_a_claim_does_not_hold(shell: Shell) -> None:
 
 def test_nothing_outlives_a_demonstration_that_is_killed(shell: Shell) -> None:
     with subprocess.Popen(
-        ARGV, cwd=shell.home, env=shell.environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ARGV,
+        cwd=shell.home,
+        env=shell.environment(TMPDIR=str(shell.home)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     ) as running:
         assert running.stdout is not None
         assert running.stdout.readline().startswith("running ")
