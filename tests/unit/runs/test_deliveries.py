@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import threading
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -144,6 +145,19 @@ async def test_what_the_store_did_not_take_is_not_answered_for_and_is_no_duplica
     assert await awake.deliver(HEADER, Delivery(entry_for(1))) == "duplicate"
     assert await on_disk(stage) == ["d-1", "d-2"]
     await awake.close()
+
+
+async def test_a_copy_is_not_answered_for_before_the_first_is_on_disk(stage: Stage) -> None:
+    run = stage.spawn()
+    assert await tell(run, 1) == "stored"
+    disk = threading.Event()
+    stage.store._writer._guard = lambda: disk.wait(FORGOTTEN) and None  # type: ignore[union-attr]
+    async with asyncio.TaskGroup() as group:
+        copies = [group.create_task(tell(run, 2)) for _ in range(3)]
+        answered, _ = await asyncio.wait(copies, timeout=0.2)
+        disk.set()
+    assert not answered
+    assert [copy.result() for copy in copies] == ["stored", "duplicate", "duplicate"]
 
 
 async def test_an_idle_run_goes_to_sleep_by_itself_and_wakes_again(stage: Stage) -> None:
