@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -15,6 +16,7 @@ from aitp_playground.store.sqlite import SqliteRunStore
 from tests.unit.cp_client.rogue import black_hole, refusing, rogue_server
 
 from .ingesting import (
+    START,
     WAIT,
     Reports,
     assert_same,
@@ -80,6 +82,18 @@ async def test_what_was_stored_without_an_answer_is_not_sent_again(
         await settled(store, run_id)
     assert_same(await reports.rows(run_id), await events_of(store, run_id))
     assert counted(metrics, "already_there") == 400
+
+
+async def test_more_events_of_one_instant_than_a_page_of_history_holds_are_all_found(
+    store: SqliteRunStore, cp: Running, reports: Reports
+) -> None:
+    cp.service.switches.set({"fault": "drop", "method": "POST", "path": "/api/events", "calls": 6})
+    run_id = await new_run(store, [replace(one, ts=START) for one in talk(1150)])
+    metrics = Metrics()
+    async with reporting(store, cp.url, cp.key, metrics=metrics):
+        await settled(store, run_id)
+    assert_same(await reports.rows(run_id), await events_of(store, run_id))
+    assert counted(metrics, "already_there") == 1150
 
 
 async def test_what_was_stored_after_the_time_was_up_is_not_sent_again(
