@@ -21,6 +21,12 @@ class EnrollWithCpStep(Step):
     async def run(self, ctx: StepContext) -> StepOutcome:
         if not ctx.cp.enabled:
             return skipped({"enrolled": False})
+        # Looked at first with our own bounded call: one that is away then costs no agent its own time-outs.
+        capability = ctx.offers(self.agent)[0]
+        before = await ctx.cp.discover_by_capability.outcome(capability, limit=1)
+        if before.reason is not None:
+            await degraded(ctx, "enroll_with_cp", before.reason, before.detail)
+            return Completed({"enrolled": False, "error": before.reason}, degraded_by_cp=True)
         agent = ctx.agent(self.agent)
         await ctx.record("cp.enroll_started", aid=agent.aid)
         await ctx.leave_at_cp("agent", agent.aid)
@@ -30,19 +36,18 @@ class EnrollWithCpStep(Step):
             await degraded(ctx, "enroll_with_cp", reason)
             return Completed({"enrolled": False, "error": reason}, degraded_by_cp=True)
         output = {name: answer[name] for name in ("enrolled", "aid", "registered_at", "token_expires_in")}
-        trouble = await self._look_it_up(ctx, agent.aid)
+        trouble = await self._look_it_up(ctx, agent.aid, capability)
         if trouble is not None:
             await degraded(ctx, "discover_by_capability", trouble)
             return Completed(output, degraded_by_cp=True)
         await ctx.record("cp.enroll_complete", aid=agent.aid, result=output)
         return Completed(output)
 
-    async def _look_it_up(self, ctx: StepContext, aid: str) -> str | None:
+    async def _look_it_up(self, ctx: StepContext, aid: str, capability: str) -> str | None:
         """The reason class when the registry could not be read. Raises StepError when it does not show the agent.
 
         A Control Plane verifies what enrolls and then takes what registers as it comes: only its own copy tells.
         """
-        capability = ctx.offers(self.agent)[0]
         listed = await ctx.cp.discover_by_capability.outcome(capability, include_manifest=True, limit=1000)
         if listed.reason is not None:
             return listed.reason
