@@ -11,7 +11,7 @@ from typing import Any
 from aitp_playground.config import Settings
 from aitp_playground.events.codec import decode
 from aitp_playground.events.model import RunEvent
-from aitp_playground.runs.directory import NewRun, RunView
+from aitp_playground.runs.requests import NewRun, RunView
 from aitp_playground.service import Playground, playground
 
 VARIANTS = Path(__file__).resolve().parent.parent / "variants"

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from aitp_playground.events.codec import encode_json
-from aitp_playground.runs.directory import RunView
+from aitp_playground.runs.requests import RunView
 from aitp_playground.store.port import RunRow
 
 

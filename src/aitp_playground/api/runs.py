@@ -21,7 +21,7 @@ from aitp_playground.api.services import SERVICES
 from aitp_playground.errors import InvalidRequest
 from aitp_playground.events.codec import decode
 from aitp_playground.observability.narrator import narrate
-from aitp_playground.runs.directory import NewRun
+from aitp_playground.runs.requests import NewRun
 from aitp_playground.store.port import RunRow, RunStatus, StoredEvent
 
 SMALL_BODY = 64 * 1024

@@ -21,7 +21,8 @@ from aitp_playground.cli.telling import Teller
 from aitp_playground.config import Settings
 from aitp_playground.hosting.launcher import AgentLauncher
 from aitp_playground.observability.logging import configure
-from aitp_playground.runs.directory import NewRun, RunDirectory, RunView
+from aitp_playground.runs.directory import RunDirectory
+from aitp_playground.runs.requests import NewRun, RunView
 from aitp_playground.scenarios.models import Scenario
 from aitp_playground.service import Playground, playground
 

@@ -30,7 +30,8 @@ from aitp_playground.events.codec import decode
 from aitp_playground.hosting.handover import Lifeline
 from aitp_playground.hosting.privacy import keep_private
 from aitp_playground.observability.logging import configure
-from aitp_playground.runs.directory import NewRun, RunDirectory, RunView
+from aitp_playground.runs.directory import RunDirectory
+from aitp_playground.runs.requests import NewRun, RunView
 from aitp_playground.scenarios.manifests import MANIFEST_DIR
 from aitp_playground.service import playground
 

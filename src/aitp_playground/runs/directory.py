@@ -7,9 +7,9 @@ import hashlib
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import orjson
@@ -44,13 +44,14 @@ from aitp_playground.runs.messages import (
     RunMessage,
     Telemetry,
 )
+from aitp_playground.runs.reader import RunReader
+from aitp_playground.runs.requests import CancelOutcome, NewRun, Submitted
 from aitp_playground.runs.services import RunServices
 from aitp_playground.runs.state import RunState
-from aitp_playground.runs.views import ViewCache
 from aitp_playground.scenarios.catalog import Catalog
 from aitp_playground.scenarios.inputs import complete_inputs
 from aitp_playground.scenarios.models import ResolvedScenario
-from aitp_playground.store.port import TERMINAL, OutOfSequence, RunHeader, RunPage, RunRow, StoredEvent
+from aitp_playground.store.port import TERMINAL, OutOfSequence, RunHeader
 
 T = TypeVar("T")
 
@@ -58,58 +59,12 @@ log = structlog.get_logger(__name__)
 
 CANCEL_WAIT = 3.0
 TELEMETRY_TIMEOUT = 10.0
-#: How often a run that another process conducts is looked at in the shared database.
-FOREIGN_POLL = 0.25
 #: How often our running runs are looked at there: another process may have been asked to cancel one.
 INTENT_POLL = 0.5
 INTERRUPTED = "interrupted by a restart"
 DEFECT = "internal error: the run's actor ended early; the server's log has the details"
 #: Finished runs beyond the retention are removed each time this many have ended.
 PRUNE_EVERY = 25
-PAGE = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewRun:
-    """A request for a run, as parsed from ``POST /runs``. Nothing in it has been checked against the registry yet."""
-
-    scenario_ref: str
-    inputs: Mapping[str, Any] = field(default_factory=dict)
-    template: str | None = None
-    run_label: str | None = None
-    fault_injection: Mapping[str, list[str]] = field(default_factory=dict)
-    idempotency_key: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Submitted:
-    """``existing``: the idempotency key named an earlier run, and this is it."""
-
-    row: RunRow
-    existing: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunView:
-    """A run as ``GET /runs/{id}`` shows it. ``events`` are encoded; ``proof`` is None until the run has succeeded."""
-
-    row: RunRow
-    proof: str | None
-    outputs: Mapping[str, Any]
-    error: str | None
-    events: tuple[StoredEvent, ...] = ()
-    more: bool = False
-    next_after: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class CancelOutcome:
-    """``status`` after the call; ``cancelled``: this or an earlier call ends the run; ``reason`` when it does not."""
-
-    run_id: str
-    status: str
-    cancelled: bool
-    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +77,7 @@ class _Live:
     rescue: bool = False
 
 
-class RunDirectory:
+class RunDirectory(RunReader):
     """See the module docstring. Every method raises the errors of :mod:`aitp_playground.errors`.
 
     ``observers`` see each event of each run once it is on disk (log line, metrics).
@@ -136,9 +91,9 @@ class RunDirectory:
         *,
         observers: Sequence[Observer] = (),
     ) -> None:
+        super().__init__(services.store, self._feed)
         self._catalog = catalog
         self._services = services
-        self._store = services.store
         self._settings = services.settings
         self._supervisor = supervisor
         self._observers = tuple(observers)
@@ -150,7 +105,6 @@ class RunDirectory:
         self._intents: asyncio.Task[None] | None = None
         self._draining: str | None = None
         self._ended_count = 0
-        self._views = ViewCache(self._store)
         self._leaving: dict[str, ActorRef[RunMessage]] = {}
         self._awake = AwakeRuns(self._store, supervisor, self._observers)
         self.deliveries = Deliveries(self._store, self.append_late)
@@ -344,62 +298,9 @@ class RunDirectory:
             await asyncio.gather(*(feed.ended() for feed in feeds))
             await asyncio.sleep(0)
 
-    # -- reading -------------------------------------------------------------------------------------------------------
-
-    async def row(self, run_id: str) -> RunRow:
-        """Header and summary. Raises RunNotFound."""
-        row = await self._store.get(run_id)
-        if row is None:
-            raise RunNotFound(f"no run has the id {run_id!r}")
-        return row
-
-    async def view(self, run_id: str, *, events: bool = True, after: int = 0, limit: int | None = None) -> RunView:
-        """The run at one moment, with its outputs; ``limit=None`` gives every event. Raises RunNotFound."""
-        row = await self.row(run_id)
-        state = await self._views.state(run_id)
-        row = replace(row, summary=state.summary(run_id))
-        view = RunView(row=row, proof=state.proof, outputs=dict(state.outputs), error=state.error, next_after=after)
-        return replace(view, **await self._events_until(state.seq, run_id, after, limit)) if events else view
-
-    async def _events_until(self, last: int, run_id: str, after: int, limit: int | None) -> dict[str, Any]:
-        found: list[StoredEvent] = []
-        left = last - after if limit is None else min(limit, last - after)
-        while left > len(found):
-            page = await self._store.read(run_id, after=after, limit=min(PAGE, left - len(found)))
-            if not page.events:
-                break
-            found.extend(page.events)
-            after = page.next_after
-        return {"events": tuple(found), "more": after < last, "next_after": after}
-
-    async def list_runs(
-        self, *, limit: int = 100, before: str | None = None, status: str | None = None, scenario_ref: str | None = None
-    ) -> RunPage:
-        """Newest first."""
-        return await self._store.list_runs(limit=limit, before=before, status=status, scenario_ref=scenario_ref)
-
-    async def stream(self, run_id: str, *, after: int = 0) -> AsyncIterator[list[StoredEvent]]:
-        """Batches of events with ``seq > after``: stored ones, then live ones as they are committed, gap-free and
-        duplicate-free. Ends after the last event of a run that is over. A slow reader is caught up from the store.
-        Raises RunNotFound on the first step."""
-        row = await self.row(run_id)
-        while True:
-            live = self._live.get(run_id)
-            batch = live.feed.since(after) if live is not None else None
-            if batch is None:
-                batch = list((await self._store.read(run_id, after=after, limit=PAGE)).events)
-            if batch:
-                after = batch[-1].seq
-                yield batch
-            elif live is not None:
-                await live.feed.wait(after)
-            else:
-                row = await self.row(run_id)
-                if row.summary.status in TERMINAL and after >= row.summary.event_count:
-                    return
-                if row.summary.status not in TERMINAL:
-                    # Another process conducts it; its database is all we share.
-                    await asyncio.sleep(FOREIGN_POLL)
+    def _feed(self, run_id: str) -> Feed | None:
+        live = self._live.get(run_id)
+        return None if live is None else live.feed
 
     # -- writing -------------------------------------------------------------------------------------------------------
 

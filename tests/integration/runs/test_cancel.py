@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from aitp_playground.runs.directory import CancelOutcome
 from aitp_playground.runs.messages import Begin, CancelRun
+from aitp_playground.runs.requests import CancelOutcome
 from aitp_playground.service import Playground
 from tests.support.playground import Outcome, follow
 

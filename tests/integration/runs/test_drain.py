@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from aitp_playground.errors import Overloaded
-from aitp_playground.runs.directory import NewRun
+from aitp_playground.runs.requests import NewRun
 from tests.support.playground import follow
 
 from .watching import ACT, launches, living, submit, unruly_playground, until

@@ -12,7 +12,7 @@ from aitp_playground.config import Settings
 from aitp_playground.events.codec import decode
 from aitp_playground.events.model import RunEvent
 from aitp_playground.events.vocabulary import TERMINAL_TYPES
-from aitp_playground.runs.directory import NewRun
+from aitp_playground.runs.requests import NewRun
 from aitp_playground.service import Playground, playground
 from tests.support.playground import VARIANTS, Outcome, settings_at
 

@@ -17,7 +17,7 @@ import pytest_asyncio
 
 from aitp_playground.control_plane.options import Options
 from aitp_playground.control_plane.server import Running, control_plane
-from aitp_playground.runs.directory import NewRun
+from aitp_playground.runs.requests import NewRun
 from aitp_playground.service import Playground
 from tests.integration.scenarios.test_proofs import WITH_CP
 from tests.support.controls import (

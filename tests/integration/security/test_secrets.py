@@ -23,7 +23,7 @@ from aitp_playground.events.model import RunEvent
 from aitp_playground.hosting.bootstrap import mint_token
 from aitp_playground.hosting.identity import derive_seed, installation_secret
 from aitp_playground.observability.logging import configure
-from aitp_playground.runs.directory import NewRun
+from aitp_playground.runs.requests import NewRun
 from aitp_playground.service import Playground, playground
 from aitp_playground.store.port import StoredEvent
 from tests.integration.cli.shell import descendants

@@ -11,7 +11,8 @@ import orjson
 
 from aitp_playground.errors import InvalidRequest, NotFound, RunNotFound, RunNotTerminal, Unauthorized
 from aitp_playground.runs.board import AgentRow
-from aitp_playground.runs.directory import CancelOutcome, NewRun, RunDirectory, RunView, Submitted
+from aitp_playground.runs.directory import RunDirectory
+from aitp_playground.runs.requests import CancelOutcome, NewRun, RunView, Submitted
 from aitp_playground.store.port import TERMINAL, RunHeader, RunPage, RunRow, RunStatus, RunSummary, StoredEvent
 
 BATCH = 1000

@@ -1,0 +1,52 @@
+"""What is asked of the directory, and what it answers: plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aitp_playground.store.port import RunRow, StoredEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """A request for a run, as parsed from ``POST /runs``. Nothing in it has been checked against the registry yet."""
+
+    scenario_ref: str
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    template: str | None = None
+    run_label: str | None = None
+    fault_injection: Mapping[str, list[str]] = field(default_factory=dict)
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """``existing``: the idempotency key named an earlier run, and this is it."""
+
+    row: RunRow
+    existing: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """A run as ``GET /runs/{id}`` shows it. ``events`` are encoded; ``proof`` is None until the run has succeeded."""
+
+    row: RunRow
+    proof: str | None
+    outputs: Mapping[str, Any]
+    error: str | None
+    events: tuple[StoredEvent, ...] = ()
+    more: bool = False
+    next_after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CancelOutcome:
+    """``status`` after the call; ``cancelled``: this or an earlier call ends the run; ``reason`` when it does not."""
+
+    run_id: str
+    status: str
+    cancelled: bool
+    reason: str | None = None
