@@ -94,6 +94,9 @@ class RunActor(Actor[RunMessage]):
         structlog.contextvars.bind_contextvars(run_id=self._header.run_id)
 
     async def on_stop(self, reason: BaseException | None) -> None:
+        # Whoever writes to this log next begins from what is on disk: nothing of ours may still be on its way there.
+        if self._last_commit is not None:
+            await asyncio.wait([self._last_commit])
         if isinstance(reason, Exception) and not self._on_disk:
             self._crashed(self._header.run_id)
 

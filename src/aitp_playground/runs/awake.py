@@ -41,6 +41,7 @@ class AwakeRuns:
         self._observers = observers
         self._idle = idle
         self._runs: dict[str, asyncio.Task[_Awake]] = {}
+        self._going: dict[str, asyncio.Task[None]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -65,14 +66,15 @@ class AwakeRuns:
         if task is None or (run is not None and task.done() and not task.exception() and task.result() is not run):
             return
         del self._runs[run_id]
-        with suppress(PlaygroundError, ActorError):  # it did not wake at all; or it resists, and is the supervisor's
-            await self._stop(await task)
+        going = self._going[run_id] = asyncio.create_task(self._put_to_sleep(task))
+        going.add_done_callback(lambda done: self._gone(run_id, done))
+        await asyncio.shield(going)
 
     async def close(self) -> None:
         """Put all to sleep and wake none any more."""
         self._closed = True
         await asyncio.gather(*(self.dismiss(run_id) for run_id in list(self._runs)), return_exceptions=True)
-        await asyncio.gather(*self._leaving, return_exceptions=True)
+        await asyncio.gather(*self._leaving, *self._going.values(), return_exceptions=True)
 
     async def _awake(self, header: RunHeader) -> _Awake:
         if self._closed:
@@ -85,6 +87,9 @@ class AwakeRuns:
         return await asyncio.shield(task)
 
     async def _wake(self, header: RunHeader) -> _Awake:
+        # One writer at a time: the last one must be through before the next begins from what it left on disk.
+        while (going := self._going.get(header.run_id)) is not None:
+            await asyncio.wait([going])
         state = await stored_state(self._store, header.run_id)
         log = EventLog(header.run_id, self._store, Feed(state.seq), self._observers, state)
         ref = self._supervisor.spawn(
@@ -111,10 +116,16 @@ class AwakeRuns:
             self._leaving.add(task)
             task.add_done_callback(self._leaving.discard)
 
-    async def _stop(self, run: _Awake) -> None:
-        if run.bedtime is not None:
-            run.bedtime.cancel()
-        await run.ref.stop(timeout=STOP_TIMEOUT)
+    async def _put_to_sleep(self, task: asyncio.Task[_Awake]) -> None:
+        with suppress(PlaygroundError, ActorError):  # it did not wake at all; or it resists, and is the supervisor's
+            run = await task
+            if run.bedtime is not None:
+                run.bedtime.cancel()
+            await run.ref.stop(timeout=STOP_TIMEOUT)
+
+    def _gone(self, run_id: str, task: asyncio.Task[None]) -> None:
+        if self._going.get(run_id) is task:
+            del self._going[run_id]
 
 
 async def _nothing_to_conduct(_: ActorRef[RunMessage]) -> None:

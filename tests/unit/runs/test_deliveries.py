@@ -186,3 +186,37 @@ async def test_simultaneous_deliveries_wake_one_actor(stage: Stage) -> None:
     await awake.close()
     with pytest.raises(Overloaded):
         await awake.deliver(HEADER, Delivery(entry_for(99)))
+
+
+async def test_an_actor_that_is_stopped_answers_with_what_its_commit_came_to(stage: Stage) -> None:
+    ref = stage.spawn()
+    disk = threading.Event()
+    stall = stage.store._write(lambda _: disk.wait(FORGOTTEN))
+    told = asyncio.ensure_future(ref.ask(Delivery(entry_for(1)), timeout=FORGOTTEN))
+    await asyncio.sleep(0)
+    stopping = asyncio.ensure_future(ref.stop(timeout=FORGOTTEN))
+    await asyncio.sleep(0.05)
+    assert not stopping.done()
+    disk.set()
+    assert await told == "stored"
+    await asyncio.gather(stopping, stall)
+
+
+async def test_an_actor_put_to_sleep_is_through_before_the_next_one_begins_from_disk(stage: Stage) -> None:
+    awake = AwakeRuns(stage.store, stage.supervisor, ())
+    await awake.deliver(HEADER, Delivery(entry_for(0)))
+    disk = threading.Event()
+    stall = stage.store._write(lambda _: disk.wait(FORGOTTEN))
+    first = asyncio.ensure_future(awake.deliver(HEADER, Delivery(entry_for(1))))
+    await asyncio.sleep(0.05)
+    sleeping = asyncio.ensure_future(awake.dismiss(RUN))
+    await asyncio.sleep(0)
+    # The next actor is asked for while the last one's event is on its way: it must see it, or it would store it again.
+    rest = [asyncio.ensure_future(awake.deliver(HEADER, Delivery(entry_for(n)))) for n in (2, 1, 3)]
+    await asyncio.sleep(0.05)
+    disk.set()
+    assert await first == "stored"
+    assert await asyncio.gather(*rest) == ["stored", "duplicate", "stored"]
+    await asyncio.gather(sleeping, stall)
+    await awake.close()
+    assert sorted(await on_disk(stage)) == ["d-0", "d-1", "d-2", "d-3"]
