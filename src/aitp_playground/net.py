@@ -49,3 +49,19 @@ async def read_bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
         if size > limit:
             raise BodyTooLong(f"the body is longer than {limit} bytes")
     return b"".join(chunks)
+
+
+class FetchFailed(Exception):
+    """A document could not be had; the text names the URL and what came instead."""
+
+
+async def fetch_document(http: aiohttp.ClientSession, url: str, *, seconds: float, limit: int) -> bytes:
+    """A small public document (a manifest, a DID document); redirects are not followed. Raises :class:`FetchFailed`."""
+    try:
+        timeout = aiohttp.ClientTimeout(total=seconds)
+        async with http.get(url, timeout=timeout, allow_redirects=False) as response:
+            if response.status != 200:
+                raise FetchFailed(f"{url} answered {response.status}")
+            return await read_bounded(response, limit)
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as failure:  # ValueError: what is no URL
+        raise FetchFailed(f"{url} could not be fetched ({type(failure).__name__})") from failure

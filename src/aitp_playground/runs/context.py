@@ -6,14 +6,13 @@ import socket
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import aiohttp
 import structlog
 
 from aitp_playground.actors import ActorRef, AskTimeout
 from aitp_playground.cp_client.reasons import Outcome
 from aitp_playground.errors import StepError
 from aitp_playground.events.model import draft
-from aitp_playground.net import read_bounded
+from aitp_playground.net import FetchFailed, fetch_document
 from aitp_playground.runs.agents import LaunchedAgent, flush
 from aitp_playground.runs.cast import Cast
 from aitp_playground.runs.concurrency import being_cancelled
@@ -129,14 +128,12 @@ class RunContext:
     async def fetch_text(self, url: str) -> str:
         """A document of an agent's, as anybody gets it."""
         try:
-            timeout = aiohttp.ClientTimeout(total=FETCH_TIMEOUT)
-            async with self._services.http.get(url, timeout=timeout, allow_redirects=False) as response:
-                text = (await read_bounded(response, MAX_DOCUMENT)).decode()
-        except (aiohttp.ClientError, OSError, TimeoutError, UnicodeDecodeError) as failure:
+            raw = await fetch_document(self._services.http, url, seconds=FETCH_TIMEOUT, limit=MAX_DOCUMENT)
+            return raw.decode()
+        except FetchFailed as failure:
+            raise StepError(str(failure)) from failure
+        except UnicodeDecodeError as failure:
             raise StepError(f"{url} could not be fetched ({type(failure).__name__})") from failure
-        if response.status != 200:
-            raise StepError(f"{url} answered {response.status}")
-        return text
 
     async def flush_to_cp(self) -> str | None:
         """Report the run so far; None when the Control Plane has it, else the reason class."""

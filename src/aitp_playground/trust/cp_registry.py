@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import aitp
 
-from aitp_playground.net import read_bounded
+from aitp_playground.net import FetchFailed, fetch_document
 
 #: Seconds for one candidate's manifest, and for all of them.
 CANDIDATE_TIMEOUT = 1.0
@@ -102,10 +102,6 @@ def _origin(url: Any) -> tuple[str, str] | None:
 
 async def _fetch(http: aiohttp.ClientSession, url: str) -> str:
     try:
-        timeout = aiohttp.ClientTimeout(total=CANDIDATE_TIMEOUT)
-        async with http.get(url, timeout=timeout, allow_redirects=False) as response:
-            if response.status != 200:
-                raise Unfit("none_alive", url)
-            return (await read_bounded(response, MAX_MANIFEST)).decode()
-    except (aiohttp.ClientError, OSError, TimeoutError, UnicodeDecodeError, ValueError):
+        return (await fetch_document(http, url, seconds=CANDIDATE_TIMEOUT, limit=MAX_MANIFEST)).decode()
+    except (FetchFailed, UnicodeDecodeError):
         raise Unfit("none_alive", url) from None

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 
 from aitp_playground.config import LOOPBACK_HOSTS
-from aitp_playground.net import read_bounded
+from aitp_playground.net import FetchFailed, fetch_document
 from aitp_playground.trust.messages import PeerQuery
 
 TIMEOUT = 3.0
@@ -44,13 +44,9 @@ def authority(query: PeerQuery) -> str:
 
 async def _fetch(http: aiohttp.ClientSession, url: str) -> Mapping[str, Any]:
     try:
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT)
-        async with http.get(url, timeout=timeout, allow_redirects=False) as response:
-            if response.status != 200:
-                raise DidUnresolvable(f"{url} answered {response.status}")
-            raw = await read_bounded(response, MAX_DOCUMENT)
-    except (aiohttp.ClientError, OSError, TimeoutError) as failure:
-        raise DidUnresolvable(f"{url} could not be fetched ({type(failure).__name__})") from failure
+        raw = await fetch_document(http, url, seconds=TIMEOUT, limit=MAX_DOCUMENT)
+    except FetchFailed as failure:
+        raise DidUnresolvable(str(failure)) from failure
     try:
         document = json.loads(raw)
     except (ValueError, RecursionError):  # brackets enough to exhaust the parser fit into the bound
