@@ -1,1 +1,13 @@
-"""Shared fixtures."""
+"""Shared settings.
+
+Hypothesis looks for inputs, not for slow machines: no deadline, and no complaint about the time it takes to make
+a value. In CI the inputs are the same ones every time, so that a red run can be had again.
+"""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("patient"), derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "patient")
