@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import structlog
 
 from aitp_playground.actors import Actor, ActorError, ActorRef, ActorStopped
-from aitp_playground.errors import Overloaded, PlaygroundError, RunNotFound, StepError, StoreUnavailable, Unauthorized
-from aitp_playground.events.model import EventDraft, RunEvent, draft
+from aitp_playground.errors import Overloaded, PlaygroundError, StepError, StoreUnavailable, Unauthorized
+from aitp_playground.events.model import EventDraft, draft
 from aitp_playground.events.vocabulary import AFTER_TERMINAL
+from aitp_playground.runs.concurrency import when_done
+from aitp_playground.runs.ending import end_from_disk, last_words
+from aitp_playground.runs.intake.deliveries import DeliveryIntake
+from aitp_playground.runs.intake.telemetry import TelemetryIntake, within_step
 from aitp_playground.runs.log import EventLog
 from aitp_playground.runs.messages import (
     Begin,
@@ -27,37 +30,33 @@ from aitp_playground.runs.messages import (
     Record,
     RunMessage,
     StepEvents,
+    Stored,
     Telemetry,
 )
-from aitp_playground.runs.state import RunState
+from aitp_playground.runs.phases import Conducting, Ending, Over, Pending, Phase, Stopping
 from aitp_playground.runs.views import stored_state
+from aitp_playground.runs.window import StepWindow
 from aitp_playground.store.port import RunHeader, RunStore
 
 log = structlog.get_logger(__name__)
 
-#: Events of one step that ``expect`` can look at; a step that produces more is checked against the last ones.
-STEP_WINDOW = 10_000
-#: A run that records more than this is ended.
+#: A run that records more events or bytes is ended: two hundred steps with the largest outputs fit.
 MAX_EVENTS = 100_000
-#: And so is one that records more bytes: two hundred steps with the largest outputs fit.
 MAX_BYTES = 512 * 1024 * 1024
-#: Deliveries about other runs that become events; the rest is a number.
-MOST_FOREIGN = 100
-#: A Control Plane that delivers more is told to wait: its zeal must not end the run for the size of its log.
-MAX_DELIVERIES = 10_000
-MAX_DELIVERED_BYTES = MAX_BYTES // 4
 #: How many events of a batch were new, and the number of the last one.
 Taken = tuple[int, int]
 T = TypeVar("T")
+#: Does a run's work with the help of its actor; raises to fail the run.
 Conduct = Callable[[ActorRef[RunMessage]], Awaitable[None]]
 
 
 class RunActor(Actor[RunMessage]):
-    """Owns the log of one run. What takes time happens in the conductor, a child task that reports by message, so that
-    cancel and telemetry always get through at once.
+    """Owns one run's log. What takes time happens in the conductor, a child task that reports by message: cancel and
+    telemetry always get through at once.
 
-    ``conduct`` does the run's work and raises to fail it. ``ended`` is called once, when the terminal event is on disk;
-    ``crashed`` instead, when a defect ends the actor before.
+    ``conduct`` does the run's work and raises to fail it; without one, the run is only ended, or told what came after
+    its end. ``resume``: begin from what is on disk. ``ended`` is called once, when a terminal event that this actor
+    wrote, or found, is on disk.
     """
 
     def __init__(
@@ -65,40 +64,37 @@ class RunActor(Actor[RunMessage]):
         header: RunHeader,
         events: EventLog,
         store: RunStore,
-        conduct: Conduct,
+        conduct: Conduct | None,
         *,
-        ended: Callable[[str], None],
-        crashed: Callable[[str], None],
+        ended: Callable[[], None],
+        resume: bool = False,
     ) -> None:
         self._header = header
         self._log = events
         self._store = store
         self._conduct = conduct
         self._ended = ended
-        self._crashed = crashed
-        self._conducting: asyncio.Task[str | None] | None = None
-        self._ending: asyncio.Task[None] | None = None
-        self._last_commit: asyncio.Future[None] | None = None
-        self._cancelled = False
+        self._resume = resume
+        self._phase: Phase = Pending()
+        #: Why the store did not take what was appended, from the first failed commit on.
         self._broken: str | None = None
-        self._overflowed = False
-        self._window: list[RunEvent] = []
-        self._emitted: defaultdict[str, int] = defaultdict(int)
-        self._reaching: list[tuple[str, int, asyncio.Future[None]]] = []
+        self._last_commit: asyncio.Future[None] | None = None
+        self._window = StepWindow()
+        self._telemetry = TelemetryIntake()
+        self._deliveries = DeliveryIntake(lambda: store.count_foreign(header.run_id))
         self._awaiting_end: list[asyncio.Future[str]] = []
-        self._on_disk = events.state.over
-        self._counting: dict[str, asyncio.Future[None]] = {}
-        self._delivered_bytes = 0
 
     async def on_start(self) -> None:
         structlog.contextvars.bind_contextvars(run_id=self._header.run_id)
+        if self._resume:
+            self._log.state = await stored_state(self._store, self._header.run_id)
+            if self._log.state.over:
+                self._phase = Over()
 
-    async def on_stop(self, reason: BaseException | None) -> None:
+    async def on_stop(self, _reason: BaseException | None) -> None:
         # Whoever writes to this log next begins from what is on disk: nothing of ours may still be on its way there.
         if self._last_commit is not None:
             await asyncio.wait([self._last_commit])
-        if isinstance(reason, Exception) and not self._on_disk:
-            self._crashed(self._header.run_id)
 
     async def on_message(self, message: RunMessage) -> Any:
         match message:
@@ -111,18 +107,19 @@ class RunActor(Actor[RunMessage]):
             case Delivery(entry):
                 return self._take_delivery(entry)
             case Reached(agent_id, emitter_seq):
-                return self._reach(agent_id, emitter_seq)
+                return self._telemetry.reach(agent_id, emitter_seq)
+            case Stored():
+                return self._stored()
             case StepEvents():
-                return tuple(self._window)
+                return self._window.events
             case Begin():
                 self._begin()
             case Conducted(error):
-                self._conducting = None
-                self._end(self._verdict(error))
+                self._conclude(error)
             case CancelRun():
                 return self._cancel()
             case Interrupted(error):
-                self._end_from_disk(draft("run.cancelled") if error is None else draft("run.failed", error=error))
+                self._interrupt(draft("run.cancelled") if error is None else draft("run.failed", error=error))
             case CommitFailed(reason):
                 self._broke(reason)
         return None
@@ -130,16 +127,17 @@ class RunActor(Actor[RunMessage]):
     # -- the work ------------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        if self._log.state.status != "pending" or self._conducting is not None:
+        if self._conduct is None or not isinstance(self._phase, Pending):
             return
         self._append([draft("run.started", scenario_ref=self._header.scenario_ref, template=self._header.template)])
-        self._conducting = self.tasks.spawn(self._supervise_conductor(), name=f"conduct:{self._header.run_id}")
-        self._conducting.add_done_callback(self._conducted)
+        task = self.tasks.spawn(self._supervise(self._conduct), name=f"conduct:{self._header.run_id}")
+        task.add_done_callback(self._conducted)
+        self._phase = Conducting(task)
 
-    async def _supervise_conductor(self) -> str | None:
+    async def _supervise(self, conduct: Conduct) -> str | None:
         """Why the run fails, None when it does not."""
         try:
-            await self._conduct(self.ref)
+            await conduct(self.ref)
         except PlaygroundError as failure:
             return failure.message
         except Exception as failure:
@@ -155,31 +153,36 @@ class RunActor(Actor[RunMessage]):
         with contextlib.suppress(ActorStopped):  # the service is going down: recovery ends the run
             self.ref.tell(Conducted(error))
 
-    def _verdict(self, error: str | None) -> EventDraft:
-        if self._cancelled:
-            return draft("run.cancelled")
-        if self._overflowed:
-            return draft("run.failed", error=f"the run recorded more than {_most()}")
-        if self._broken is not None:
-            return draft("run.failed", error=f"the store could not take events: {self._broken}")
-        return draft("run.complete") if error is None else draft("run.failed", error=error)
+    def _conclude(self, error: str | None) -> None:
+        match self._phase:
+            case Conducting():
+                self._end(draft("run.complete") if error is None else draft("run.failed", error=error))
+            case Stopping(terminal):
+                self._end(terminal)
+            case _:
+                raise AssertionError(f"the conductor was not at work: {self._phase}")
+
+    def _stop(self, terminal: EventDraft, *, full: bool = False) -> None:
+        """The conductor is to dismiss its agents; then the run ends with ``terminal``. The first reason counts."""
+        if isinstance(self._phase, Conducting):
+            task, self._phase = self._phase.task, Stopping(terminal, full)
+            task.cancel()
 
     # -- the log -------------------------------------------------------------------------------------------------------
 
     def _append(self, drafts: Sequence[EventDraft]) -> asyncio.Future[None]:
-        events, commit = self._log.append(drafts)
-        commit.add_done_callback(self._notice_failed_commit)
-        self._last_commit = commit
-        for event in events:
-            if event.type == "step.started":
-                self._window.clear()
-            self._window.append(event)
-        del self._window[:-STEP_WINDOW]
-        if (self._log.state.seq > MAX_EVENTS or self._log.size > MAX_BYTES) and not self._overflowed:
-            self._overflowed = True
-            if self._conducting is not None:
-                self._conducting.cancel()
-        return commit
+        appended = self._log.append(drafts)
+        appended.commit.add_done_callback(self._notice_failed_commit)
+        self._last_commit = appended.commit
+        self._window.extend(appended.events, appended.stored)
+        if self._log.state.seq > MAX_EVENTS or self._log.size > MAX_BYTES:
+            self._stop(draft("run.failed", error=f"the run recorded more than {_most()}"), full=True)
+        return appended.commit
+
+    def _stored(self) -> asyncio.Future[bool] | bool:
+        if self._last_commit is None or self._last_commit.done():
+            return False
+        return when_done(self._last_commit, True, failed=True)
 
     def _notice_failed_commit(self, commit: asyncio.Future[None]) -> None:
         if commit.cancelled() or (failure := commit.exception()) is None:
@@ -195,109 +198,72 @@ class RunActor(Actor[RunMessage]):
         if self._log.state.over and not all(entry.type in AFTER_TERMINAL for entry in drafts):
             raise StepError("the run is over; its log takes no more events of its own")
 
+    # -- what comes from outside ---------------------------------------------------------------------------------------
+
     def _take_telemetry(self, agent_id: str, events: Sequence[tuple[int, EventDraft]]) -> asyncio.Future[Taken] | Taken:
         self._refuse_when_broken()
         if self._log.state.over:
             raise Unauthorized("the run is over; its log takes no more telemetry")
-        if self._overflowed:
+        if isinstance(self._phase, Stopping) and self._phase.full:
             raise Overloaded(f"the run has recorded more than {_most()} and is ending", retry_after=60)
-        seen = self._emitted[agent_id]
-        fresh = [_within_step(entry, self._log.state) for number, entry in events if number > seen]
-        last = max(seen, events[-1][0]) if events else seen
+        last = self._telemetry.last(agent_id, events)
+        fresh = [within_step(entry, self._log.state) for entry in self._telemetry.fresh(agent_id, events)]
         if not fresh:
             # What an agent sends again because no answer came may still be on its way to the disk.
-            return (0, last) if self._last_commit is None else _when_done(self._last_commit, (0, last))
-        answer = _when_done(self._append(fresh), (len(fresh), last))
-        self._emitted[agent_id] = last
-        self._answer_reached()
+            return (0, last) if self._last_commit is None else when_done(self._last_commit, (0, last))
+        answer = when_done(self._append(fresh), (len(fresh), last))
+        self._telemetry.took(agent_id, last)
         return answer
 
     def _take_delivery(self, entry: EventDraft) -> asyncio.Future[DeliveryFate] | DeliveryFate:
         self._refuse_when_broken()
-        if self._ending is not None and not self._on_disk:
+        if isinstance(self._phase, Ending) and self._phase.rewritten:
             raise Overloaded("the run is being ended from what is on disk; deliver this again")
-        state = self._log.state
-        if entry.id in state.delivered:
-            # The first copy may still be on its way to the disk.
-            return "duplicate" if self._last_commit is None else _when_done(self._last_commit, "duplicate")
-        if entry.fields.get("foreign") and state.foreign >= MOST_FOREIGN:
-            return self._count_foreign(str(entry.id))
-        full = len(state.delivered) >= MAX_DELIVERIES or self._delivered_bytes > MAX_DELIVERED_BYTES
-        if full and entry.type == "cp.webhook.delivered":
-            raise Overloaded("the run has been told too much to take more", retry_after=60)
-        before = self._log.size
-        answer: asyncio.Future[DeliveryFate] = _when_done(self._append([entry]), "stored")
-        self._delivered_bytes += self._log.size - before
-        return answer
-
-    def _count_foreign(self, delivery: str) -> asyncio.Future[DeliveryFate]:
-        """Each delivery once, as far back as ids are remembered."""
-        known = self._counting.get(delivery)
-        if known is not None and not (known.done() and known.exception()):
-            return _when_done(known, "duplicate")
-        counted = self._counting[delivery] = self._store.count_foreign(self._header.run_id)
-        if len(self._counting) > MAX_DELIVERIES:
-            del self._counting[next(iter(self._counting))]
-        return _when_done(counted, "counted")
-
-    def _reach(self, agent_id: str, emitter_seq: int) -> asyncio.Future[None] | None:
-        if self._emitted[agent_id] >= emitter_seq:
-            return None
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._reaching.append((agent_id, emitter_seq, future))
-        return future
-
-    def _answer_reached(self) -> None:
-        still = []
-        for agent_id, emitter_seq, future in self._reaching:
-            if self._emitted[agent_id] < emitter_seq:
-                still.append((agent_id, emitter_seq, future))
-            elif not future.done():
-                future.set_result(None)
-        self._reaching = still
+        match self._deliveries.judge(entry, self._log.state):
+            case "known":
+                # The first copy may still be on its way to the disk.
+                return "duplicate" if self._last_commit is None else when_done(self._last_commit, "duplicate")
+            case "count":
+                counted, first = self._deliveries.count(str(entry.id))
+                return when_done(counted, "counted" if first else "duplicate")
+            case "append":
+                before = self._log.size
+                answer: asyncio.Future[DeliveryFate] = when_done(self._append([entry]), "stored")
+                self._deliveries.appended(self._log.size - before)
+                return answer
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
     def _cancel(self) -> asyncio.Future[str] | str:
-        if self._on_disk:
+        if isinstance(self._phase, Over):
             return self._log.state.status
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._awaiting_end.append(future)
-        if not self._log.state.over and not self._cancelled:
-            self._cancelled = True
-            if self._conducting is not None:
-                self._conducting.cancel()
-            else:
-                self._end(draft("run.cancelled"))
+        if isinstance(self._phase, Pending):
+            self._end(draft("run.cancelled"))
+        self._stop(draft("run.cancelled"))
         return future
 
     def _end(self, terminal: EventDraft) -> None:
         if self._broken is not None:
-            self._end_from_disk(terminal)
-        elif not self._log.state.over and self._ending is None:
-            self._append(self._last_words(terminal)).add_done_callback(self._last_words_committed)
-
-    def _last_words(self, terminal: EventDraft) -> list[EventDraft]:
-        """The terminal event, after the end of a step it cuts short: every step that starts ends."""
-        state = self._log.state
-        if state.current_step is None:
-            return [terminal]
-        error = terminal.fields.get("error", "the run was cancelled")
-        return [draft("step.failed", step_id=state.current_step, error=error, **state.step_labels), terminal]
+            self._rewrite_end(terminal)
+            return
+        self._phase = Ending()
+        self._append(last_words(self._log.state, terminal)).add_done_callback(self._last_words_committed)
 
     def _last_words_committed(self, commit: asyncio.Future[None]) -> None:
         if not commit.cancelled() and commit.exception() is None:
             self._over()
 
     def _over(self) -> None:
-        if self._on_disk:
+        if isinstance(self._phase, Over):
             return
-        self._on_disk = True
+        self._phase = Over()
         for future in self._awaiting_end:
             if not future.done():
                 future.set_result(self._log.state.status)
         self._awaiting_end.clear()
-        self._ended(self._header.run_id)
+        self._ended()
 
     def _broke(self, reason: str) -> None:
         """The first failed commit ends the run; the later ones of the same gap are its echo."""
@@ -305,59 +271,29 @@ class RunActor(Actor[RunMessage]):
             return
         self._broken = reason
         log.error("run.commit_failed", reason=reason)
-        if self._on_disk:
-            return  # it was about what came after the end; nothing more is taken, and the next actor begins from disk
-        if self._conducting is not None:
-            self._conducting.cancel()
-        else:
-            self._end(self._verdict(None))
+        terminal = draft("run.failed", error=f"the store could not take events: {reason}")
+        match self._phase:
+            case Conducting():
+                self._stop(terminal)
+            case Pending() if self._conduct is not None:
+                self._rewrite_end(terminal)
+            case Ending(rewritten=False):
+                self._rewrite_end(draft("run.cancelled") if self._log.state.status == "cancelled" else terminal)
+            case _:  # ending anyway; or over: nothing more is taken, and the next actor begins from disk
+                pass
 
-    def _end_from_disk(self, terminal: EventDraft) -> None:
-        if self._ending is None:
-            self._ending = self.tasks.spawn(self._end_when_possible(terminal), name=f"end:{self._header.run_id}")
+    def _interrupt(self, terminal: EventDraft) -> None:
+        if isinstance(self._phase, Pending):
+            self._rewrite_end(terminal)
+
+    def _rewrite_end(self, terminal: EventDraft) -> None:
+        self._phase = Ending(rewritten=True)
+        self.tasks.spawn(self._end_when_possible(terminal), name=f"end:{self._header.run_id}")
 
     async def _end_when_possible(self, terminal: EventDraft) -> None:
-        """Go back to what is on disk and end the run from there, as soon as the store takes writes again."""
-        delay = 0.1
-        while True:
-            try:
-                self._log.state = await stored_state(self._store, self._header.run_id)
-                if not self._log.state.over:
-                    await self._log.append(self._last_words(terminal))[1]
-            except RunNotFound:
-                log.warning("run.gone")
-                break
-            except Overloaded:  # StoreUnavailable is one
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, 5.0)
-            else:
-                break
+        await end_from_disk(self._log, self._store, terminal)
         self._over()
 
 
 def _most() -> str:
     return f"{MAX_EVENTS} events, or {MAX_BYTES} bytes of them"
-
-
-def _within_step(entry: EventDraft, state: RunState) -> EventDraft:
-    """Steps run one at a time and end when their parties' telemetry is in, so the step in progress is the cause."""
-    if state.current_step is None or "step_id" in entry.fields:
-        return entry
-    labels = {name: state.step_labels[name] for name in ("agent", "capability") if name in state.step_labels}
-    return EventDraft(entry.type, {**labels, **entry.fields, "step_id": state.current_step}, entry.id, entry.ts)
-
-
-def _when_done(commit: asyncio.Future[None], value: T) -> asyncio.Future[T]:
-    answer: asyncio.Future[T] = commit.get_loop().create_future()
-
-    def settle(done: asyncio.Future[None]) -> None:
-        if answer.done():
-            return
-        failure = None if done.cancelled() else done.exception()
-        if failure is not None:
-            answer.set_exception(failure)
-        else:
-            answer.set_result(value)
-
-    commit.add_done_callback(settle)
-    return answer

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 async def together(work: Iterable[Coroutine[Any, Any, Any]]) -> None:
@@ -46,3 +48,22 @@ def first_leaf(group: BaseExceptionGroup[Any]) -> BaseException:
     while isinstance(found, BaseExceptionGroup):
         found = found.exceptions[0]
     return found
+
+
+def when_done(commit: asyncio.Future[None], value: T, *, failed: T | None = None) -> asyncio.Future[T]:
+    """``value`` once ``commit`` is through; ``failed``, if given, instead of its failure."""
+    answer: asyncio.Future[T] = commit.get_loop().create_future()
+
+    def settle(done: asyncio.Future[None]) -> None:
+        if answer.done():
+            return
+        failure = None if done.cancelled() else done.exception()
+        if failure is None:
+            answer.set_result(value)
+        elif failed is not None:
+            answer.set_result(failed)
+        else:
+            answer.set_exception(failure)
+
+    commit.add_done_callback(settle)
+    return answer

@@ -1,21 +1,15 @@
-"""RunDirectory: the one door to runs: admission, lookup, activation, recovery. API and CLI talk only to this."""
+"""RunDirectory: the one door to runs. API and CLI talk only to this; what is behind it does the work."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import time
-import uuid
-from collections import deque
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import orjson
 import structlog
 
-from aitp_playground.actors import ActorError, ActorRef, ActorStopped, AskTimeout, MailboxFull, Supervisor
+from aitp_playground.actors import ActorError, ActorRef, ActorStopped, Supervisor
 from aitp_playground.errors import (
     InvalidRequest,
     NotFound,
@@ -23,61 +17,38 @@ from aitp_playground.errors import (
     PlaygroundError,
     RunNotFound,
     RunNotTerminal,
-    Unauthorized,
 )
 from aitp_playground.events.model import EventDraft
-from aitp_playground.runs.actor import RunActor
-from aitp_playground.runs.awake import DELIVERY_TIMEOUT, AwakeRuns
+from aitp_playground.runs.activations import Activation, Activations, Purpose
+from aitp_playground.runs.admission import Admission
 from aitp_playground.runs.board import AgentRow
 from aitp_playground.runs.concurrency import ignore_failure
 from aitp_playground.runs.conductor import Conductor
-from aitp_playground.runs.deliveries import Deliveries
 from aitp_playground.runs.feed import Feed
-from aitp_playground.runs.intake import telemetry_drafts
-from aitp_playground.runs.log import EventLog, Observer
-from aitp_playground.runs.messages import (
-    Begin,
-    CancelRun,
-    Delivery,
-    DeliveryFate,
-    Interrupted,
-    RunMessage,
-    Telemetry,
-)
+from aitp_playground.runs.intake.batches import TelemetryDoor
+from aitp_playground.runs.intake.webhooks import Deliveries
+from aitp_playground.runs.log import Observer
+from aitp_playground.runs.messages import Begin, CancelRun, DeliveryFate, Interrupted, RunMessage
 from aitp_playground.runs.reader import RunReader
-from aitp_playground.runs.requests import CancelOutcome, NewRun, Submitted
+from aitp_playground.runs.recovery import Recovery
+from aitp_playground.runs.requests import CancelOutcome, NewRun, RunView, Submitted
 from aitp_playground.runs.services import RunServices
-from aitp_playground.runs.state import RunState
+from aitp_playground.runs.submission import header_of
 from aitp_playground.scenarios.catalog import Catalog
-from aitp_playground.scenarios.inputs import complete_inputs
 from aitp_playground.scenarios.models import ResolvedScenario
-from aitp_playground.store.port import TERMINAL, OutOfSequence, RunHeader
+from aitp_playground.store.port import TERMINAL, OutOfSequence, RunHeader, RunPage, RunRow, StoredEvent
 
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
 CANCEL_WAIT = 3.0
-TELEMETRY_TIMEOUT = 10.0
-#: How often our running runs are looked at there: another process may have been asked to cancel one.
-INTENT_POLL = 0.5
-INTERRUPTED = "interrupted by a restart"
 DEFECT = "internal error: the run's actor ended early; the server's log has the details"
 #: Finished runs beyond the retention are removed each time this many have ended.
 PRUNE_EVERY = 25
 
 
-@dataclass(frozen=True, slots=True)
-class _Live:
-    """An unfinished run of this process. ``rescue``: its first actor ended too early, this one only ends it."""
-
-    header: RunHeader
-    ref: ActorRef[RunMessage]
-    feed: Feed
-    rescue: bool = False
-
-
-class RunDirectory(RunReader):
+class RunDirectory:
     """See the module docstring. Every method raises the errors of :mod:`aitp_playground.errors`.
 
     ``observers`` see each event of each run once it is on disk (log line, metrics).
@@ -91,46 +62,35 @@ class RunDirectory(RunReader):
         *,
         observers: Sequence[Observer] = (),
     ) -> None:
-        super().__init__(services.store, self._feed)
         self._catalog = catalog
         self._services = services
         self._settings = services.settings
-        self._supervisor = supervisor
-        self._observers = tuple(observers)
-        self._live: dict[str, _Live] = {}
-        self._waiting: deque[str] = deque()
-        self._running: set[str] = set()
-        self._opening = 0
+        self._store = services.store
+        self.activations = Activations(self._store, supervisor, observers, ended=self._on_ended, gone=self._on_gone)
+        self.admission = Admission(
+            at_once=self._settings.max_concurrent_runs, waiting=self._settings.max_pending_runs, begin=self._on_admitted
+        )
+        self._recovery = Recovery(self._store, self.activations, resume=self._resume)
+        self._telemetry = TelemetryDoor(services.tokens, services.metrics)
+        self._reader = RunReader(self._store, self._feed)
         self._chores: set[asyncio.Task[Any]] = set()
-        self._intents: asyncio.Task[None] | None = None
-        self._draining: str | None = None
         self._ended_count = 0
-        self._leaving: dict[str, ActorRef[RunMessage]] = {}
-        self._awake = AwakeRuns(self._store, supervisor, self._observers)
         self.deliveries = Deliveries(self._store, self.append_late)
 
-    # -- admission -----------------------------------------------------------------------------------------------------
+    # -- submitting ----------------------------------------------------------------------------------------------------
 
     async def submit(self, request: NewRun) -> Submitted:
         """Check the request against the registry (ref, template, inputs, agent ids of faults), store the run as
         pending, start it when there is room. On disk before it returns. Raises ScenarioNotFound, TemplateNotFound,
         InputsInvalid, InvalidRequest, RegistryInvalid, Overloaded, StoreUnavailable."""
         resolved = await self._catalog.resolve(request.scenario_ref, request.template)
-        header = self._header(request, resolved)
-        if self._draining is not None:
-            raise Overloaded(self._draining, retry_after=5)
-        room = max(0, self._limit - len(self._running)) + self._settings.max_pending_runs
-        if len(self._waiting) + self._opening >= room:
-            raise Overloaded(f"{len(self._waiting)} runs are waiting already (MAX_PENDING_RUNS)", retry_after=1)
-        self._opening += 1
+        header = header_of(request, resolved)
         # Shielded: a caller that leaves meanwhile must not leave a stored run behind that nobody starts.
         return await asyncio.shield(self._chore(self._open(header, resolved)))
 
     async def _open(self, header: RunHeader, resolved: ResolvedScenario) -> Submitted:
-        try:
+        with self.admission.opening():
             row = await self._store.create(header)
-        finally:
-            self._opening -= 1
         if row.header.run_id != header.run_id:
             if row.header.request_digest != header.request_digest:
                 raise InvalidRequest(
@@ -138,100 +98,57 @@ class RunDirectory(RunReader):
                     details={"run_id": row.header.run_id},
                 )
             return Submitted(row, existing=True)
-        self._activate(header, resolved=resolved)
-        self._enqueue(header.run_id)
+        self.admission.enter(self._activate(header, resolved))
         return Submitted(row)
 
-    def _header(self, request: NewRun, resolved: ResolvedScenario) -> RunHeader:
-        known = {agent.id for agent in resolved.scenario.spec.agents}
-        for kind, targets in request.fault_injection.items():
-            for target in targets:
-                if target not in known:
-                    raise InvalidRequest(
-                        f"fault_injection.{kind} names {target!r}, which is no agent of {resolved.ref}; "
-                        f"its agents are {', '.join(sorted(known))}"
-                    )
-        return RunHeader(
-            run_id=str(uuid.uuid4()),
-            scenario_ref=resolved.ref,
-            template=request.template,
-            run_label=request.run_label,
-            inputs=complete_inputs(resolved.scenario.spec.inputs.json_schema, request.inputs),
-            fault_injection=dict(request.fault_injection),
-            created_at=time.time(),
-            idempotency_key=request.idempotency_key,
-            request_digest=_digest(request) if request.idempotency_key is not None else None,
-        )
-
-    @property
-    def _limit(self) -> int:
-        return self._settings.max_concurrent_runs
-
     def _activate(
-        self, header: RunHeader, *, resolved: ResolvedScenario | None = None, committed: int = 0, rescue: bool = False
-    ) -> _Live:
-        """``committed``: how many events are on disk. A run that has some is only ended, from there."""
-        feed = Feed(committed)
-        events = EventLog(header.run_id, self._store, feed, self._observers, RunState())
-
+        self, header: RunHeader, resolved: ResolvedScenario | None = None, *, committed: int = 0
+    ) -> Activation:
         async def conduct(run: ActorRef[RunMessage]) -> None:
             found = resolved or await self._catalog.resolve(header.scenario_ref, header.template)
             await Conductor(header, found, self._services).conduct(run)
 
-        ref = self._supervisor.spawn(
-            lambda: RunActor(header, events, self._store, conduct, ended=self._on_ended, crashed=self._on_crashed),
-            name=f"run:{header.run_id}",
-        )
-        live = _Live(header, ref, feed, rescue)
-        self._live[header.run_id] = live
-        return live
+        return self.activations.begin(header, Purpose.CONDUCT, conduct=conduct, committed=committed)
 
-    def _enqueue(self, run_id: str) -> None:
-        self._waiting.append(run_id)
-        self._admit()
+    def _resume(self, row: RunRow) -> None:
+        self.admission.enter(self._activate(row.header, committed=row.summary.event_count))
 
-    def _admit(self) -> None:
-        while self._waiting and len(self._running) < self._limit and self._draining is None:
-            run_id = self._waiting.popleft()
-            if (live := self._live.get(run_id)) is not None:
-                self._running.add(run_id)
-                live.ref.tell(Begin())
+    def _on_admitted(self, run: Activation, waited: bool) -> None:
+        if waited:
+            self._chore(self._begin_unless_cancelled(run))
+        else:
+            run.ref.tell(Begin())
 
-    def _on_ended(self, run_id: str) -> None:
-        """The terminal event is on disk: readers finish, the actor goes, the next run gets its place."""
-        live = self._release(run_id)
-        self._leaving[run_id] = live.ref
-        self._chore(self._retire(run_id, live.ref))
+    async def _begin_unless_cancelled(self, run: Activation) -> None:
+        """Its end may have been asked for through another process while it waited: then nothing is launched for it."""
+        row: RunRow | None = None
+        with suppress(PlaygroundError):
+            row = await self._store.get(run.header.run_id)
+        with suppress(ActorStopped):
+            run.ref.tell(CancelRun() if row is not None and row.cancel_requested else Begin())
+
+    def _on_ended(self, run: Activation) -> None:
+        """The terminal event is on disk: the actor goes, the next run gets its place."""
+        self._release(run)
+        self.activations.leave(run)
         self._ended_count += 1
         if self._ended_count % PRUNE_EVERY == 0:
             ignore_failure(self._store.prune(self._settings.run_retention))
 
-    def _release(self, run_id: str) -> _Live:
-        live = self._live.pop(run_id)
-        live.feed.close()
-        self._running.discard(run_id)
-        if run_id in self._waiting:
-            self._waiting.remove(run_id)
-        self._services.board.clear_run(run_id)
-        self._admit()
-        return live
-
-    def _on_crashed(self, run_id: str) -> None:
+    def _on_gone(self, run: Activation) -> None:
         """A defect ended the run's actor, and its agents with it. Another actor writes the last event."""
-        live = self._live[run_id]
-        live.feed.close()
-        if live.rescue:
-            log.error("run.abandoned", run_id=run_id)  # the next start of the service ends it
-            self._release(run_id)
-        else:
-            rescue = self._activate(live.header, committed=live.feed.committed, rescue=True)
-            rescue.ref.tell(Interrupted(DEFECT))
+        if run.over:
+            return
+        self._release(run)
+        if run.purpose is Purpose.END:
+            log.error("run.abandoned", run_id=run.header.run_id)  # the next start of the service ends it
+            return
+        end = self.activations.begin(run.header, Purpose.END, committed=run.feed.committed)
+        end.ref.tell(Interrupted(DEFECT))
 
-    async def _retire(self, run_id: str, ref: ActorRef[RunMessage]) -> None:
-        try:
-            await ref.stop(timeout=5.0)
-        finally:
-            del self._leaving[run_id]
+    def _release(self, run: Activation) -> None:
+        self._services.board.clear_run(run.header.run_id)
+        self.admission.leave(run)
 
     def _chore(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
@@ -242,65 +159,62 @@ class RunDirectory(RunReader):
     @property
     def load(self) -> tuple[int, int]:
         """How many runs are going on, and how many wait for a place."""
-        return len(self._running), len(self._waiting)
+        return self.admission.load
 
     # -- recovery and drain --------------------------------------------------------------------------------------------
 
     async def recover(self, *, adopt_pending: bool = True) -> int:
-        """End the runs whose process died; start those it had not begun. How many were taken care of."""
-        self._intents = asyncio.create_task(self._heed_intents())
+        """End the runs whose process died; start those it had not begun, if ``adopt_pending``. How many were taken care
+        of; those of processes that die later follow within seconds."""
         ignore_failure(self._store.prune(self._settings.run_retention))
-        orphans = await self._store.orphans()
-        for row in orphans:
-            pending = row.summary.status == "pending" and not row.cancel_requested
-            if (pending and not adopt_pending) or not await self._store.adopt(row.header.run_id):
-                continue
-            live = self._activate(row.header, committed=row.summary.event_count)
-            if pending:
-                self._enqueue(row.header.run_id)
-            else:
-                live.ref.tell(Interrupted(None if row.cancel_requested else INTERRUPTED))
-        return len(orphans)
-
-    async def _heed_intents(self) -> None:
-        """Cancel runs of ours whose end was asked for through another process on the same database."""
-        while True:
-            await asyncio.sleep(INTENT_POLL)
-            for run_id in list(self._running):
-                with suppress(PlaygroundError):
-                    row = await self._store.get(run_id)
-                    live = self._live.get(run_id)
-                    if live is not None and row is not None and row.cancel_requested and live.ref.alive:
-                        live.ref.tell(CancelRun())
+        return await self._recovery.start(adopt_pending=adopt_pending)
 
     @property
     def draining(self) -> str | None:
         """Why no new runs are taken, or None."""
-        return self._draining
+        return self.admission.closed
 
     async def drain(self, grace: float) -> None:
         """Take no new runs; give running ones ``grace`` seconds, then cancel them. Pending ones stay stored."""
-        self._draining = "the server is shutting down"
+        self.admission.close("the server is shutting down")
         try:
             async with asyncio.timeout(grace):
                 await self._running_done()
         except TimeoutError:
-            await asyncio.gather(*(self.cancel(run_id) for run_id in list(self._running)), return_exceptions=True)
-        if self._intents is not None:
-            self._intents.cancel()
-            await asyncio.gather(self._intents, return_exceptions=True)
-        await self._awake.close()
+            running = [run.header.run_id for run in self.admission.running]
+            await asyncio.gather(*(self.cancel(run_id) for run_id in running), return_exceptions=True)
+        await self._recovery.close()
+        await self.activations.close()
         await asyncio.gather(*self._chores, return_exceptions=True)
 
     async def _running_done(self) -> None:
-        while self._running:
-            feeds = [live.feed for run_id, live in self._live.items() if run_id in self._running]
-            await asyncio.gather(*(feed.ended() for feed in feeds))
+        while running := self.admission.running:
+            await asyncio.gather(*(run.feed.ended() for run in running))
             await asyncio.sleep(0)
 
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    async def row(self, run_id: str) -> RunRow:
+        """See :meth:`RunReader.row`."""
+        return await self._reader.row(run_id)
+
+    async def view(self, run_id: str, *, events: bool = True, after: int = 0, limit: int | None = None) -> RunView:
+        """See :meth:`RunReader.view`."""
+        return await self._reader.view(run_id, events=events, after=after, limit=limit)
+
+    async def list_runs(
+        self, *, limit: int = 100, before: str | None = None, status: str | None = None, scenario_ref: str | None = None
+    ) -> RunPage:
+        """See :meth:`RunReader.list_runs`."""
+        return await self._reader.list_runs(limit=limit, before=before, status=status, scenario_ref=scenario_ref)
+
+    def stream(self, run_id: str, *, after: int = 0) -> AsyncIterator[list[StoredEvent]]:
+        """See :meth:`RunReader.stream`."""
+        return self._reader.stream(run_id, after=after)
+
     def _feed(self, run_id: str) -> Feed | None:
-        live = self._live.get(run_id)
-        return None if live is None else live.feed
+        run = self.activations.get(run_id)
+        return None if run is None or run.feed.closed else run.feed
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -311,10 +225,12 @@ class RunDirectory(RunReader):
             return CancelOutcome(run_id, row.summary.status, cancelled=False, reason="already terminal")
         intent = self._store.request_cancel(run_id)
         ignore_failure(intent)
-        live = self._live.get(run_id)
-        if live is not None:
+        run = self.activations.get(run_id)
+        if run is None and await self._recovery.take_over(run_id):
+            run = self.activations.get(run_id)
+        if run is not None and not run.over:
             with suppress(ActorError):  # no answer in time, or the run ended this very moment: its row tells
-                await live.ref.ask(CancelRun(), timeout=CANCEL_WAIT)
+                await run.ref.ask(CancelRun(), timeout=CANCEL_WAIT)
         status = (await self.row(run_id)).summary.status
         if status == "cancelled":
             return CancelOutcome(run_id, status, cancelled=True)
@@ -330,8 +246,9 @@ class RunDirectory(RunReader):
             raise RunNotTerminal(f"run {run_id} is {row.summary.status}; cancel it first (POST /runs/{run_id}/cancel)")
         if not await self._store.delete(run_id):
             raise RunNotFound(f"no run has the id {run_id!r}")
-        self._views.forget(run_id)
-        await self._awake.dismiss(run_id)
+        self._reader.forget(run_id)
+        if (run := self.activations.get(run_id)) is not None:
+            self.activations.leave(run)
         if self._services.leftovers is not None:
             self._services.leftovers.wake()
 
@@ -347,37 +264,20 @@ class RunDirectory(RunReader):
             return await self._append_late(run_id, entry)
 
     async def _append_late(self, run_id: str, entry: EventDraft) -> DeliveryFate:
-        live = self._live.get(run_id)
-        if live is not None:
-            fate: DeliveryFate = await live.ref.ask(Delivery(entry), timeout=DELIVERY_TIMEOUT)
-            return fate
-        # A run of ours is live until its end is on disk, so this row shows it.
-        row = await self.row(run_id)
-        if row.summary.status not in TERMINAL:
-            raise Overloaded("another process conducts this run; deliver this again later", retry_after=30)
-        if (leaving := self._leaving.get(run_id)) is not None:
-            await leaving.join()
-        return await self._awake.deliver(row.header, Delivery(entry))
+        run = self.activations.get(run_id)
+        if run is None or run.over:
+            # A run of ours is in the table until its end is on disk, so this row shows it.
+            row = await self.row(run_id)
+            if row.summary.status not in TERMINAL and self.activations.get(run_id) is None:
+                raise Overloaded("another process conducts this run; deliver this again later", retry_after=30)
+            header = row.header
+        else:
+            header = run.header
+        return await self.activations.follow(header, entry)
 
     async def telemetry(self, token: str, emitter_seq: int, events: list[Mapping[str, Any]]) -> dict[str, Any]:
-        """Take an agent's telemetry batch; the token fixes run and agent. On disk before it returns
-        ``{"accepted": n, "emitter_seq": last}``. Raises Unauthorized, InvalidRequest, Overloaded."""
-        count = self._services.metrics.telemetry_batch
-        try:
-            ref, agent_id = self._services.tokens.who(token)
-            batch = telemetry_drafts(agent_id, emitter_seq, events)
-            taken, last = await ref.ask(Telemetry(agent_id, batch), timeout=TELEMETRY_TIMEOUT)
-        except (MailboxFull, AskTimeout):
-            count("rejected")
-            raise Overloaded("the run cannot take telemetry fast enough; send the batch again") from None
-        except ActorError:
-            count("rejected")
-            raise Unauthorized("this telemetry token belongs to no agent of a running run") from None
-        except PlaygroundError:
-            count("rejected")
-            raise
-        count("accepted" if taken or not batch else "duplicate")
-        return {"accepted": taken, "emitter_seq": last}
+        """See :meth:`TelemetryDoor.take`."""
+        return await self._telemetry.take(token, emitter_seq, events)
 
     # -- agents --------------------------------------------------------------------------------------------------------
 
@@ -398,8 +298,3 @@ class RunDirectory(RunReader):
     async def ping(self) -> None:
         """Raises StoreUnavailable."""
         await self._store.ping()
-
-
-def _digest(request: NewRun) -> str:
-    parts = [request.scenario_ref, request.inputs, request.template, request.run_label, request.fault_injection]
-    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -6,6 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from aitp_playground.events.codec import encode
 from aitp_playground.events.model import EventDraft, RunEvent
@@ -14,6 +15,15 @@ from aitp_playground.runs.state import RunState
 from aitp_playground.store.port import RunStore, StoredEvent
 
 Observer = Callable[[RunEvent, StoredEvent], None]
+
+
+class Appended(NamedTuple):
+    """Events in the log, as they were encoded. ``commit`` resolves when all are on disk, or fails with what the store
+    says."""
+
+    events: list[RunEvent]
+    commit: asyncio.Future[None]
+    stored: list[StoredEvent]
 
 
 class EventLog:
@@ -34,8 +44,8 @@ class EventLog:
         self._feed = feed
         self._observers = observers
 
-    def append(self, drafts: Sequence[EventDraft]) -> tuple[list[RunEvent], asyncio.Future[None]]:
-        """Give each draft its place. The future resolves when all are on disk, or fails with what the store says.
+    def append(self, drafts: Sequence[EventDraft]) -> Appended:
+        """Give each draft its place.
 
         Raises TypeError for a draft that is not JSON-able; none of them is then in the log.
         """
@@ -58,7 +68,7 @@ class EventLog:
             self.state.apply(event)
         commit = self._store.append(self.run_id, stored, self.state.summary(self.run_id))
         commit.add_done_callback(lambda done: self._committed(done, events, stored))
-        return events, commit
+        return Appended(events, commit, stored)
 
     def _committed(self, done: asyncio.Future[None], events: list[RunEvent], stored: list[StoredEvent]) -> None:
         if done.cancelled() or done.exception() is not None:

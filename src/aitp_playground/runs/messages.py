@@ -35,6 +35,11 @@ class Reached:
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """Ask whether something was on its way to the disk. Answer: True once that is through, False at once if not."""
+
+
+@dataclass(frozen=True, slots=True)
 class Telemetry:
     """An agent's batch, already checked at the door: ``(emitter_seq, draft)`` pairs in order.
 
@@ -90,5 +95,15 @@ class CommitFailed:
 
 
 RunMessage = (
-    Begin | Record | StepEvents | Reached | Telemetry | Delivery | Conducted | CancelRun | Interrupted | CommitFailed
+    Begin
+    | Record
+    | StepEvents
+    | Reached
+    | Stored
+    | Telemetry
+    | Delivery
+    | Conducted
+    | CancelRun
+    | Interrupted
+    | CommitFailed
 )

@@ -52,6 +52,10 @@ class RunReader:
             after = page.next_after
         return {"events": tuple(found), "more": after < last, "next_after": after}
 
+    def forget(self, run_id: str) -> None:
+        """The run was deleted."""
+        self._views.forget(run_id)
+
     async def list_runs(
         self, *, limit: int = 100, before: str | None = None, status: str | None = None, scenario_ref: str | None = None
     ) -> RunPage:

@@ -250,5 +250,8 @@ class RunStore(Protocol):
     async def orphans(self) -> list[RunRow]:
         """Unfinished runs (pending and running) whose owner process is dead, oldest first."""
 
+    async def to_cancel(self) -> list[str]:
+        """Unfinished runs of this process whose end was asked for (:meth:`request_cancel`), by whatever process."""
+
     async def count_by_status(self) -> Mapping[str, int]:
         """How many runs are in each status."""

@@ -77,6 +77,15 @@ def orphans(connection: sqlite3.Connection, own_directory: Path) -> list[RunRow]
     return [run_row(row[:-2]) for row in rows if row[-2] in dead]
 
 
+def to_cancel(connection: sqlite3.Connection, owner_id: str) -> list[str]:
+    """See the port."""
+    rows = connection.execute(
+        f"SELECT run_id FROM runs WHERE status NOT IN ({FINISHED}) AND cancel_requested AND owner = ?",  # noqa: S608
+        (owner_id,),
+    )
+    return [run_id for (run_id,) in rows]
+
+
 def unreported(connection: sqlite3.Connection, own_id: str, own_directory: Path) -> list[str]:
     """See the port. A store in memory holds no lock, so its own id is known by comparison."""
     rows = connection.execute(

@@ -221,6 +221,10 @@ class SqliteRunStore:
             return []
         return await self._read(partial(reads.orphans, own_directory=self._owner.directory))
 
+    async def to_cancel(self) -> list[str]:
+        """See the port."""
+        return await self._read(partial(reads.to_cancel, owner_id=self.owner_id))
+
     async def unreported(self) -> list[str]:
         """See the port."""
         directory = self._owner.directory

@@ -60,7 +60,7 @@ async def test_a_caller_that_leaves_while_its_run_is_stored_leaves_a_run_that_st
     request = NewRun(scenario_ref=ACT, idempotency_key="leaver")
     caller = asyncio.create_task(clean.directory.submit(request))
     async with asyncio.timeout(20):
-        while not clean.directory._opening:  # noqa: ASYNC110 - the moment lasts for one commit
+        while not clean.directory.admission.opening_count:  # noqa: ASYNC110 - the moment lasts for one commit
             await asyncio.sleep(0)
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -12,7 +12,7 @@ from aitp_playground.runs.requests import CancelOutcome
 from aitp_playground.service import Playground
 from tests.support.playground import Outcome, follow
 
-from .watching import ACT, DUO, gone, launches, living, submit, terminals, until
+from .watching import ACT, DUO, gone, launches, living, submit, terminals, until, writer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -107,7 +107,7 @@ async def test_a_cancel_in_the_same_breath_as_the_start_is_not_lost(clean: Playg
     async with asyncio.timeout(20):
         blocker = [await submit(clean, ACT, inputs={"act": "sleep", "seconds": 60}) for _ in range(8)]
         run_id = await submit(clean, ACT)
-        ref = clean.directory._live[run_id].ref
+        ref = writer(clean, run_id).ref
         ref.tell(Begin())
         assert await ref.ask(CancelRun(), timeout=10) == "cancelled"
         outcome = await follow(clean, run_id)

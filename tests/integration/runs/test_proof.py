@@ -18,7 +18,7 @@ from aitp_playground.steps import STEP_TYPES, Step
 from aitp_playground.steps.base import Completed, Skipped, StepContext, StepOutcome
 from tests.support.playground import Outcome, run
 
-from .watching import ACT, at_rest, launches, leftovers, living, unruly_playground
+from .watching import ACT, at_rest, launches, living, unruly_playground
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -127,16 +127,16 @@ async def test_an_output_beyond_its_bound_fails_its_step(changed: Playground) ->
 
 async def test_a_defect_in_a_runs_actor_fails_that_run_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first actor dies over the conductor's report; its place, its agents and its readers are not lost with it."""
-    verdict = RunActor._verdict
+    conclude = RunActor._conclude
     doomed: list[str] = []
 
-    def defective(self: RunActor, error: str | None) -> Any:
+    def defective(self: RunActor, error: str | None) -> None:
         if not doomed:
             doomed.append(self._header.run_id)
             raise ZeroDivisionError
-        return verdict(self, error)
+        conclude(self, error)
 
-    monkeypatch.setattr(RunActor, "_verdict", defective)
+    monkeypatch.setattr(RunActor, "_conclude", defective)
     async with unruly_playground(tmp_path, max_concurrent_runs=1) as running:
         with launches(running) as pids:
             first = await run(running, ACT)
@@ -146,4 +146,4 @@ async def test_a_defect_in_a_runs_actor_fails_that_run_alone(tmp_path: Path, mon
         assert str(first.view.error).startswith("internal error: the run's actor ended early")
         assert (await run(running, ACT)).status == "success"
         await at_rest(running)
-        assert not leftovers(running)["running"]
+        assert running.directory.load == (0, 0)

@@ -13,7 +13,7 @@ from aitp_playground.service import Playground
 from aitp_playground.store.port import TERMINAL
 from tests.support.playground import follow
 
-from .watching import ACT, DUO, submit, terminals, unruly_playground, until
+from .watching import ACT, DUO, submit, terminals, unruly_playground, until, writer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -50,7 +50,7 @@ async def test_a_reader_far_behind_is_caught_up_from_the_store(clean: Playground
     run_id = await submit(clean, ACT, inputs={"act": "flood", "count": RECENT * 3})
     stream = clean.directory.stream(run_id)
     seen = [entry.seq for entry in await anext(stream)]
-    feed = clean.directory._live[run_id].feed
+    feed = writer(clean, run_id).feed
     while feed.committed < RECENT * 2 and not feed.closed:
         await feed.wait(feed.committed)
     assert len(feed._recent) <= RECENT

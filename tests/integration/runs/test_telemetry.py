@@ -14,7 +14,7 @@ from aitp_playground.errors import Unauthorized
 from aitp_playground.service import Playground
 from tests.support.playground import Outcome, follow, run
 
-from .watching import ACT, DUO, PATIENCE, submit, until
+from .watching import ACT, DUO, PATIENCE, submit, until, writer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -28,7 +28,7 @@ async def overheard(running: Playground, agent_id: str = "stranger") -> tuple[st
     run_id = await submit(running, ACT, inputs={"act": "sleep", "seconds": 60})
     await until(running, run_id, "step.started")
     token = uuid.uuid4().hex
-    running.directory._services.tokens.admit(token, running.directory._live[run_id].ref, agent_id)
+    running.directory._services.tokens.admit(token, writer(running, run_id).ref, agent_id)
     return run_id, token
 
 
@@ -66,7 +66,7 @@ async def test_a_token_speaks_for_nobody_else_and_no_longer_than_its_run(clean: 
     with pytest.raises(Unauthorized):
         await clean.directory.telemetry("a guess", 1, [report(1)])
     await clean.directory.telemetry(token, 1, [report(1, agent_id="worker", run_id="another")])
-    ref = clean.directory._live[run_id].ref
+    ref = writer(clean, run_id).ref
     outcome = await finished(clean, run_id, token)
     (event,) = outcome.of("capability.invoked")
     assert (event.run_id, event.get("agent_id")) == (run_id, "stranger")

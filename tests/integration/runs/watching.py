@@ -12,6 +12,7 @@ from aitp_playground.config import Settings
 from aitp_playground.events.codec import decode
 from aitp_playground.events.model import RunEvent
 from aitp_playground.events.vocabulary import TERMINAL_TYPES
+from aitp_playground.runs.activations import Activation
 from aitp_playground.runs.requests import NewRun
 from aitp_playground.service import Playground, playground
 from tests.support.playground import VARIANTS, Outcome, settings_at
@@ -96,10 +97,17 @@ def _runs(pid: int) -> bool:
         return False
 
 
+def writer(running: Playground, run_id: str) -> Activation:
+    """The actor that is conducting a run."""
+    found = running.directory.activations.get(run_id)
+    assert found is not None, "the run is over"
+    return found
+
+
 async def at_rest(running: Playground) -> None:
     """Wait for the chores after the last run's end."""
     directory = running.directory
-    await eventually(lambda: not (directory._live or directory._chores or len(directory._supervisor)))
+    await eventually(lambda: not (len(directory.activations) or directory._chores))
 
 
 def leftovers(running: Playground) -> dict[str, Any]:
@@ -107,24 +115,18 @@ def leftovers(running: Playground) -> dict[str, Any]:
     directory = running.directory
     services = directory._services
     return {
-        "live": dict(directory._live),
-        "waiting": list(directory._waiting),
-        "running": set(directory._running),
-        "actors": len(directory._supervisor),
+        "writers": len(directory.activations),
+        "running, waiting": directory.load,
         "tokens": dict(services.tokens._known),
         "outputs": dict(services.board._outputs),
         "rows": [row for row in directory.agents() if row.status != "crashed"],
-        "opening": directory._opening,
     }
 
 
 NOTHING = {
-    "live": {},
-    "waiting": [],
-    "running": set(),
-    "actors": 0,
+    "writers": 0,
+    "running, waiting": (0, 0),
     "tokens": {},
     "outputs": {},
     "rows": [],
-    "opening": 0,
 }

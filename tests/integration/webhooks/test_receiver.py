@@ -10,7 +10,11 @@ import pytest
 
 from aitp_playground.events.vocabulary import TERMINAL_TYPES
 from aitp_playground.observability.metrics import DeliveryResult
-from aitp_playground.runs.actor import MOST_FOREIGN
+from aitp_playground.runs.feed import Feed
+from aitp_playground.runs.intake.deliveries import MOST_FOREIGN
+from aitp_playground.runs.intake.webhooks import delivered
+from aitp_playground.runs.log import EventLog
+from aitp_playground.runs.views import stored_state
 from aitp_playground.service import Playground
 from tests.support.playground import follow
 
@@ -208,24 +212,26 @@ async def test_deliveries_that_meet_the_end_of_the_run_are_all_kept_once(shared:
     )
 
 
-async def test_a_finished_run_sleeps_again_and_still_knows_what_it_was_told(run: Subscribed) -> None:
-    awake = run.running.directory._awake
+async def test_a_finished_run_is_left_alone_again_and_still_knows_what_it_was_told(run: Subscribed) -> None:
+    activations = run.running.directory.activations
     body = body_of("d-11")
     assert await run.post(body) == 200
-    assert run.run_id in awake._runs
-    await awake.dismiss(run.run_id)
-    assert run.run_id not in awake._runs
+    writer = activations.get(run.run_id)
+    assert writer is not None
+    await activations.leave(writer)
+    await writer.gone
+    assert activations.get(run.run_id) is None
     assert await run.post(body) == 200
     assert len(await run.told()) == 1
 
 
 async def test_a_log_that_somebody_else_wrote_to_is_read_again(run: Subscribed) -> None:
     assert await run.post(body_of("d-12")) == 200
-    directory = run.running.directory
-    stale = directory._awake._runs.pop(run.run_id)
-    assert await run.post(body_of("d-13")) == 200
-    await directory._awake.dismiss(run.run_id)
-    directory._awake._runs[run.run_id] = stale
+    # Another process on the same database appends behind the back of the writer that is here.
+    row, state = await run.running.directory.row(run.run_id), await stored_state(store_of(run.running), run.run_id)
+    other = EventLog(row.header.run_id, store_of(run.running), Feed(), (), state)
+    entry = delivered(run.run_id, body_of("d-13"), "d-13", "t")
+    await other.append([entry]).commit
     assert await run.post(body_of("d-14")) == 200
     assert [event.get("delivery_id") for event in await run.told()] == ["d-12", "d-13", "d-14"]
 

@@ -17,14 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aitp_playground.actors import ActorRef, Supervisor
-from aitp_playground.errors import Overloaded, StoreUnavailable
+from aitp_playground.errors import Overloaded
 from aitp_playground.events.codec import decode, encode_json
 from aitp_playground.events.model import EventDraft, draft
-from aitp_playground.runs import actor
-from aitp_playground.runs.awake import AwakeRuns
-from aitp_playground.runs.deliveries import delivered, is_signed
+from aitp_playground.runs.intake import deliveries
+from aitp_playground.runs.intake.webhooks import delivered, is_signed
 from aitp_playground.runs.messages import Delivery, RunMessage
-from aitp_playground.runs.state import fold
 from aitp_playground.store.port import RunHeader
 from aitp_playground.store.sqlite import SqliteRunStore
 
@@ -107,7 +105,7 @@ async def on_disk(stage: Stage) -> list[str]:
 async def test_a_run_that_was_told_too_much_takes_no_more_but_knows_what_it_has(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(actor, "MAX_DELIVERIES", 2)
+    monkeypatch.setattr(deliveries, "MAX_DELIVERIES", 2)
     run = stage.spawn()
     assert [await tell(run, number) for number in (1, 2)] == ["stored", "stored"]
     with pytest.raises(Overloaded):
@@ -120,7 +118,7 @@ async def test_a_run_that_was_told_too_much_takes_no_more_but_knows_what_it_has(
 async def test_large_deliveries_do_not_use_up_the_room_of_the_run(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(actor, "MAX_DELIVERED_BYTES", 1000)
+    monkeypatch.setattr(deliveries, "MAX_DELIVERED_BYTES", 1000)
     run = stage.spawn()
     assert await tell(run, 1, payload={"raw": "x" * 2000}) == "stored"
     with pytest.raises(Overloaded):
@@ -130,28 +128,12 @@ async def test_large_deliveries_do_not_use_up_the_room_of_the_run(
 async def test_foreign_deliveries_are_events_up_to_a_number_and_then_counted_once_each(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(actor, "MOST_FOREIGN", 2)
+    monkeypatch.setattr(deliveries, "MOST_FOREIGN", 2)
     run = stage.spawn()
     fates = [await tell(run, number, foreign=True) for number in (1, 2, 3, 3, 1)]
     assert fates == ["stored", "stored", "counted", "duplicate", "duplicate"]
     assert await tell(run, 9) == "stored"
     assert await stage.store.foreign_count(RUN) == 1
-
-
-async def test_what_the_store_did_not_take_is_not_answered_for_and_is_no_duplicate_later(stage: Stage) -> None:
-    await stage.store.append(RUN, [], fold(()).summary(RUN))
-    awake = AwakeRuns(stage.store, stage.supervisor, ())
-    assert await awake.deliver(HEADER, Delivery(entry_for(1))) == "stored"
-    guard = stage.store._writer._guard  # type: ignore[union-attr]
-    stage.refuse_writes()
-    for _ in range(2):
-        with pytest.raises(StoreUnavailable):
-            await awake.deliver(HEADER, Delivery(entry_for(2)))
-    stage.store._writer._guard = guard  # type: ignore[union-attr]
-    assert await awake.deliver(HEADER, Delivery(entry_for(2))) == "stored"
-    assert await awake.deliver(HEADER, Delivery(entry_for(1))) == "duplicate"
-    assert await on_disk(stage) == ["d-1", "d-2"]
-    await awake.close()
 
 
 async def test_a_copy_is_not_answered_for_before_the_first_is_on_disk(stage: Stage) -> None:
@@ -167,27 +149,6 @@ async def test_a_copy_is_not_answered_for_before_the_first_is_on_disk(stage: Sta
     assert [copy.result() for copy in copies] == ["stored", "duplicate", "duplicate"]
 
 
-async def test_an_idle_run_goes_to_sleep_by_itself_and_wakes_again(stage: Stage) -> None:
-    awake = AwakeRuns(stage.store, stage.supervisor, (), idle=0.01)
-    for fate in ("stored", "duplicate"):
-        assert await awake.deliver(HEADER, Delivery(entry_for(1))) == fate
-        async with asyncio.timeout(FORGOTTEN):
-            while len(stage.supervisor):  # noqa: ASYNC110 - an actor's end has no event of its own
-                await asyncio.sleep(0.005)
-        assert not awake._runs
-    await awake.close()
-
-
-async def test_simultaneous_deliveries_wake_one_actor(stage: Stage) -> None:
-    awake = AwakeRuns(stage.store, stage.supervisor, ())
-    fates = await asyncio.gather(*(awake.deliver(HEADER, Delivery(entry_for(number // 2))) for number in range(20)))
-    assert sorted(fates) == ["duplicate"] * 10 + ["stored"] * 10
-    assert len(stage.supervisor) == 1
-    await awake.close()
-    with pytest.raises(Overloaded):
-        await awake.deliver(HEADER, Delivery(entry_for(99)))
-
-
 async def test_an_actor_that_is_stopped_answers_with_what_its_commit_came_to(stage: Stage) -> None:
     ref = stage.spawn()
     disk = threading.Event()
@@ -200,23 +161,3 @@ async def test_an_actor_that_is_stopped_answers_with_what_its_commit_came_to(sta
     disk.set()
     assert await told == "stored"
     await asyncio.gather(stopping, stall)
-
-
-async def test_an_actor_put_to_sleep_is_through_before_the_next_one_begins_from_disk(stage: Stage) -> None:
-    awake = AwakeRuns(stage.store, stage.supervisor, ())
-    await awake.deliver(HEADER, Delivery(entry_for(0)))
-    disk = threading.Event()
-    stall = stage.store._write(lambda _: disk.wait(FORGOTTEN))
-    first = asyncio.ensure_future(awake.deliver(HEADER, Delivery(entry_for(1))))
-    await asyncio.sleep(0.05)
-    sleeping = asyncio.ensure_future(awake.dismiss(RUN))
-    await asyncio.sleep(0)
-    # The next actor is asked for while the last one's event is on its way: it must see it, or it would store it again.
-    rest = [asyncio.ensure_future(awake.deliver(HEADER, Delivery(entry_for(n)))) for n in (2, 1, 3)]
-    await asyncio.sleep(0.05)
-    disk.set()
-    assert await first == "stored"
-    assert await asyncio.gather(*rest) == ["stored", "duplicate", "stored"]
-    await asyncio.gather(sleeping, stall)
-    await awake.close()
-    assert sorted(await on_disk(stage)) == ["d-0", "d-1", "d-2", "d-3"]

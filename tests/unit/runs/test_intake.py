@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aitp_playground.errors import InvalidRequest
-from aitp_playground.runs.intake import MAX_BATCH, telemetry_drafts
+from aitp_playground.runs.intake.batches import MAX_BATCH, telemetry_drafts
 
 
 def entry(number: int = 1, **fields: Any) -> dict[str, Any]:

@@ -7,11 +7,16 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from aitp_playground.errors import InvalidRequest
+from aitp_playground.actors import ActorError, AskTimeout, MailboxFull
+from aitp_playground.errors import InvalidRequest, Overloaded, PlaygroundError, Unauthorized
 from aitp_playground.events.model import PROMOTED, EventDraft, draft
 from aitp_playground.events.vocabulary import AGENT_TYPES
+from aitp_playground.observability.metrics import Metrics
+from aitp_playground.runs.messages import Telemetry
+from aitp_playground.runs.tokens import TelemetryTokens
 
 MAX_BATCH = 1000
+TELEMETRY_TIMEOUT = 10.0
 #: Later times than any calendar shows are no times: reports and log lines could not hold them.
 _YEAR_10000 = 253_402_300_800
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -27,6 +32,33 @@ _SHAPES: dict[str, type] = {
     "foreign": bool,
 }
 _NOT_THEIRS = frozenset({"emitter_seq", "id", "type", "ts", "run_id", "seq", "agent_id", "step_id"})
+
+
+class TelemetryDoor:
+    """Takes agents' batches. ``tokens`` says whose a batch is."""
+
+    def __init__(self, tokens: TelemetryTokens, metrics: Metrics) -> None:
+        self._tokens = tokens
+        self._count = metrics.telemetry_batch
+
+    async def take(self, token: str, emitter_seq: int, events: list[Mapping[str, Any]]) -> dict[str, Any]:
+        """Take an agent's telemetry batch; the token fixes run and agent. On disk before it returns
+        ``{"accepted": n, "emitter_seq": last}``. Raises Unauthorized, InvalidRequest, Overloaded."""
+        try:
+            ref, agent_id = self._tokens.who(token)
+            batch = telemetry_drafts(agent_id, emitter_seq, events)
+            taken, last = await ref.ask(Telemetry(agent_id, batch), timeout=TELEMETRY_TIMEOUT)
+        except (MailboxFull, AskTimeout):
+            self._count("rejected")
+            raise Overloaded("the run cannot take telemetry fast enough; send the batch again") from None
+        except ActorError:
+            self._count("rejected")
+            raise Unauthorized("this telemetry token belongs to no agent of a running run") from None
+        except PlaygroundError:
+            self._count("rejected")
+            raise
+        self._count("accepted" if taken or not batch else "duplicate")
+        return {"accepted": taken, "emitter_seq": last}
 
 
 def telemetry_drafts(

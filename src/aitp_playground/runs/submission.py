@@ -1,0 +1,42 @@
+"""From a request to the header of a run: checked against what the registry knows."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import uuid
+
+import orjson
+
+from aitp_playground.errors import InvalidRequest
+from aitp_playground.runs.requests import NewRun
+from aitp_playground.scenarios.inputs import complete_inputs
+from aitp_playground.scenarios.models import ResolvedScenario
+from aitp_playground.store.port import RunHeader
+
+
+def header_of(request: NewRun, resolved: ResolvedScenario) -> RunHeader:
+    known = {agent.id for agent in resolved.scenario.spec.agents}
+    for kind, targets in request.fault_injection.items():
+        for target in targets:
+            if target not in known:
+                raise InvalidRequest(
+                    f"fault_injection.{kind} names {target!r}, which is no agent of {resolved.ref}; "
+                    f"its agents are {', '.join(sorted(known))}"
+                )
+    return RunHeader(
+        run_id=str(uuid.uuid4()),
+        scenario_ref=resolved.ref,
+        template=request.template,
+        run_label=request.run_label,
+        inputs=complete_inputs(resolved.scenario.spec.inputs.json_schema, request.inputs),
+        fault_injection=dict(request.fault_injection),
+        created_at=time.time(),
+        idempotency_key=request.idempotency_key,
+        request_digest=_digest(request) if request.idempotency_key is not None else None,
+    )
+
+
+def _digest(request: NewRun) -> str:
+    parts = [request.scenario_ref, request.inputs, request.template, request.run_label, request.fault_injection]
+    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
