@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 from collections.abc import Mapping
 from typing import Any
@@ -98,7 +97,10 @@ def _is_modest(details: Any) -> bool:
         return False
 
 
-async def flush(agent: LaunchedAgent, seconds: float) -> None:
-    """Have an agent's telemetry acknowledged; what it cannot hand in within ``seconds`` comes when it exits."""
-    with contextlib.suppress(AgentCallError):
+async def flush(agent: LaunchedAgent, seconds: float) -> bool:
+    """Have an agent's telemetry acknowledged; False when it could not hand it in within ``seconds``."""
+    try:
         await agent.post("flush", {}, timeout=seconds)
+    except AgentCallError:
+        return False
+    return True

@@ -142,7 +142,7 @@ class Conductor:
             outcome = self._unproven(step) or await self._in_time(step, ctx)
             _refuse_large(step, outcome)
             if isinstance(outcome, Completed) and not outcome.degraded_by_cp:
-                self._check(step, outcome, await self._events_of_step(run))
+                self._check(step, outcome, await self._events_of_step(run), ctx.unheard)
         except PlaygroundError as failure:
             output = getattr(failure, "output", None)
             await ctx.record(
@@ -191,7 +191,12 @@ class Conductor:
             return None
         return Skipped(notes=f"unproven: it requires {', '.join(missing)}, which could not be tried", unproven=True)
 
-    def _check(self, step: Step, outcome: Completed, events: Sequence[RunEvent]) -> None:
+    def _check(self, step: Step, outcome: Completed, events: Sequence[RunEvent], unheard: set[str]) -> None:
+        if unheard and any(expectation.event is not None for expectation in step.expect):
+            raise StepError(
+                f"what {', '.join(sorted(unheard))} did is not in the log in full: its telemetry did not arrive, so "
+                "nothing can be said about the events of this step"
+            )
         if step.expect:
             outputs = {**self._outputs, step.id: outcome.output}
             check(step.expect, output=outcome.output, events=events, outputs=outputs)

@@ -16,7 +16,7 @@ from aitp_playground.net import FetchFailed, fetch_document
 from aitp_playground.runs.agents import LaunchedAgent, flush
 from aitp_playground.runs.cast import Cast
 from aitp_playground.runs.concurrency import being_cancelled
-from aitp_playground.runs.messages import Reached, Record, RunMessage
+from aitp_playground.runs.messages import Reached, Record, RunMessage, Stored
 from aitp_playground.runs.services import RunServices
 from aitp_playground.scenarios.models import Fault, ResolvedScenario
 from aitp_playground.scenarios.render import declared_inputs, render
@@ -26,8 +26,10 @@ from aitp_playground.store.port import RunHeader
 log = structlog.get_logger(__name__)
 
 RECORD_TIMEOUT = 30.0
-#: How long telemetry that an agent had emitted is waited for.
-TELEMETRY_WAIT = 1.0
+#: How long an agent may take to hand in telemetry while the store takes what it is given.
+TELEMETRY_WAIT = 5.0
+#: Longer than the store itself waits for a database that somebody else has locked.
+STORE_WAIT = 60.0
 FETCH_TIMEOUT = 5.0
 MAX_DOCUMENT = 64 * 1024
 #: What every event of a step carries, and what its start and end say besides.
@@ -94,6 +96,8 @@ class RunContext:
         self._resolved = resolved
         self._step = step
         self._dead_ends: list[socket.socket] = []
+        #: Agents whose telemetry is not complete: what they did meanwhile may be missing in the log.
+        self.unheard: set[str] = set()
 
     async def record(self, event_type: str, /, **fields: Any) -> None:
         """Append an event; with a step, it carries its id, and its agent and capability where it has them."""
@@ -115,15 +119,38 @@ class RunContext:
 
     async def hear(self, agent_id: str) -> None:
         """Have an agent that was called hand in its telemetry."""
-        if not being_cancelled():
-            await flush(self.cast.agent(agent_id), TELEMETRY_WAIT)
+        if being_cancelled():
+            return
+        agent = self.cast.agent(agent_id)
+        while not await flush(agent, TELEMETRY_WAIT):
+            if not await self._was_storing():
+                self._miss(agent)
+                return
+        await self.caught_up(agent)
 
     async def caught_up(self, agent: LaunchedAgent) -> None:
-        """Wait, within bounds, until the log holds what ``agent`` had emitted when it last answered."""
-        try:
-            await self._run.ask(Reached(agent.agent_id, agent.emitter_seq), timeout=TELEMETRY_WAIT)
-        except AskTimeout:
-            log.warning("telemetry.late", agent_id=agent.agent_id, emitter_seq=agent.emitter_seq)
+        """Wait until the log holds what ``agent`` had emitted when it last answered.
+
+        An agent hands in one batch after another, each answered when it is on disk: what a slow disk holds up is waited
+        for; an agent that says nothing while nothing is held up is not.
+        """
+        while True:
+            try:
+                await self._run.ask(Reached(agent.agent_id, agent.emitter_seq), timeout=TELEMETRY_WAIT)
+            except AskTimeout:
+                if await self._was_storing():
+                    continue
+                self._miss(agent)
+            return
+
+    async def _was_storing(self) -> bool:
+        """Wait for the disk; whether there was anything to wait for. The step's own limit bounds it."""
+        waited: bool = await self._run.ask(Stored(), timeout=STORE_WAIT)
+        return waited
+
+    def _miss(self, agent: LaunchedAgent) -> None:
+        log.warning("telemetry.late", agent_id=agent.agent_id, emitter_seq=agent.emitter_seq)
+        self.unheard.add(agent.agent_id)
 
     async def fetch_text(self, url: str) -> str:
         """A document of an agent's, as anybody gets it."""
