@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator
 from hashlib import sha256
 from typing import Any, get_args
 
@@ -13,21 +13,24 @@ from pydantic import Field
 
 from aitp_playground import __version__
 from aitp_playground.api import query
-from aitp_playground.api.answers import answer, json_bytes, text
+from aitp_playground.api.answers import answer
 from aitp_playground.api.bodies import Body, read_model
-from aitp_playground.api.documents import run_document, run_line
+from aitp_playground.api.documents import run_line, run_pieces
 from aitp_playground.api.paths import checked_ref, run_id_of
 from aitp_playground.api.services import SERVICES
+from aitp_playground.api.streaming import written
 from aitp_playground.errors import InvalidRequest
 from aitp_playground.events.codec import decode
-from aitp_playground.observability.narrator import narrate
+from aitp_playground.observability.narrator import Narrator
+from aitp_playground.runs.directory import RunDirectory
 from aitp_playground.runs.requests import NewRun
-from aitp_playground.store.port import RunRow, RunStatus, StoredEvent
+from aitp_playground.store.port import RunRow, RunStatus
 
 SMALL_BODY = 64 * 1024
 #: Printable ASCII, so that a key is the same string in every log and header.
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}", re.ASCII)
 _REPLAYED = "Idempotency-Replayed"
+_REVALIDATE = {"Cache-Control": "private, no-cache"}
 _AgentIds = list[str]
 
 
@@ -93,7 +96,7 @@ async def list_runs(request: web.Request) -> web.Response:
     return answer({"runs": [run_line(row) for row in page.rows], **following})
 
 
-async def show_run(request: web.Request) -> web.Response:
+async def show_run(request: web.Request) -> web.StreamResponse:
     """The whole run. Pollers that send ``If-None-Match`` cost a row, not the log."""
     directory, run_id = request.app[SERVICES].directory, run_id_of(request)
     wanted = (
@@ -103,10 +106,14 @@ async def show_run(request: web.Request) -> web.Response:
     )
     tag = _etag(await directory.row(run_id), wanted)
     if any(known.value in {"*", tag.value} for known in request.if_none_match or ()):
-        return _revalidated(web.Response(status=304), tag)
+        unchanged = web.Response(status=304, headers=_REVALIDATE)
+        unchanged.etag = tag
+        return unchanged
     events, after, limit = wanted
-    view = await directory.view(run_id, events=events, after=after, limit=limit)
-    return _revalidated(json_bytes(run_document(view)), _etag(view.row, wanted))
+    view = await directory.view(run_id, events=False)
+    document = run_pieces(directory, view, events=events, after=after, limit=limit)
+    tag = _etag(view.row, wanted)
+    return await written(request, document, content_type="application/json", headers=_REVALIDATE, etag=tag)
 
 
 async def show_status(request: web.Request) -> web.Response:
@@ -116,10 +123,10 @@ async def show_status(request: web.Request) -> web.Response:
     return answer({name: line[name] for name in ("run_id", "status", "event_count", "created_at")})
 
 
-async def tell_run(request: web.Request) -> web.Response:
+async def tell_run(request: web.Request) -> web.StreamResponse:
     """The run as prose."""
-    view = await request.app[SERVICES].directory.view(run_id_of(request))
-    return text(await asyncio.to_thread(_story, view.events))
+    directory = request.app[SERVICES].directory
+    return await written(request, _story(directory, run_id_of(request)), content_type="text/plain")
 
 
 async def cancel_run(request: web.Request) -> web.Response:
@@ -157,14 +164,15 @@ def _etag(row: RunRow, wanted: tuple[object, ...]) -> ETag:
     return ETag(value=sha256(repr(parts).encode()).hexdigest()[:32], is_weak=True)
 
 
-def _revalidated(response: web.Response, tag: ETag) -> web.Response:
-    response.etag = tag
-    response.headers[hdrs.CACHE_CONTROL] = "private, no-cache"
-    return response
-
-
-def _story(events: Sequence[StoredEvent]) -> str:
-    return "".join(f"{line}\n" for line in narrate(decode(event.body) for event in events))
+async def _story(directory: RunDirectory, run_id: str) -> AsyncGenerator[bytes]:
+    view = await directory.view(run_id, events=False)
+    narrator = Narrator()
+    async with contextlib.aclosing(directory.pages(run_id, until=view.row.summary.event_count)) as pages:
+        async for page in pages:
+            lines = [line for line in (narrator.line(decode(event.body)) for event in page) if line is not None]
+            # Lone surrogates, which an agent may report, become question marks.
+            yield "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
+    yield f"{narrator.summary()}\n".encode()
 
 
 ROUTES = [

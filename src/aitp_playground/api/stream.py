@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -17,6 +17,7 @@ from aiohttp import hdrs, web
 from aitp_playground.api import query
 from aitp_playground.api.paths import run_id_of
 from aitp_playground.api.services import SERVICES
+from aitp_playground.api.streaming import cut, joined, write
 from aitp_playground.errors import Overloaded, RunNotFound
 from aitp_playground.store.port import StoredEvent
 
@@ -24,8 +25,6 @@ log = structlog.get_logger(__name__)
 
 END = b'data: {"type":"stream.end"}\n\n'
 HEARTBEAT = b":\n\n"
-#: Frames are handed to the connection in pieces of about this size, each waiting for room.
-PIECE_BYTES = 64 * 1024
 _HEADERS = {
     hdrs.CONTENT_TYPE: "text/event-stream",
     hdrs.CACHE_CONTROL: "no-cache",
@@ -41,7 +40,7 @@ class StreamOptions:
     heartbeat: float = 15.0
     stall: float = 120.0
     poll: float = 1.0
-    limit: int = 1000
+    limit: int = 2000
 
 
 @dataclass(slots=True)
@@ -96,7 +95,8 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
                 await _pump(request, response, directory.stream(run_id, after=after), streams.options)
     except (TimeoutError, ConnectionError, RunNotFound):
         # Shutdown, a reader that stalls or has left, a run deleted under its readers.
-        _let_go(request)
+        if request.transport is not None and request.transport.get_write_buffer_size() > 0:
+            cut(request)
     except Exception:
         if not response.prepared:
             raise
@@ -114,7 +114,7 @@ def _resume_after(request: web.Request) -> int:
 async def _pump(
     request: web.Request,
     response: web.StreamResponse,
-    batches: AsyncIterator[list[StoredEvent]],
+    batches: AsyncGenerator[list[StoredEvent]],
     options: StreamOptions,
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -125,53 +125,35 @@ async def _pump(
             patience = min(options.poll, max(0.0, quiet_until - loop.time()))
             done, _ = await asyncio.wait({upcoming}, timeout=patience)
             if done:
-                batch = upcoming.result()
-                if batch is None:
-                    await _write(response, END, options)
+                if (frames := upcoming.result()) is None:
+                    await write(response, END, stall=options.stall)
                     return
-                for piece in pieces(batch):
-                    await _write(response, piece, options)
+                for piece in frames:
+                    await write(response, piece, stall=options.stall)
                 upcoming = asyncio.create_task(_following(batches))
             elif loop.time() >= quiet_until:
-                await _write(response, HEARTBEAT, options)
+                await write(response, HEARTBEAT, stall=options.stall)
             else:
                 continue
             quiet_until = loop.time() + options.heartbeat
     finally:
         upcoming.cancel()
-        await asyncio.gather(upcoming, return_exceptions=True)
-        if isinstance(batches, AsyncGenerator):
-            await batches.aclose()
+        (left,) = await asyncio.gather(upcoming, return_exceptions=True)
+        # A failed write's traceback keeps these frames until the collector comes: they must not keep any events.
+        if isinstance(left, Generator):
+            left.close()
+        await batches.aclose()
 
 
-async def _following(batches: AsyncIterator[list[StoredEvent]]) -> list[StoredEvent] | None:
-    """The next batch, None after the last. In a task of its own, a heartbeat does not interrupt it."""
-    return await anext(batches, None)
+async def _following(batches: AsyncGenerator[list[StoredEvent]]) -> Generator[bytes] | None:
+    """The frames of the next batch, None after the last. In a task of its own, a heartbeat does not interrupt it."""
+    batch = await anext(batches, None)
+    return None if batch is None else pieces(batch)
 
 
-def pieces(batch: Sequence[StoredEvent]) -> Iterator[bytes]:
-    """The frames of ``batch``, joined into pieces of a bounded size."""
-    frames: list[bytes] = []
-    size = 0
-    for event in batch:
-        frames.append(b"id: %d\ndata: %b\n\n" % (event.seq, event.body))
-        size += len(frames[-1])
-        if size >= PIECE_BYTES:
-            yield b"".join(frames)
-            frames, size = [], 0
-    if frames:
-        yield b"".join(frames)
-
-
-async def _write(response: web.StreamResponse, piece: bytes, options: StreamOptions) -> None:
-    async with asyncio.timeout(options.stall):
-        await response.write(piece)
-
-
-def _let_go(request: web.Request) -> None:
-    """A reader that does not read would keep the farewell waiting for ever."""
-    if request.transport is not None and request.transport.get_write_buffer_size() > 0:
-        request.transport.abort()
+def pieces(batch: Sequence[StoredEvent]) -> Generator[bytes]:
+    """The frames of ``batch``: small ones joined, large ones cut, into pieces of a bounded size."""
+    return joined(part for event in batch for part in (b"id: %d\ndata: " % event.seq, event.body, b"\n\n"))
 
 
 ROUTES = [web.get("/runs/{run_id}/events", stream_events)]

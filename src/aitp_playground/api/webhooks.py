@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
 from aiohttp import hdrs, web
 
 from aitp_playground.actors import ActorError
@@ -11,8 +15,11 @@ from aitp_playground.api.answers import answer
 from aitp_playground.api.bodies import MIB, read_body
 from aitp_playground.api.paths import run_id_of
 from aitp_playground.api.services import SERVICES
+from aitp_playground.api.streaming import listed, written
 from aitp_playground.errors import PayloadTooLarge, PlaygroundError, RunNotFound, Unauthorized
+from aitp_playground.events.codec import encode_json
 from aitp_playground.observability.metrics import DeliveryResult
+from aitp_playground.runs.directory import RunDirectory
 
 MAX_DELIVERY = MIB
 SIGNATURE = "X-Aitp-Signature"
@@ -51,22 +58,31 @@ def _only(request: web.Request, name: str) -> str | None:
     return given[0] if len(given) == 1 else None
 
 
-async def show_deliveries(request: web.Request) -> web.Response:
-    """What is on disk here; the Control Plane is not asked."""
+async def show_deliveries(request: web.Request) -> web.StreamResponse:
+    """What is on disk here, by pages; the Control Plane is not asked."""
     directory, run_id = request.app[SERVICES].directory, run_id_of(request)
-    event_type = query.words(request, "event_type")
+    asked = {
+        "event_type": query.words(request, "event_type"),
+        "after": query.number(request, "after", low=0, high=query.MAX_SEQ) or 0,
+        "limit": query.limit(request) or query.MAX_PAGE,
+    }
     await directory.row(run_id)
-    shown = await directory.deliveries.shown(run_id, event_type)
-    return answer(
-        {
-            "run_id": run_id,
-            "subscribed": shown.webhook is not None,
-            "webhook": shown.webhook,
-            "deliveries": shown.deliveries,
-            "count": len(shown.deliveries),
-            "foreign_count": shown.foreign_count,
-        }
-    )
+    return await written(request, _shown(directory, run_id, asked), content_type="application/json")
+
+
+async def _shown(directory: RunDirectory, run_id: str, asked: Mapping[str, Any]) -> AsyncGenerator[bytes]:
+    deliveries = directory.deliveries
+    hook = await deliveries.subscription(run_id)
+    head = {"run_id": run_id, "subscribed": hook is not None, "webhook": hook}
+    yield encode_json(head)[:-1] + b',"deliveries":['
+    count, following = 0, None
+    async with contextlib.aclosing(deliveries.pages(run_id, **asked)) as pages:
+        async for page in pages:
+            for piece in listed([event.body for event in page.events], first=count == 0):
+                yield piece
+            count, following = count + len(page.events), page.next_after
+    tail = {"count": count, "foreign_count": await deliveries.foreign_count(run_id)}
+    yield b"]," + encode_json(tail if following is None else {**tail, "next": str(following)})[1:]
 
 
 _REFUSALS: dict[type[Exception], DeliveryResult] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -202,13 +202,23 @@ class RunDirectory:
         """See :meth:`RunReader.view`."""
         return await self._reader.view(run_id, events=events, after=after, limit=limit)
 
+    def pages(
+        self, run_id: str, *, after: int = 0, until: int, limit: int | None = None
+    ) -> AsyncGenerator[tuple[StoredEvent, ...]]:
+        """See :meth:`RunReader.pages`."""
+        return self._reader.pages(run_id, after=after, until=until, limit=limit)
+
+    async def output(self, run_id: str, seq: int) -> Any:
+        """See :meth:`RunReader.output`."""
+        return await self._reader.output(run_id, seq)
+
     async def list_runs(
         self, *, limit: int = 100, before: str | None = None, status: str | None = None, scenario_ref: str | None = None
     ) -> RunPage:
         """See :meth:`RunReader.list_runs`."""
         return await self._reader.list_runs(limit=limit, before=before, status=status, scenario_ref=scenario_ref)
 
-    def stream(self, run_id: str, *, after: int = 0) -> AsyncIterator[list[StoredEvent]]:
+    def stream(self, run_id: str, *, after: int = 0) -> AsyncGenerator[list[StoredEvent]]:
         """See :meth:`RunReader.stream`."""
         return self._reader.stream(run_id, after=after)
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from aitp_playground.store.port import StoredEvent
 
-#: Events kept at hand for readers that keep up; who is further behind reads from the store.
+#: Events kept at hand for readers that keep up, and bytes of them; who is further behind reads from the store.
 RECENT = 512
+RECENT_BYTES = 512 * 1024
 
 
 class Feed:
@@ -18,7 +19,8 @@ class Feed:
     def __init__(self, committed: int = 0) -> None:
         self.committed = committed
         self.closed = False
-        self._recent: deque[StoredEvent] = deque(maxlen=RECENT)
+        self._recent: deque[StoredEvent] = deque()
+        self._bytes = 0
         self._waiting: set[asyncio.Future[None]] = set()
 
     def publish(self, events: Sequence[StoredEvent]) -> None:
@@ -29,7 +31,12 @@ class Feed:
         """
         if events[0].seq != self.committed + 1:
             self._recent.clear()
-        self._recent.extend(events)
+            self._bytes = 0
+        for event in events:
+            self._recent.append(event)
+            self._bytes += len(event.body)
+        while len(self._recent) > RECENT or self._bytes > RECENT_BYTES:
+            self._bytes -= len(self._recent.popleft().body)
         self.committed = events[-1].seq
         self._wake()
 
@@ -38,8 +45,16 @@ class Feed:
         self.closed = True
         self._wake()
 
+    @property
+    def at_hand(self) -> tuple[int, int]:
+        """How many events are kept, and how many bytes of them."""
+        return len(self._recent), self._bytes
+
     def since(self, after: int) -> list[StoredEvent] | None:
-        """Events with ``seq > after`` that are on disk; None when the reader is too far behind for what is at hand."""
+        """Events with ``seq > after`` that are on disk; None when the reader is too far behind for what is at hand.
+
+        The events belong to the feed and cost the reader nothing.
+        """
         if after >= self.committed:
             return []
         missing = self.committed - after

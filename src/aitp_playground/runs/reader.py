@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 from typing import Any
 
 from aitp_playground.errors import RunNotFound
+from aitp_playground.events.codec import decode
 from aitp_playground.runs.feed import Feed
 from aitp_playground.runs.requests import RunView
 from aitp_playground.runs.views import ViewCache
@@ -34,23 +35,46 @@ class RunReader:
         return row
 
     async def view(self, run_id: str, *, events: bool = True, after: int = 0, limit: int | None = None) -> RunView:
-        """The run at one moment, with its outputs; ``limit=None`` gives every event. Raises RunNotFound."""
+        """The run at one moment. Raises RunNotFound.
+
+        With ``events``, also its events and outputs, in memory: for a caller who keeps them anyway. ``limit=None``
+        gives every event.
+        """
         row = await self.row(run_id)
         state = await self._views.state(run_id)
-        row = replace(row, summary=state.summary(run_id))
-        view = RunView(row=row, proof=state.proof, outputs=dict(state.outputs), error=state.error, next_after=after)
-        return replace(view, **await self._events_until(state.seq, run_id, after, limit)) if events else view
-
-    async def _events_until(self, last: int, run_id: str, after: int, limit: int | None) -> dict[str, Any]:
+        view = RunView(
+            row=replace(row, summary=state.summary(run_id)),
+            proof=state.proof,
+            results=dict(state.results),
+            error=state.error,
+            next_after=after,
+        )
+        if not events:
+            return view
         found: list[StoredEvent] = []
-        left = last - after if limit is None else min(limit, last - after)
-        while left > len(found):
-            page = await self._store.read(run_id, after=after, limit=min(PAGE, left - len(found)))
+        async for page in self.pages(run_id, after=after, until=state.seq, limit=limit):
+            found.extend(page)
+        outputs = {step_id: await self.output(run_id, seq) for step_id, seq in view.results.items()}
+        last = found[-1].seq if found else after
+        return replace(view, outputs=outputs, events=tuple(found), more=last < state.seq, next_after=last)
+
+    async def pages(
+        self, run_id: str, *, after: int = 0, until: int, limit: int | None = None
+    ) -> AsyncGenerator[tuple[StoredEvent, ...]]:
+        """Stored events with ``after < seq <= until``, at most ``limit``, a bounded page at a time."""
+        left = until - after if limit is None else min(limit, until - after)
+        while left > 0:
+            page = await self._store.read(run_id, after=after, limit=min(PAGE, left))
             if not page.events:
-                break
-            found.extend(page.events)
+                return
+            yield page.events
+            left -= len(page.events)
             after = page.next_after
-        return {"events": tuple(found), "more": after < last, "next_after": after}
+
+    async def output(self, run_id: str, seq: int) -> Any:
+        """What a step gave: the ``result`` of the event ``seq``. None when the run has been deleted meanwhile."""
+        page = await self._store.read(run_id, after=seq - 1, limit=1)
+        return decode(page.events[0].body).get("result") if page.events else None
 
     def forget(self, run_id: str) -> None:
         """The run was deleted."""
@@ -62,7 +86,7 @@ class RunReader:
         """Newest first."""
         return await self._store.list_runs(limit=limit, before=before, status=status, scenario_ref=scenario_ref)
 
-    async def stream(self, run_id: str, *, after: int = 0) -> AsyncIterator[list[StoredEvent]]:
+    async def stream(self, run_id: str, *, after: int = 0) -> AsyncGenerator[list[StoredEvent]]:
         """Batches of events with ``seq > after``: stored ones, then live ones as they are committed, gap-free and
         duplicate-free. Ends after the last event of a run that is over. A slow reader is caught up from the store.
         Raises RunNotFound on the first step."""
@@ -71,7 +95,7 @@ class RunReader:
             feed = self._feed_of(run_id)
             batch = feed.since(after) if feed is not None else None
             if batch is None:
-                batch = list((await self._store.read(run_id, after=after, limit=PAGE)).events)
+                batch = list((await self._store.read(run_id, after=after)).events)
             if batch:
                 after = batch[-1].seq
                 yield batch

@@ -31,12 +31,17 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
-    """A run as ``GET /runs/{id}`` shows it. ``events`` are encoded; ``proof`` is None until the run has succeeded."""
+    """A run as ``GET /runs/{id}`` shows it. ``proof`` is None until the run has succeeded.
+
+    ``results`` says which event holds each step's output. ``events`` (encoded) and ``outputs`` are filled when asked
+    for.
+    """
 
     row: RunRow
     proof: str | None
-    outputs: Mapping[str, Any]
     error: str | None
+    results: Mapping[str, int] = field(default_factory=dict)
+    outputs: Mapping[str, Any] = field(default_factory=dict)
     events: tuple[StoredEvent, ...] = ()
     more: bool = False
     next_after: int = 0

@@ -18,14 +18,15 @@ _LABELS = ("agent", "capability", "initiator", "payload")
 
 @dataclass(slots=True)
 class RunState:
-    """``seq``: the last event folded in. ``outputs``: what each step gave, by step id, kept also when it failed.
+    """``seq``: the last event folded in. ``results``: which event holds what a step gave (its ``result``), by step id,
+    also of steps that failed: outputs may be large, and who wants one reads that event.
     ``step_labels``: what ``step.started`` said of the step it started last. ``delivered``: the ids of the events that
     came of deliveries; ``foreign``: how many of them are about other runs.
     """
 
     seq: int = 0
     status: RunStatus = "pending"
-    outputs: dict[str, Any] = field(default_factory=dict)
+    results: dict[str, int] = field(default_factory=dict)
     error: str | None = None
     unproven: bool = False
     current_step: str | None = None
@@ -68,9 +69,8 @@ class RunState:
     def _end_step(self, event: RunEvent) -> None:
         self.current_step = None
         self.unproven = self.unproven or bool(event.payload.get("unproven"))
-        result = event.get("result")
-        if result is not None:
-            self.outputs[event.get("step_id")] = result
+        if event.get("result") is not None:
+            self.results[event.get("step_id")] = event.seq
 
     def summary(self, run_id: str) -> RunSummary:
         """The row a list shows."""

@@ -9,14 +9,15 @@ from aitp_playground.runs.state import RunState, fold
 from aitp_playground.store.port import RunStore
 
 CAPACITY = 256
-PAGE = 1000
+#: What the ids of deliveries and the names of steps of all folds together may be, in number.
+MOST_ENTRIES = 100_000
 
 
 async def stored_state(store: RunStore, run_id: str) -> RunState:
     """The state of a run as far as it is on disk, folded afresh: the caller's own."""
     state, more = RunState(), True
     while more:
-        page = await store.read(run_id, after=state.seq, limit=PAGE)
+        page = await store.read(run_id, after=state.seq)
         fold((decode(entry.body) for entry in page.events), state)
         more = page.more
     return state
@@ -35,7 +36,7 @@ class ViewCache:
         state = RunState() if known is None else known
         position, more = state.seq, True
         while more:
-            page = await self._store.read(run_id, after=position, limit=PAGE)
+            page = await self._store.read(run_id, after=position)
             # Another reader may have folded these meanwhile: apply only what continues the state.
             for entry in page.events:
                 if entry.seq == state.seq + 1:
@@ -43,9 +44,12 @@ class ViewCache:
             position, more = page.next_after, page.more
         self._states[run_id] = state
         self._states.move_to_end(run_id)
-        while len(self._states) > CAPACITY:
+        while len(self._states) > 1 and (len(self._states) > CAPACITY or self._entries() > MOST_ENTRIES):
             self._states.popitem(last=False)
         return state
+
+    def _entries(self) -> int:
+        return sum(len(state.delivered) + len(state.results) for state in self._states.values())
 
     def forget(self, run_id: str) -> None:
         """The run was deleted."""

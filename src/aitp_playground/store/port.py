@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol
 from aitp_playground.errors import StoreUnavailable
 
 RunStatus = Literal["pending", "running", "success", "failed", "cancelled"]
+#: Bytes of events that one read gives at most, unless the first one alone is larger.
+PAGE_BYTES = 256 * 1024
 TERMINAL: frozenset[RunStatus] = frozenset({"success", "failed", "cancelled"})
 
 
@@ -231,8 +233,17 @@ class RunStore(Protocol):
     async def get(self, run_id: str) -> RunRow | None:
         """A run's header and summary."""
 
-    async def read(self, run_id: str, *, after: int = 0, limit: int = 1000, event_type: str | None = None) -> EventPage:
-        """Events with ``seq > after``, in order; of one type only, if given."""
+    async def read(
+        self,
+        run_id: str,
+        *,
+        after: int = 0,
+        limit: int = 1000,
+        event_type: str | None = None,
+        max_bytes: int = PAGE_BYTES,
+    ) -> EventPage:
+        """Events with ``seq > after``, in order, at most ``limit`` and at most ``max_bytes`` of them, but at least one
+        if there is one; of one type only, if given."""
 
     async def list_runs(
         self,

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from aitp_playground.errors import InvalidRequest
 from aitp_playground.store.owners import is_alive, sweep
-from aitp_playground.store.port import EventPage, RunPage, RunRow, RunStatus, StoredEvent
+from aitp_playground.store.port import PAGE_BYTES, EventPage, RunPage, RunRow, RunStatus, StoredEvent
 from aitp_playground.store.rows import COLUMNS, decode_cursor, encode_cursor, run_row
 from aitp_playground.store.writes import FINISHED
 
@@ -20,17 +20,30 @@ def get(connection: sqlite3.Connection, run_id: str) -> RunRow | None:
 
 
 def read(
-    connection: sqlite3.Connection, run_id: str, after: int, limit: int, event_type: str | None = None
+    connection: sqlite3.Connection,
+    run_id: str,
+    after: int,
+    limit: int,
+    event_type: str | None = None,
+    max_bytes: int = PAGE_BYTES,
 ) -> EventPage:
-    """A page of events; an unknown run has none. One more row than asked for tells whether there is more."""
+    """A page of events; an unknown run has none. Rows are fetched one by one, so that no more than a page is held."""
     narrowed, wanted = ("", ()) if event_type is None else (" AND type = ?", (event_type,))
     rows = connection.execute(
         "SELECT seq, type, ts, body FROM events"  # noqa: S608 - a constant
         f" WHERE run_key = (SELECT key FROM runs WHERE run_id = ?) AND seq > ?{narrowed} ORDER BY seq LIMIT ?",
         (run_id, after, *wanted, _bounded(limit) + 1),
-    ).fetchall()
-    events = tuple([StoredEvent(*row) for row in rows[:limit]])
-    return EventPage(events, events[-1].seq if events else after, len(rows) > limit)
+    )
+    events: list[StoredEvent] = []
+    size, more = 0, False
+    for row in rows:
+        size += len(row[3])
+        if len(events) == limit or (events and size > max_bytes):
+            more = True
+            break
+        events.append(StoredEvent(*row))
+    rows.close()
+    return EventPage(tuple(events), events[-1].seq if events else after, more)
 
 
 def list_runs(

@@ -18,6 +18,7 @@ from aitp_playground.store import leftovers, reads, writes
 from aitp_playground.store.files import connect_writer
 from aitp_playground.store.owners import OwnerLock
 from aitp_playground.store.port import (
+    PAGE_BYTES,
     EventPage,
     Leftover,
     Outbox,
@@ -199,9 +200,18 @@ class SqliteRunStore:
         """See the port."""
         return await self._read(partial(reads.get, run_id=run_id))
 
-    async def read(self, run_id: str, *, after: int = 0, limit: int = 1000, event_type: str | None = None) -> EventPage:
+    async def read(
+        self,
+        run_id: str,
+        *,
+        after: int = 0,
+        limit: int = 1000,
+        event_type: str | None = None,
+        max_bytes: int = PAGE_BYTES,
+    ) -> EventPage:
         """See the port. An unknown run has no events."""
-        return await self._read(partial(reads.read, run_id=run_id, after=after, limit=limit, event_type=event_type))
+        page = partial(reads.read, run_id=run_id, after=after, limit=limit, event_type=event_type, max_bytes=max_bytes)
+        return await self._read(page)
 
     async def list_runs(
         self, *, limit: int, before: str | None = None, status: str | None = None, scenario_ref: str | None = None

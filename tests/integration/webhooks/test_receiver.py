@@ -248,6 +248,23 @@ async def test_cp_deliveries_shows_the_subscription_and_narrows_by_type(run: Sub
     assert (await run.shown(event_type="nothing"))["count"] == 0
 
 
+async def test_cp_deliveries_come_in_pages(run: Subscribed) -> None:
+    for number in range(7):
+        await run.post(body_of(f"p-{number}", "a" if number % 2 else "b"))
+    seen: list[str] = []
+    after = "0"
+    while after is not None:
+        page = await run.shown(after=after, limit="2")
+        assert len(page["deliveries"]) <= 2
+        seen += [one["delivery_id"] for one in page["deliveries"]]
+        after = page.get("next")
+    assert seen == [f"p-{number}" for number in range(7)]
+    odd = await run.shown(event_type="a", limit="2")
+    assert [one["delivery_id"] for one in odd["deliveries"]] == ["p-1", "p-3"]
+    rest = await run.shown(event_type="a", after=odd["next"])
+    assert [one["delivery_id"] for one in rest["deliveries"]] == ["p-5"]
+
+
 async def test_cp_deliveries_of_a_run_without_a_subscription_is_empty_and_of_no_run_404(shared: Playground) -> None:
     run_id = await finished_run(shared)
     assert await get(shared, f"/runs/{run_id}/cp-deliveries") == {

@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 import pytest
+from aiohttp import ClientPayloadError
 
-from aitp_playground.errors import RunNotTerminal
+from aitp_playground.errors import RunNotTerminal, StoreUnavailable
 from aitp_playground.observability.metrics import Metrics
 
 from .conftest import Client
@@ -164,6 +165,36 @@ async def test_stored_bytes_are_passed_on_as_they_are(client: Client, directory:
     text = await (await client.get("/runs/run-1")).read()
     stored = b",".join(event.body for event in directory.logs["run-1"])
     assert b'"events":[' + stored + b"]" in text
+
+
+async def test_a_log_larger_than_a_page_is_the_same_document_in_pieces(
+    client: Client, directory: MemoryDirectory
+) -> None:
+    directory.add(events=100, size=20_000)
+    response = await client.get("/runs/run-1")
+    assert response.headers["Transfer-Encoding"] == "chunked"
+    assert response.headers["ETag"].startswith("W/")
+    run = await response.json()
+    assert set(run) == RUN_KEYS
+    assert [event["seq"] for event in run["events"]] == list(range(1, 101))
+    tag = response.headers["ETag"]
+    assert (await client.get("/runs/run-1", headers={"If-None-Match": tag})).status == 304
+    assert (await client.head("/runs/run-1")).status == 200
+
+
+async def test_a_log_that_cannot_be_read_to_its_end_is_cut_and_not_taken_for_whole(
+    client: Client, directory: MemoryDirectory
+) -> None:
+    directory.add(events=100, size=100_000)
+    directory.page_fault = StoreUnavailable("the disk is gone")
+    with pytest.raises(ClientPayloadError):
+        await (await client.get("/runs/run-1")).read()
+
+
+async def test_a_log_that_cannot_be_read_at_all_is_refused(client: Client, directory: MemoryDirectory) -> None:
+    directory.add(events=10)
+    directory.page_fault = StoreUnavailable("the disk is gone")
+    assert (await client.get("/runs/run-1")).status == 503
 
 
 async def test_a_run_can_be_asked_for_without_events(client: Client, directory: MemoryDirectory) -> None:

@@ -9,7 +9,8 @@ import pytest
 from aiohttp import ClientResponse, web
 
 from aitp_playground.api import StreamOptions
-from aitp_playground.api.stream import PIECE_BYTES, STREAMS, pieces
+from aitp_playground.api.stream import STREAMS, pieces
+from aitp_playground.api.streaming import PIECE_BYTES
 from aitp_playground.errors import RunNotFound, StoreUnavailable
 from aitp_playground.observability.metrics import Metrics
 from aitp_playground.store.port import StoredEvent
@@ -268,7 +269,8 @@ def test_pieces_are_bounded_and_lose_nothing() -> None:
     batch = [StoredEvent(seq, "meta", 1.0, b"x" * 5000) for seq in range(1, 101)]
     parts = list(pieces(batch))
     assert len(parts) > 5
-    assert max(map(len, parts)) < PIECE_BYTES + 5100
+    assert max(map(len, parts)) <= PIECE_BYTES
+    assert b"".join(pieces([StoredEvent(1, "meta", 1.0, b"x" * PIECE_BYTES * 3)])).count(b"x") == PIECE_BYTES * 3
     assert b"".join(parts).count(b"id: ") == 100
     assert list(pieces([])) == []
 

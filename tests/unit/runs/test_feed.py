@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aitp_playground.runs.feed import RECENT, Feed
+from aitp_playground.runs.feed import RECENT, RECENT_BYTES, Feed
 from aitp_playground.store.port import StoredEvent
 
 
@@ -24,6 +24,18 @@ def test_a_reader_too_far_behind_is_sent_to_the_store() -> None:
     feed.publish(entries(1, RECENT + 10))
     assert feed.since(5) is None
     assert [entry.seq for entry in feed.since(10) or []] == list(range(11, RECENT + 11))
+
+
+def test_a_feed_keeps_no_more_bytes_than_it_may_however_large_its_events_are() -> None:
+    feed = Feed()
+    large = [StoredEvent(seq, "t", 0.0, b"x" * (RECENT_BYTES // 3)) for seq in range(1, 10)]
+    for event in large:
+        feed.publish([event])
+        assert feed.at_hand[1] <= RECENT_BYTES
+    assert feed.since(6) == large[6:]
+    assert feed.since(5) is None
+    feed.publish([StoredEvent(10, "t", 0.0, b"x" * (RECENT_BYTES + 1))])
+    assert (feed.at_hand, feed.since(9)) == ((0, 0), None)
 
 
 def test_a_feed_of_a_recovered_run_sends_readers_of_its_past_to_the_store() -> None:

@@ -64,7 +64,7 @@ def test_outputs_are_kept_when_the_step_or_the_run_fails() -> None:
             ("run.failed", {"error": "no"}),
         )
     )
-    assert state.outputs == {"a": {"n": 1}, "b": {"status_code": 200}}
+    assert state.results == {"a": 3, "b": 5}
     assert (state.status, state.error, state.proof) == ("failed", "no", None)
 
 
@@ -77,7 +77,7 @@ def test_a_skip_for_want_of_proof_makes_a_success_unproven() -> None:
 
 def test_a_meta_skip_leaves_no_output() -> None:
     state = fold(events(("step.started", {"step_id": "m"}), ("step.skipped", {"step_id": "m", "notes": "a remark"})))
-    assert state.outputs == {}
+    assert state.results == {}
     assert state.current_step is None
 
 

@@ -50,10 +50,26 @@ class RunStoreContract:
         run_id = await stored_run(store)
         batch = events(1, 300, filler="x" * 5000)
         await store.append(run_id, batch, summary(run_id, 300, "failed", 1300.5))
-        assert list((await store.read(run_id)).events) == batch
+        assert list((await store.read(run_id, max_bytes=10_000_000)).events) == batch
         row = await store.get(run_id)
         assert row is not None
         assert row.summary == summary(run_id, 300, "failed", 1300.5)
+
+    async def test_a_page_has_no_more_bytes_than_asked_for_but_always_an_event(self, store: RunStore) -> None:
+        run_id = await stored_run(store)
+        batch = events(1, 10, filler="x" * 1000)
+        await store.append(run_id, batch, summary(run_id, 10))
+        size = len(batch[0].body)
+        seen: list[int] = []
+        more = True
+        while more:
+            page = await store.read(run_id, after=seen[-1] if seen else 0, max_bytes=size * 3 + 100)
+            assert sum(len(event.body) for event in page.events) <= size * 3 + 100
+            seen += [event.seq for event in page.events]
+            more = page.more
+        assert seen == list(range(1, 11))
+        alone = await store.read(run_id, max_bytes=1)
+        assert ([event.seq for event in alone.events], alone.more) == ([1], True)
 
     async def test_a_summary_may_change_without_events(self, store: RunStore) -> None:
         run_id = await stored_run(store)

@@ -11,6 +11,7 @@ from typing import TypeVar, get_args
 
 from aitp_playground.errors import InvalidRequest, RunNotFound, StoreUnavailable
 from aitp_playground.store.port import (
+    PAGE_BYTES,
     TERMINAL,
     EventPage,
     Leftover,
@@ -158,12 +159,29 @@ class ModelRunStore:
     async def get(self, run_id: str) -> RunRow | None:
         return self._runs[run_id].row if run_id in self._runs else None
 
-    async def read(self, run_id: str, *, after: int = 0, limit: int = 1000, event_type: str | None = None) -> EventPage:
+    async def read(
+        self,
+        run_id: str,
+        *,
+        after: int = 0,
+        limit: int = 1000,
+        event_type: str | None = None,
+        max_bytes: int = PAGE_BYTES,
+    ) -> EventPage:
         stored = self._runs[run_id].events if run_id in self._runs else []
         stored = [event for event in stored if event_type in {None, event.type}]
         start = bisect.bisect_right(stored, after, key=lambda event: event.seq)
         page = stored[start : start + _bounded(limit)]
-        return EventPage(tuple(page), page[-1].seq if page else after, start + limit < len(stored))
+        while len(page) > 1 and sum(len(event.body) for event in page) > max_bytes:
+            page.pop()
+        return EventPage(tuple(page), page[-1].seq if page else after, start + len(page) < len(stored))
+
+    async def to_cancel(self) -> list[str]:
+        return [
+            run_id
+            for run_id, run in self._runs.items()
+            if run.row.cancel_requested and run.row.summary.status not in TERMINAL
+        ]
 
     async def list_runs(
         self, *, limit: int, before: str | None = None, status: str | None = None, scenario_ref: str | None = None

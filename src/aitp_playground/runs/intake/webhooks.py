@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,9 @@ from aitp_playground.errors import Unauthorized
 from aitp_playground.events.codec import decode, decode_json
 from aitp_playground.events.model import EventDraft, draft
 from aitp_playground.runs.messages import DeliveryFate
-from aitp_playground.store.port import Leftover, RunStore
+from aitp_playground.store.port import RunStore, StoredEvent
 
 DELIVERED = "cp.webhook.delivered"
-PAGE = 200
 _SIGNATURE = re.compile(r"sha256=([0-9A-Fa-f]{64})", re.ASCII)
 _LONGEST_NAME = 200
 #: orjson encodes 254 levels, some of which the event around the payload takes.
@@ -26,16 +25,12 @@ _MOST_LEVELS = 200
 Append = Callable[[str, EventDraft], Awaitable[DeliveryFate]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivered:
-    """What ``GET /runs/{id}/cp-deliveries`` shows. ``webhook``: ``{"id", "url", "events"}`` while there is one.
+@dataclass(frozen=True, slots=True)
+class DeliveryPage:
+    """Deliveries as stored events. ``next_after``: the seq after which there are more, None when there are none."""
 
-    ``foreign_count``: deliveries about other runs beyond those that are among ``deliveries``.
-    """
-
-    webhook: Mapping[str, Any] | None
-    deliveries: list[Mapping[str, Any]]
-    foreign_count: int
+    events: tuple[StoredEvent, ...]
+    next_after: int | None
 
 
 class Deliveries:
@@ -55,26 +50,31 @@ class Deliveries:
             raise Unauthorized("this is not signed with the secret of a subscription of this run")
         return await self._append(run_id, delivered(run_id, body, delivery_id, event_type))
 
-    async def shown(self, run_id: str, event_type: str | None = None) -> Delivered:
-        """What was delivered to a run, of one type if given, and by which subscription."""
+    async def subscription(self, run_id: str) -> Mapping[str, Any] | None:
+        """``{"id", "url", "events"}`` of the run's latest subscription while there is one."""
         left = await self._store.leftovers(run_id)
         hooks = [hook for hook in left if hook.kind == "webhook" and hook.name is not None]
-        return Delivered(
-            webhook=_shown(hooks[-1]) if hooks else None,
-            deliveries=[
-                entry for entry in await self._entries(run_id) if event_type in {None, entry.get("event_type")}
-            ],
-            foreign_count=await self._store.foreign_count(run_id),
-        )
+        return {"id": hooks[-1].name, "url": hooks[-1].url, "events": list(hooks[-1].events)} if hooks else None
 
-    async def _entries(self, run_id: str) -> list[Mapping[str, Any]]:
-        found: list[Mapping[str, Any]] = []
-        after, more = 0, True
-        while more:
-            page = await self._store.read(run_id, after=after, limit=PAGE, event_type=DELIVERED)
-            found += [decode(entry.body).as_dict() for entry in page.events]
-            after, more = page.next_after, page.more
-        return found
+    async def foreign_count(self, run_id: str) -> int:
+        """Deliveries about other runs beyond those that became events."""
+        return await self._store.foreign_count(run_id)
+
+    async def pages(
+        self, run_id: str, *, event_type: str | None = None, after: int = 0, limit: int
+    ) -> AsyncGenerator[DeliveryPage]:
+        """What was delivered to a run, of one type if given: at most ``limit`` in all, a bounded page at a time."""
+        left = limit
+        while left > 0:
+            page = await self._store.read(run_id, after=after, limit=left, event_type=DELIVERED)
+            events = page.events
+            if event_type is not None:
+                events = tuple([entry for entry in events if decode(entry.body).get("event_type") == event_type])
+            left -= len(events)
+            after = page.next_after
+            yield DeliveryPage(events, after if page.more else None)
+            if not page.more:
+                return
 
 
 def is_signed(body: bytes, signature: str | None, secrets: Iterable[str]) -> bool:
@@ -138,7 +138,3 @@ def _is_shallow(document: Any) -> bool:
 
 def _name(value: Any) -> str | None:
     return value[:_LONGEST_NAME] if isinstance(value, str) and value else None
-
-
-def _shown(hook: Leftover) -> Mapping[str, Any]:
-    return {"id": hook.name, "url": hook.url, "events": list(hook.events)}
