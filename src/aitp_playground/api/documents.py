@@ -68,10 +68,12 @@ def _head(view: RunView) -> dict[str, Any]:
         "run_id": header.run_id,
         "status": summary.status,
         "proof": view.proof,
+        "unproven_because": list(view.unproven_because),
         "scenario_ref": header.scenario_ref,
         "run_label": header.run_label,
         "template": header.template,
         "inputs": orjson.Fragment(encode_json(header.inputs)),
+        "fault_injection": orjson.Fragment(encode_json(header.fault_injection)),
     }
 
 

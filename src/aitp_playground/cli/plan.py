@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aitp_playground.scenarios.models import AgentManifest, AgentRef, Expectation, Scenario, StepSpec
+from aitp_playground.scenarios.expectations import Expectation
+from aitp_playground.scenarios.models import AgentManifest, AgentRef, Scenario, StepSpec
 from aitp_playground.scenarios.references import named
 
 

@@ -8,6 +8,7 @@ Columns:
 - ``origin``: who speaks. ``agent`` rows, and no others, are taken from an agent's telemetry;
 - ``must``, ``may``: the promoted fields of this type, beside those of :data:`ANYWHERE`, which any event may carry, and,
   for agents, those of :data:`FROM_AGENTS`. What has no promoted name stands in ``payload``;
+- ``payload``: the names that may stand in ``payload``, ``*`` when that is whatever came from outside;
 - ``narrate``: one plain English line (the template language is in :mod:`aitp_playground.events.narration`);
 - ``level``: of the event's log line;
 - ``status``: the status this event gives the run when it is the one that ends it;
@@ -43,6 +44,7 @@ class EventSpec:
     narrate: Narration
     must: frozenset[str] = frozenset()
     may: frozenset[str] = frozenset()
+    payload: frozenset[str] = frozenset()
     level: Level = "info"
     status: EndStatus | None = None
     after_terminal: bool = False
@@ -61,6 +63,7 @@ def _row(
     origin: Origin = "service",
     must: str = "",
     may: str = "",
+    payload: str = "",
     level: Level = "info",
     status: EndStatus | None = None,
     after_terminal: bool = False,
@@ -71,14 +74,20 @@ def _row(
         template(narration) if isinstance(narration, str) else narration,
         frozenset(must.split()),
         frozenset(may.split()),
+        frozenset(payload.split()),
         level,
         status,
         after_terminal,
     )
 
 
-def _agent(event_type: str, narration: str | Narration, must: str = "", level: Level = "info") -> EventSpec:
-    return _row(event_type, narration, origin="agent", must=f"agent_id {must}", level=level)
+def _agent(
+    event_type: str, narration: str | Narration, must: str = "", level: Level = "info", payload: str = ""
+) -> EventSpec:
+    # Any of them may say how many like it were left out.
+    return _row(
+        event_type, narration, origin="agent", must=f"agent_id {must}", payload=f"dropped {payload}", level=level
+    )
 
 
 def _cp(event_type: str, narration: str | Narration, **columns: Any) -> EventSpec:
@@ -92,13 +101,20 @@ _SPEAKER = "{agent_id|initiator|aid_a|'an agent'}"
 _ROWS = (
     # -- the run and its agents ---------------------------------------------------------------------------------------
     _row("run.started", "run started[: {scenario_ref}][, template {template}]", may="scenario_ref template"),
-    _row("oidc.issuer_minted", "the run's own OIDC issuer is ready[: {issuer}]", may="source_url"),
+    _row("oidc.issuer_minted", "the run's own OIDC issuer is ready[: {issuer}]", may="source_url", payload="issuer"),
     _row("agent.spawning", "{agent_id}: starting a process of its own, port {port}", must="agent_id port"),
     _row("agent.ready", "{agent_id}: ready as {aid}, port {port}", must="agent_id aid port"),
     _row("trust.peers_resolved", peers_resolved, must="peers"),
     _row("run.complete", "run complete", may="result", status="success"),
     _row("run.failed", "run failed: {error}", must="error", may="cause", level="error", status="failed"),
-    _row("run.cancelled", "run cancelled[: {cause|reason}]", may="cause error", level="warning", status="cancelled"),
+    _row(
+        "run.cancelled",
+        "run cancelled[: {cause|reason}]",
+        may="cause error",
+        level="warning",
+        status="cancelled",
+        payload="reason",
+    ),
     # -- trust --------------------------------------------------------------------------------------------------------
     _row(
         "trust.establishing",
@@ -131,56 +147,71 @@ _ROWS = (
         "{delegator|initiator|agent|'an agent'} delegates {scope|grants|'what it may do'} to "
         "{delegatee|target|'another agent'}[, out of what {via_peer} granted it]",
         may="initiator target grants",
+        payload="delegatee delegator scope via_peer",
     ),
     _row(
         "delegation.redeeming",
         "{delegatee|initiator|agent|'an agent'} takes its delegation to {target|'the issuer'} to redeem it",
         may="initiator target jti",
+        payload="delegatee",
     ),
     _row(
         "revocation.published",
         "the TCT {jti} is revoked[ at {issuer|initiator}][, via {via}]",
         must="jti",
         may="initiator target cause",
+        payload="issuer via",
     ),
     _row(
         "tct.renewed",
         "{agent_id|agent|initiator|'an agent'} holds a renewed TCT[ from {via_peer|target|issuer}][ (jti {jti})]",
         may="jti initiator target grants",
+        payload="via_peer issuer",
     ),
     _row(
         "tct.cache.stats",
         "{agent_id|agent|'an agent'} reports its verification cache[: {hits} hits][, {misses} misses]",
         may="result",
+        payload="hits misses",
     ),
     _row(
         "identity.key.rotated",
         "{agent_id|agent|'an agent'} has a new key[: {aid|new_aid}][, before {old_aid}]",
         may="aid aid_a aid_b",
+        payload="new_aid old_aid",
     ),
     _row(
         "session.bundle.exported",
         "{agent_id|coordinator|agent|'an agent'} signed a session bundle[ {session_id}][ for {participants}]",
         may="session_id result",
+        payload="coordinator participants",
     ),
     _row(
         "session.bundle.verified",
         "{agent_id|verifier|agent|'an agent'} verified the session bundle[: {kind}]",
         may="session_id result",
+        payload="verifier kind",
     ),
-    _row("spki.pin.checked", "the certificate's key was compared with its pins[; pinned: {is_pinned}]", may="result"),
+    _row(
+        "spki.pin.checked",
+        "the certificate's key was compared with its pins[; pinned: {is_pinned}]",
+        may="result",
+        payload="is_pinned",
+    ),
     # -- steps --------------------------------------------------------------------------------------------------------
     _row(
         "step.started",
         "step {step_id}[ ({step_type})] started[: {description|notes}]",
         must="step_id",
         may="initiator target",
+        payload="description step_type",
     ),
     _row(
         "step.complete",
         "step {step_id} complete[, unproven: {unproven}]",
         must="step_id result",
         may="initiator target",
+        payload="checked step_type unmet unproven",
     ),
     _row(
         "step.failed",
@@ -188,12 +219,14 @@ _ROWS = (
         must="step_id error",
         may="cause initiator target result",
         level="error",
+        payload="details step_type",
     ),
     _row(
         "step.skipped",
         "step {step_id} skipped: {notes}",
         must="step_id notes",
         may="cause initiator target result",
+        payload="step_type unproven",
     ),
     _row(
         "step.probing_no_trust",
@@ -201,6 +234,7 @@ _ROWS = (
         "without a TCT",
         must="step_id",
         may="initiator target",
+        payload="target_agent",
     ),
     _row(
         "step.probing_with_held_tct",
@@ -208,6 +242,7 @@ _ROWS = (
         "with the newest TCT it got from it[ (jti {jti|presented_jti})]",
         must="step_id",
         may="initiator target jti",
+        payload="presented_jti target_agent",
     ),
     _row(
         "step.access_denied",
@@ -218,6 +253,7 @@ _ROWS = (
         must="step_id",
         may="initiator target error cause jti result",
         level="warning",
+        payload="status_code target_agent",
     ),
     _row(
         "step.unexpected_status",
@@ -225,19 +261,22 @@ _ROWS = (
         must="step_id",
         may="initiator target error cause result",
         level="warning",
+        payload="status_code",
     ),
     _row(
         "step.fault_injected",
         "fault {kind|cause|'on purpose'}: the call goes to an address that fails[, {mutated_url|source_url}]",
-        must="step_id",
+        must="",
         may="initiator target source_url cause",
         level="warning",
+        payload="kind mutated_url",
     ),
     _row(
         "step.fault_complete",
         because("the fault had its effect"),
-        must="step_id",
+        must="",
         may="initiator target source_url cause error result",
+        payload="kind",
     ),
     # -- the Control Plane --------------------------------------------------------------------------------------------
     _cp("cp.enroll_started", "{agent_id|agent|'an agent'} enrolls with the Control Plane", may="aid"),
@@ -246,6 +285,7 @@ _ROWS = (
         "cp.webhook.subscribed",
         "the Control Plane will report[ {events}] to {url|source_url|'this run'}",
         may="source_url",
+        payload="events url",
     ),
     _cp(
         "cp.webhook.subscribe_failed",
@@ -259,6 +299,7 @@ _ROWS = (
         must="delivery_id",
         may="event_type foreign",
         after_terminal=True,
+        payload="*",
     ),
     _cp(
         "cp.webhook.unsubscribed",
@@ -270,11 +311,13 @@ _ROWS = (
         "cp.trust_anchor.provisioned",
         "{agent_id|agent|'an agent'} is pinned at the Control Plane[ in namespace {namespace}]",
         may="aid result source_url",
+        payload="namespace",
     ),
     _cp(
         "cp.delegation.tree",
         "the Control Plane knows {count|'some'} delegations[ of {delegator|agent|aid}]",
         may="aid result",
+        payload="count delegator",
     ),
     _cp(
         "cp.degraded",
@@ -282,45 +325,108 @@ _ROWS = (
         may="cause error source_url aid",
         level="warning",
         after_terminal=True,
+        payload="operation reason",
     ),
     # -- what agents report -------------------------------------------------------------------------------------------
-    _agent("handshake.started", f"{_SPEAKER} and {_PEER} exchanged hellos[, session {{session_id}}]", "session_id"),
     _agent(
-        "handshake.complete", f"{_SPEAKER} completed the handshake with {_PEER}[, session {{session_id}}]", "session_id"
+        "handshake.started",
+        f"{_SPEAKER} and {_PEER} exchanged hellos[, session {{session_id}}]",
+        "session_id",
+        payload="boundary counterpart direction peer peer_aid responder",
     ),
-    _agent("handshake.failed", because(f"{_SPEAKER} broke off the handshake with {_PEER}"), level="warning"),
     _agent(
-        "delegation.issued", f"{_SPEAKER} issued a delegation[ to {{delegatee}}][ for {{scope}}] (jti {{jti}})", "jti"
+        "handshake.complete",
+        f"{_SPEAKER} completed the handshake with {_PEER}[, session {{session_id}}]",
+        "session_id",
+        payload="boundary counterpart direction peer peer_aid responder tcts",
+    ),
+    _agent(
+        "handshake.failed",
+        because(f"{_SPEAKER} broke off the handshake with {_PEER}"),
+        level="warning",
+        payload="boundary class code counterpart direction peer peer_aid responder source status url",
+    ),
+    _agent(
+        "delegation.issued",
+        f"{_SPEAKER} issued a delegation[ to {{delegatee}}][ for {{scope}}] (jti {{jti}})",
+        "jti",
+        payload="delegatee delegatee_aid delegation delegator delegator_aid parent_jti scope",
     ),
     _agent(
         "delegation.redeemed",
         f"{_SPEAKER} exchanged a delegation for a TCT[ for {{delegatee|subject}}][ (jti {{jti}})]",
+        payload="delegatee delegation delegation_jti delegator parent_jti subject tct",
     ),
-    _agent("delegation.rejected", because(f"{_SPEAKER} rejected a delegation"), level="warning"),
-    _agent("tct.revoked", f"{_SPEAKER} revoked the TCT {{jti}}[: {{reason}}]", "jti"),
-    _agent("tct.renewal.requested", f"{_SPEAKER} asks {_PEER} to renew its TCT[ (jti {{jti}})]"),
-    _agent("tct.renewal.issued", f"{_SPEAKER} issued a renewed TCT[ to {{subject|target|peer}}][ (jti {{jti}})]"),
+    _agent(
+        "delegation.rejected",
+        because(f"{_SPEAKER} rejected a delegation"),
+        level="warning",
+        payload="code delegatee delegation_jti delegator source",
+    ),
+    _agent("tct.revoked", f"{_SPEAKER} revoked the TCT {{jti}}[: {{reason}}]", "jti", payload="reason"),
+    _agent(
+        "tct.renewal.requested",
+        f"{_SPEAKER} asks {_PEER} to renew its TCT[ (jti {{jti}})]",
+        payload="peer peer_aid counterpart responder",
+    ),
+    _agent(
+        "tct.renewal.issued",
+        f"{_SPEAKER} issued a renewed TCT[ to {{subject|target|peer}}][ (jti {{jti}})]",
+        payload="subject peer",
+    ),
     _agent("capability.self_execute", f"{_SPEAKER} does {{capability}} itself", "capability"),
     _agent(
         "capability.invoked",
         f"{_SPEAKER} answered {_CALLER}'s call to {{capability}}"
         "[ with status {status_code}][, TCT {jti}][: {error}]",
         "capability",
+        payload="caller code status_code",
     ),
     _agent(
-        "capability.denied", because("{agent_id} refused " + _CALLER + "'s call[ to {capability}]"), level="warning"
+        "capability.denied",
+        because("{agent_id} refused " + _CALLER + "'s call[ to {capability}]"),
+        level="warning",
+        payload="caller code source status_code peer subject",
     ),
-    _agent("llm.started", f"{_SPEAKER} asks the language model[ {{model}}]"),
-    _agent("llm.complete", f"{_SPEAKER} has the language model's answer[ ({{model}})]"),
-    _agent("llm.failed", because(f"{_SPEAKER} got no answer from the language model[ {{model}}]"), level="warning"),
-    _agent("cp.enroll_succeeded", f"{_SPEAKER} is in the Control Plane's registry[ as {{aid}}]"),
-    _agent("cp.enroll_failed", because(f"{_SPEAKER} could not enroll with the Control Plane"), level="warning"),
+    _agent("llm.started", f"{_SPEAKER} asks the language model[ {{model}}]", payload="chars model provider"),
+    _agent(
+        "llm.complete", f"{_SPEAKER} has the language model's answer[ ({{model}})]", payload="chars model ms provider"
+    ),
+    _agent(
+        "llm.failed",
+        because(f"{_SPEAKER} got no answer from the language model[ {{model}}]"),
+        level="warning",
+        payload="model ms provider",
+    ),
+    _agent(
+        "cp.enroll_succeeded",
+        f"{_SPEAKER} is in the Control Plane's registry[ as {{aid}}]",
+        payload="namespace registered_at",
+    ),
+    _agent(
+        "cp.enroll_failed",
+        because(f"{_SPEAKER} could not enroll with the Control Plane"),
+        level="warning",
+        payload="code status step url operation",
+    ),
     _agent(
         "revocation.list_fetched",
         f"{_SPEAKER} verified a revocation list[ of {{issuer|source_url}}][, {{count|entry_count|entries}} revoked]",
+        payload="count entries entry_count issuer",
     ),
-    _agent("revocation.refresh_failed", because(f"{_SPEAKER} could not fetch a revocation list"), level="warning"),
-    _agent("revocation.verify_failed", because(f"{_SPEAKER} discarded a revocation list"), "cause", "warning"),
+    _agent(
+        "revocation.refresh_failed",
+        because(f"{_SPEAKER} could not fetch a revocation list"),
+        level="warning",
+        payload="class code issuer status",
+    ),
+    _agent(
+        "revocation.verify_failed",
+        because(f"{_SPEAKER} discarded a revocation list"),
+        "cause",
+        "warning",
+        payload="issuer",
+    ),
 )
 
 
@@ -332,12 +438,19 @@ AGENT_TYPES = frozenset(row.type for row in _ROWS if row.origin == "agent")
 TERMINAL_TYPES: Mapping[str, EndStatus] = {row.type: row.status for row in _ROWS if row.status is not None}
 AFTER_TERMINAL = frozenset(row.type for row in _ROWS if row.after_terminal)
 
+_HEAD = frozenset({"seq", "id", "type", "ts", "run_id"})
 _SHAPES: Mapping[str, type] = {"error": str, "grants": list, "result": Mapping, "peers": Mapping, "payload": Mapping}
 
 
 def spec(event_type: str) -> EventSpec | None:
     """The row of a type, None for an unknown one."""
     return _TABLE.get(event_type)
+
+
+def known_fields(event_type: str) -> frozenset[str] | None:
+    """Every name that an event of this type can have at its top or in its payload; None when its payload is open."""
+    row = _TABLE[event_type]
+    return None if "*" in row.payload else _HEAD | row.allowed | row.payload
 
 
 def validate(draft: EventDraft) -> None:
@@ -351,6 +464,9 @@ def validate(draft: EventDraft) -> None:
     present = {name for name, value in draft.fields.items() if value is not None}
     faults = [f"{name} is missing" for name in sorted(row.must - present)]
     faults += [f"{name} is not declared" for name in sorted(present - row.allowed)]
+    inside = draft.fields.get("payload")
+    if isinstance(inside, Mapping) and "*" not in row.payload:
+        faults += [f"payload.{name} is not declared" for name in sorted(set(inside) - row.payload)]
     faults += [
         f"{name} must be a {shape.__name__}"
         for name, shape in _SHAPES.items()

@@ -18,6 +18,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from aitp_playground.events.model import RunEvent
+from aitp_playground.events.narration import plain
+from aitp_playground.events.proof import Proof
 from aitp_playground.events.vocabulary import TERMINAL_TYPES, spec
 
 _STEP_ENDS = {"step.complete": "completed", "step.skipped": "skipped", "step.failed": "failed"}
@@ -32,7 +34,7 @@ class Narrator:
         self._first: float | None = None
         self._last = 0.0
         self._status = ""
-        self._unproven = False
+        self._proof = Proof()
         self._open_step = False
         self._steps: Counter[str] = Counter()
         self._agents: set[str] = set()
@@ -50,7 +52,8 @@ class Narrator:
         """What came of it so far: status, proof of a successful run, steps, agents, duration."""
         status = f"run {self._status or 'not over'}"
         if self._status == "success":
-            status += ", unproven" if self._unproven else ", proven"
+            doubts = self._proof.unproven_because
+            status += f", unproven ({plain(doubts[0])})" if doubts else ", proven"
         done, skipped, failed = (self._steps[outcome] for outcome in ("completed", "skipped", "failed"))
         agents = len(self._agents)
         return (
@@ -63,7 +66,8 @@ class Narrator:
             self._first = event.ts
         if not self._status:
             self._last = max(self._last, self._since_start(event.ts))
-        self._unproven = self._unproven or bool(event.payload.get("unproven"))
+        if not self._status:
+            self._proof.apply(event)
         if event.type == "step.started":
             self._open_step = True
         elif event.type in _STEP_ENDS:

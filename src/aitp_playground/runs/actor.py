@@ -26,6 +26,7 @@ from aitp_playground.runs.messages import (
     Delivery,
     DeliveryFate,
     Interrupted,
+    MoreEvents,
     Reached,
     Record,
     RunMessage,
@@ -110,8 +111,10 @@ class RunActor(Actor[RunMessage]):
                 return self._telemetry.reach(agent_id, emitter_seq)
             case Stored():
                 return self._stored()
-            case StepEvents():
-                return self._window.events
+            case StepEvents(look_back):
+                return self._window.events(look_back=look_back)
+            case MoreEvents(seq):
+                return self._window.beyond(seq)
             case Begin():
                 self._begin()
             case Conducted(error):

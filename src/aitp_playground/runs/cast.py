@@ -46,6 +46,8 @@ class Cast:
         self._services = services
         self._record = record
         self._agents: dict[str, LaunchedAgent] = {}
+        #: How the peers were found, once they are introduced.
+        self.sources: tuple[str, ...] = ()
         self._cp_aid = ""
         self._processes: dict[str, AgentProcess] = {}
         self._parts: list[Part] = []
@@ -126,6 +128,7 @@ class Cast:
 
     async def introduce(self, peers: Mapping[str, Mapping[str, Any]]) -> None:
         """Tell each agent who its peers are and where; nobody else will be listened to."""
+        self.sources = tuple(str(peer.get("source")) for peer in peers.values())
         entries = [
             {
                 "agent_id": agent.agent_id,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -17,6 +18,15 @@ async def together(work: Iterable[Coroutine[Any, Any, Any]]) -> None:
                 group.create_task(item)
     except BaseExceptionGroup as failures:
         raise first_leaf(failures) from None
+
+
+#: Apart from the default executor, whose threads file work needs.
+_APART = ThreadPoolExecutor(4, thread_name_prefix="apart")
+
+
+async def apart(work: Callable[[], T]) -> T:
+    """Do what may take long, or wait for a process, in one of a few threads of its own."""
+    return await asyncio.get_running_loop().run_in_executor(_APART, work)
 
 
 async def outlast(task: asyncio.Future[Any]) -> None:

@@ -6,25 +6,27 @@ Whatever it finds out goes to the actor as a message; it touches no state of the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from itertools import combinations
 from typing import Any
 
 import structlog
 
-from aitp_playground.actors import ActorRef
+from aitp_playground.actors import ActorRef, AskTimeout
 from aitp_playground.errors import AgentCallError, PlaygroundError, StepError, StepTimeout
 from aitp_playground.events.codec import encode_json
 from aitp_playground.events.model import EventDraft, RunEvent, draft
 from aitp_playground.runs.cast import Cast
-from aitp_playground.runs.concurrency import together
+from aitp_playground.runs.concurrency import apart, together
 from aitp_playground.runs.context import RunContext, fault_for, provider
-from aitp_playground.runs.messages import Record, RunMessage, StepEvents
+from aitp_playground.runs.messages import MoreEvents, Record, RunMessage, StepEvents
 from aitp_playground.runs.services import RunServices
 from aitp_playground.scenarios.models import ResolvedScenario
 from aitp_playground.steps import Step
 from aitp_playground.steps.base import Completed, Skipped, StepOutcome
-from aitp_playground.steps.expect import check
+from aitp_playground.steps.expect import awaited, check
 from aitp_playground.steps.faults import FAULT_CLASSES
 from aitp_playground.steps.handshake import establish
 from aitp_playground.steps.workflow import WorkflowStep
@@ -115,13 +117,16 @@ class Conductor:
         ctx = RunContext(run, self._header, self._resolved, cast, self._outputs, self._services)
         body: dict[str, Any] = {"peer": second, "requested_grants": [], "direction": "both"}
         fault = fault_for(self._header.fault_injection, second)
+        about = {"initiator": first, "target": second}
         if fault is not None:
-            body["manifest_url"] = ctx.faulted_url(fault.kind, second)
+            body["manifest_url"] = url = ctx.faulted_url(fault.kind, second)
+            await ctx.record("step.fault_injected", **about, source_url=url, kind=fault.kind, notes=fault.note)
         try:
             answer = await establish(ctx, first, second, body)
         except AgentCallError as failure:
             if fault is None or failure.refusal not in FAULT_CLASSES[fault.kind]:
                 raise
+            await ctx.record("step.fault_complete", **about, error=failure.message, kind=fault.kind)
         else:
             if fault is not None:
                 raise StepError(f"the injected fault {fault.kind} on {second} had no effect: trust was established")
@@ -141,8 +146,8 @@ class Conductor:
         try:
             outcome = self._unproven(step) or await self._in_time(step, ctx)
             _refuse_large(step, outcome)
-            if isinstance(outcome, Completed) and not outcome.degraded_by_cp:
-                self._check(step, outcome, await self._events_of_step(run), ctx.unheard)
+            if isinstance(outcome, Completed) and not outcome.degraded_by_cp and step.expect:
+                await self._check(run, step, outcome, ctx.unheard)
         except PlaygroundError as failure:
             output = getattr(failure, "output", None)
             await ctx.record(
@@ -180,10 +185,15 @@ class Conductor:
                 unproven=outcome.unproven or None,
             )
             return
-        unproven = outcome.degraded_by_cp and bool(step.expect)
+        unproven = outcome.unmet
         if outcome.degraded_by_cp:
             self._not_proven.add(step.id)
-        await ctx.record("step.complete", **ctx.labels(), result=outcome.output, unproven=unproven or None)
+            if step.expect:
+                unproven = "the Control Plane's part did not happen, so what it claims could not be tried"
+        checked = outcome.checked + (0 if outcome.degraded_by_cp else len(step.expect))
+        await ctx.record(
+            "step.complete", **ctx.labels(), result=outcome.output, checked=checked or None, unproven=unproven
+        )
 
     def _unproven(self, step: Step) -> Skipped | None:
         missing = [required for required in step.requires if required in self._not_proven]
@@ -191,19 +201,29 @@ class Conductor:
             return None
         return Skipped(notes=f"unproven: it requires {', '.join(missing)}, which could not be tried", unproven=True)
 
-    def _check(self, step: Step, outcome: Completed, events: Sequence[RunEvent], unheard: set[str]) -> None:
+    async def _check(self, run: ActorRef[RunMessage], step: Step, outcome: Completed, unheard: Collection[str]) -> None:
+        """Raises ExpectationFailed."""
         if unheard and any(expectation.event is not None for expectation in step.expect):
             raise StepError(
                 f"what {', '.join(sorted(unheard))} did is not in the log in full: its telemetry did not arrive, so "
                 "nothing can be said about the events of this step"
             )
-        if step.expect:
-            outputs = {**self._outputs, step.id: outcome.output}
-            check(step.expect, output=outcome.output, events=events, outputs=outputs)
+        outputs = {**self._outputs, step.id: outcome.output}
+        events = await self._awaited_events(run, step, outputs)
+        await apart(partial(check, step.expect, output=outcome.output, events=events, outputs=outputs))
 
-    async def _events_of_step(self, run: ActorRef[RunMessage]) -> Sequence[RunEvent]:
-        events: Sequence[RunEvent] = await run.ask(StepEvents(), timeout=ACTOR_TIMEOUT)
-        return events
+    @staticmethod
+    async def _awaited_events(run: ActorRef[RunMessage], step: Step, outputs: Mapping[str, Any]) -> Sequence[RunEvent]:
+        """The events of a step, once those that ``within_ms`` waits for have come, or their time is over."""
+        now = asyncio.get_running_loop().time
+        began = now()
+        while True:
+            events: Sequence[RunEvent] = await run.ask(StepEvents(step.looks_back), timeout=ACTOR_TIMEOUT)
+            left = began + max(awaited(step.expect, events, outputs), default=0.0) - now()
+            if left <= 0:
+                return events
+            with suppress(AskTimeout):
+                await run.ask(MoreEvents(events[-1].seq if events else 0), timeout=left)
 
 
 def _refuse_large(step: Step, outcome: StepOutcome) -> None:

@@ -89,6 +89,7 @@ class RunContext:
         self.inputs = header.inputs
         self.outputs = outputs
         self.cast = cast
+        self.sources = cast.sources
         self.cp = services.cp
         self._services = services
         self._run = run

@@ -84,7 +84,7 @@ class RunDirectory:
         pending, start it when there is room. On disk before it returns. Raises ScenarioNotFound, TemplateNotFound,
         InputsInvalid, InvalidRequest, RegistryInvalid, Overloaded, StoreUnavailable."""
         resolved = await self._catalog.resolve(request.scenario_ref, request.template)
-        header = header_of(request, resolved)
+        header = await header_of(request, resolved)
         # Shielded: a caller that leaves meanwhile must not leave a stored run behind that nobody starts.
         return await asyncio.shield(self._chore(self._open(header, resolved)))
 

@@ -23,7 +23,19 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class StepEvents:
-    """Ask for the events of the step in progress. Answer: ``tuple[RunEvent, ...]``."""
+    """Ask for the events of the step in progress; ``look_back``: for those of the whole run so far.
+
+    Answer: ``tuple[RunEvent, ...]``.
+    """
+
+    look_back: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MoreEvents:
+    """Ask to be answered (None) once the log has an event after ``seq``."""
+
+    seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +110,7 @@ RunMessage = (
     Begin
     | Record
     | StepEvents
+    | MoreEvents
     | Reached
     | Stored
     | Telemetry

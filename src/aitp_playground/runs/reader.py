@@ -45,6 +45,7 @@ class RunReader:
         view = RunView(
             row=replace(row, summary=state.summary(run_id)),
             proof=state.proof,
+            unproven_because=state.unproven_because,
             results=dict(state.results),
             error=state.error,
             next_after=after,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +31,8 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
-    """A run as ``GET /runs/{id}`` shows it. ``proof`` is None until the run has succeeded.
+    """A run as ``GET /runs/{id}`` shows it. ``proof`` is None until the run has succeeded;
+    ``unproven_because`` says in sentences why it is not ``proven``.
 
     ``results`` says which event holds each step's output. ``events`` (encoded) and ``outputs`` are filled when asked
     for.
@@ -40,6 +41,7 @@ class RunView:
     row: RunRow
     proof: str | None
     error: str | None
+    unproven_because: Sequence[str] = ()
     results: Mapping[str, int] = field(default_factory=dict)
     outputs: Mapping[str, Any] = field(default_factory=dict)
     events: tuple[StoredEvent, ...] = ()

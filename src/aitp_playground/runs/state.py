@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aitp_playground.events.model import RunEvent
+from aitp_playground.events.proof import Proof
 from aitp_playground.events.vocabulary import TERMINAL_TYPES
 from aitp_playground.store.port import TERMINAL, RunStatus, RunSummary
 
@@ -28,7 +29,7 @@ class RunState:
     status: RunStatus = "pending"
     results: dict[str, int] = field(default_factory=dict)
     error: str | None = None
-    unproven: bool = False
+    proving: Proof = field(default_factory=Proof)
     current_step: str | None = None
     step_labels: Mapping[str, Any] = field(default_factory=dict)
     started_at: float | None = None
@@ -46,11 +47,18 @@ class RunState:
         """``proven`` or ``unproven`` of a successful run; None of any other."""
         if self.status != "success":
             return None
-        return "unproven" if self.unproven else "proven"
+        return "unproven" if self.proving.unproven_because else "proven"
+
+    @property
+    def unproven_because(self) -> list[str]:
+        """Why a successful run is unproven, as sentences; empty for any other."""
+        return self.proving.unproven_because if self.status == "success" else []
 
     def apply(self, event: RunEvent) -> None:
         """Fold one event in. Events come in the order of their ``seq``, each once."""
         self.seq = event.seq
+        if not self.over:
+            self.proving.apply(event)
         if event.type == "run.started":
             self.status, self.started_at = "running", event.ts
         elif event.type == "step.started":
@@ -68,7 +76,6 @@ class RunState:
 
     def _end_step(self, event: RunEvent) -> None:
         self.current_step = None
-        self.unproven = self.unproven or bool(event.payload.get("unproven"))
         if event.get("result") is not None:
             self.results[event.get("step_id")] = event.seq
 

@@ -9,13 +9,15 @@ import uuid
 import orjson
 
 from aitp_playground.errors import InvalidRequest
+from aitp_playground.runs.concurrency import apart
 from aitp_playground.runs.requests import NewRun
 from aitp_playground.scenarios.inputs import complete_inputs
 from aitp_playground.scenarios.models import ResolvedScenario
 from aitp_playground.store.port import RunHeader
 
 
-def header_of(request: NewRun, resolved: ResolvedScenario) -> RunHeader:
+async def header_of(request: NewRun, resolved: ResolvedScenario) -> RunHeader:
+    """Raises InvalidRequest, InputsInvalid, Overloaded."""
     known = {agent.id for agent in resolved.scenario.spec.agents}
     for kind, targets in request.fault_injection.items():
         for target in targets:
@@ -24,12 +26,14 @@ def header_of(request: NewRun, resolved: ResolvedScenario) -> RunHeader:
                     f"fault_injection.{kind} names {target!r}, which is no agent of {resolved.ref}; "
                     f"its agents are {', '.join(sorted(known))}"
                 )
+    schema = resolved.scenario.spec.inputs.json_schema
+    inputs = await apart(lambda: complete_inputs(schema, request.inputs))
     return RunHeader(
         run_id=str(uuid.uuid4()),
         scenario_ref=resolved.ref,
         template=request.template,
         run_label=request.run_label,
-        inputs=complete_inputs(resolved.scenario.spec.inputs.json_schema, request.inputs),
+        inputs=inputs,
         fault_injection=dict(request.fault_injection),
         created_at=time.time(),
         idempotency_key=request.idempotency_key,

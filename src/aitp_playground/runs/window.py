@@ -1,40 +1,53 @@
-"""StepWindow: the events of the step in progress, for ``expect`` to look at."""
+"""StepWindow: the latest events of a run, for ``expect`` to look at."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Sequence
 
 from aitp_playground.events.model import RunEvent
 from aitp_playground.store.port import StoredEvent
 
-#: A step that records more, in number or in bytes of JSON, is checked against the last of them.
+#: Who records more, in number or in bytes of JSON, is checked against the last of them.
 MOST_EVENTS = 10_000
 MOST_BYTES = 16 * 1024 * 1024
 
 
 class StepWindow:
-    """Begins anew with each ``step.started``. The last event is kept whatever its size."""
+    """Part of a run's actor. The last event is kept whatever its size."""
 
     def __init__(self) -> None:
         self._events: deque[tuple[RunEvent, int]] = deque()
         self._bytes = 0
-        #: Whether events of this step were let go.
-        self.cut = False
+        self._step_began = 0
+        self._last = 0
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
 
     def extend(self, events: Sequence[RunEvent], stored: Sequence[StoredEvent]) -> None:
         """Add what was appended to the log, each with its encoded form."""
         for event, entry in zip(events, stored, strict=True):
             if event.type == "step.started":
-                self._events.clear()
-                self._bytes, self.cut = 0, False
+                self._step_began = event.seq
             self._events.append((event, len(entry.body)))
             self._bytes += len(entry.body)
+            self._last = event.seq
         while len(self._events) > MOST_EVENTS or (self._bytes > MOST_BYTES and len(self._events) > 1):
             self._bytes -= self._events.popleft()[1]
-            self.cut = True
+        for seq, future in self._waiting:
+            if seq < self._last and not future.done():
+                future.set_result(None)
+        self._waiting = [waiting for waiting in self._waiting if not waiting[1].done()]
 
-    @property
-    def events(self) -> tuple[RunEvent, ...]:
-        """Oldest first."""
-        return tuple([event for event, _ in self._events])
+    def events(self, *, look_back: bool) -> tuple[RunEvent, ...]:
+        """Those of the step in progress, or with ``look_back`` those of the whole run; oldest first."""
+        first = 0 if look_back else self._step_began
+        return tuple([event for event, _ in self._events if event.seq >= first])
+
+    def beyond(self, seq: int) -> asyncio.Future[None] | None:
+        """None when there is an event after ``seq``, else a future that resolves when one comes."""
+        if self._last > seq:
+            return None
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((seq, future))
+        return future

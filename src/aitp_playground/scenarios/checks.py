@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from aitp_playground.events.vocabulary import TYPES
 from aitp_playground.scenarios.findings import Finding, KeyPath, Marks, nearest
-from aitp_playground.scenarios.inputs import schema_faults
 from aitp_playground.scenarios.models import AgentManifest, AgentRef, Scenario, StepRef, StepSpec
 from aitp_playground.scenarios.references import named
 from aitp_playground.scenarios.render import declared_inputs, input_key, output_step, placeholders
+from aitp_playground.scenarios.schemas import schema_faults
 
 STEPS: KeyPath = ("spec", "workflow", "steps")
 AGENTS: KeyPath = ("spec", "agents")
@@ -103,10 +102,8 @@ def _expectations(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterato
     for at, step, earlier in _steps(scenario):
         known = {*earlier, step.id}
         for index, expectation in enumerate(step.expect):
-            if expectation.event is not None and expectation.event not in TYPES:
-                # Counted against "max: 0" a misspelt type would hold for ever.
-                message = f"no event is of type {expectation.event!r}{nearest(expectation.event, TYPES)}"
-                yield (*at, "expect", index, "event"), message
+            for place, message in expectation.unknown_names():
+                yield (*at, "expect", index, *place), message
             written: dict[str, Any] = expectation.model_dump(by_alias=True)
             for path, expression in placeholders(written):
                 name = output_step(expression)

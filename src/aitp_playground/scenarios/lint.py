@@ -13,7 +13,10 @@ from aitp_playground.scenarios.loaded import LoadedScenario
 from aitp_playground.scenarios.loader import StepTypes
 from aitp_playground.scenarios.manifests import MANIFEST_DIR
 from aitp_playground.scenarios.models import AgentManifest, AgentRef, Scenario, StepSpec
+from aitp_playground.scenarios.patterns import is_linear
 from aitp_playground.scenarios.references import named
+from aitp_playground.scenarios.render import has_placeholder
+from aitp_playground.scenarios.schemas import slow_patterns
 
 
 def lint(root: Path, step_types: StepTypes, beside: Sequence[Path] = ()) -> list[Finding]:
@@ -118,6 +121,17 @@ def _defaults(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fa
         yield ("spec", "inputs", "schema", *path), message
 
 
+def _slow_patterns(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault]:
+    reason = "it is matched by a process of its own, with a time limit: look-around and back references take that"
+    for path, pattern in slow_patterns(scenario.spec.inputs.json_schema):
+        yield ("spec", "inputs", "schema", *path), f"{pattern!r}: {reason}"
+    for index, step in enumerate(scenario.spec.workflow.steps):
+        for number, expectation in enumerate(step.expect):
+            pattern = expectation.matches or ""
+            if not has_placeholder(pattern) and not is_linear(pattern):
+                yield (*STEPS, index, "expect", number, "matches"), f"{pattern!r}: {reason}"
+
+
 def _calls(scenario: Scenario, manifests: Mapping[str, AgentManifest]) -> Iterator[tuple[StepSpec, int, str | None]]:
     """Each step with its index and the agent it calls, None when it calls nobody."""
     for index, step in enumerate(scenario.spec.workflow.steps):
@@ -142,4 +156,5 @@ _RULES: tuple[Callable[[Scenario, Mapping[str, AgentManifest]], Iterator[Fault]]
     _idle_fault,
     _proofless,
     _defaults,
+    _slow_patterns,
 )

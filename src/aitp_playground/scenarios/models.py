@@ -5,21 +5,14 @@ A step's own model comes from the step types (:mod:`aitp_playground.steps`); her
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializeAsAny,
-    SerializerFunctionWrapHandler,
-    field_validator,
-    model_serializer,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
+
+from aitp_playground.scenarios.expectations import Expectation
+from aitp_playground.scenarios.strict import Strict
 
 API_VERSION = "aitp.dev/v1"
 #: One part of a ref, and every id in a scenario.
@@ -39,19 +32,6 @@ class StepRef:
 
 AgentId = Annotated[str, Field(min_length=1, max_length=128), AgentRef()]
 StepId = Annotated[str, Field(min_length=1, max_length=128), StepRef()]
-
-
-class Strict(BaseModel):
-    """No unknown keys, no mutation after loading. ``x-*`` keys are the author's own and are passed over."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _pass_over_extensions(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping):
-            return data
-        return {name: value for name, value in data.items() if not (isinstance(name, str) and name.startswith("x-"))}
 
 
 # -- agents ------------------------------------------------------------------------------------------------------------
@@ -151,61 +131,6 @@ class Fault(Strict):
     note: str | None = None
 
 
-class Expectation(Strict):
-    """One check of a step's output (``path``) or of the events between its start and end (``event``, ``where``).
-
-    ``path`` takes at least one of ``equals, not, contains, min, max, exists, matches``; with ``event``, ``min``
-    (1 when neither is written) and ``max`` bound the count. Values may hold ``{{ outputs.step.path }}``.
-    ``model_fields_set`` tells which operators were written: ``equals: null`` is a check, an absent ``equals`` is none.
-    """
-
-    OPERATORS: ClassVar[frozenset[str]] = frozenset({"equals", "not_", "contains", "min", "max", "exists", "matches"})
-
-    path: str | None = Field(default=None, pattern=r"^\$(\.[A-Za-z0-9_@:-]+|\[(?:\d+|\*)\])*$")
-    event: str | None = None
-    where: Mapping[str, Any] = Field(default_factory=dict)
-    equals: Any = None
-    not_: Any = Field(default=None, alias="not")
-    contains: Any = None
-    min: Any = None
-    max: Any = None
-    exists: bool | None = None
-    matches: str | None = None
-
-    @field_validator("matches")
-    @classmethod
-    def _matches_compiles(cls, value: str | None) -> str | None:
-        try:
-            re.compile(value or "")
-        except re.error as problem:
-            raise ValueError(f"not a regular expression: {problem}") from None
-        return value
-
-    @model_validator(mode="after")
-    def _one_subject(self) -> Expectation:
-        if (self.path is None) is (self.event is None):
-            raise ValueError("an expectation has either a path or an event")
-        operators = self.model_fields_set & self.OPERATORS
-        if self.path is not None and not operators:
-            raise ValueError("a path needs an operator: equals, not, contains, min, max, exists or matches")
-        if self.path is not None and self.where:
-            raise ValueError("where belongs to an event, not to a path")
-        if self.event is not None:
-            if strangers := operators - {"min", "max"}:
-                raise ValueError(
-                    f"an event takes min and max, not {', '.join(sorted(strangers)).replace('not_', 'not')}"
-                )
-            for bound in (self.min, self.max):
-                if bound is not None and (not isinstance(bound, int) or isinstance(bound, bool) or bound < 0):
-                    raise ValueError("min and max of an event are counts")
-        return self
-
-    @model_serializer(mode="wrap")
-    def _as_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        written = {type(self).model_fields[name].alias or name for name in self.model_fields_set}
-        return {name: value for name, value in handler(self).items() if name in written}
-
-
 class StepSpec(Strict):
     """What every step has. ``type`` is narrowed to a Literal by each step type.
 
@@ -214,6 +139,8 @@ class StepSpec(Strict):
 
     #: Faults this step type takes.
     faultable: ClassVar[bool] = False
+    #: Its expectations look at the events of the whole run so far, not only at its own.
+    looks_back: ClassVar[bool] = False
 
     id: Name
     type: str

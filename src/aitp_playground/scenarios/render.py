@@ -50,6 +50,11 @@ def placeholders(value: Any, at: tuple[str | int, ...] = ()) -> Iterator[tuple[t
             yield from placeholders(item, (*at, index))
 
 
+def has_placeholder(value: Any) -> bool:
+    """Whether something is to be filled in below ``value``."""
+    return any(True for _ in placeholders(value))
+
+
 def input_key(expression: str) -> str | None:
     """``key`` of ``inputs.key``, None for anything else."""
     found = _INPUT.fullmatch(expression)

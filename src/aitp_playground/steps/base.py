@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,10 +19,14 @@ class Completed:
     """The step did what it is for. ``output`` becomes ``outputs[step_id]``.
 
     ``degraded_by_cp``: the Control Plane's part did not happen; steps that require this one are then unproven.
+    ``checked``: how many claims of its own, beside ``expect``, the step has checked and found true; ``unmet``: one that
+    it found false and lets pass, as a sentence.
     """
 
     output: dict[str, Any]
     degraded_by_cp: bool = False
+    checked: int = 0
+    unmet: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,8 @@ class StepContext(Protocol):
     outputs: Mapping[str, Any]
     inputs: Mapping[str, Any]
     cp: CpClient
+    #: How the peers were found: the ``source`` of each, in ``trust.peers_resolved``.
+    sources: Collection[str]
 
     async def record(self, event_type: str, /, **fields: Any) -> None:
         """Append an event to the run's log, with this step's ``step_id``; returns when it has its place."""

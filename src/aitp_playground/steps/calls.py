@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from aitp_playground.errors import AgentCallError, ExpectationFailed
-from aitp_playground.scenarios.models import Capability, StepId, Strict
+from aitp_playground.scenarios.models import Capability, StepId
+from aitp_playground.scenarios.strict import Strict
 from aitp_playground.steps.base import Completed, Step, StepContext
 
 
@@ -52,7 +53,8 @@ class JudgedCall(InputFields, Step):
                     "actual": status,
                 }
                 raise ExpectationFailed(message, details=[fault], output=output)
-        return Completed(output)
+            return Completed(output, unmet=f"{message} (on_mismatch: record)")
+        return Completed(output, checked=0 if matched is None else 1)
 
 
 def refusal_text(body: Any) -> str:

@@ -1,113 +1,22 @@
-"""``expect``: the checks that make a demonstration able to fail.
-
-A path is ``$`` followed by ``.name``, ``[index]`` and ``[*]`` parts; ``[*]`` gives the list of what the rest finds in
-each element, passing over those in which it finds nothing.
-"""
+"""``expect``: the checks that make a demonstration able to fail. Paths are those of
+:mod:`aitp_playground.scenarios.paths`."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from aitp_playground.errors import ExpectationFailed
 from aitp_playground.events.model import RunEvent
-from aitp_playground.scenarios.models import Expectation
+from aitp_playground.scenarios.expectations import Expectation, is_number
+from aitp_playground.scenarios.judge import NoVerdict, ask
+from aitp_playground.scenarios.paths import MISSING, select
+from aitp_playground.scenarios.patterns import linear_match, pattern_fault
 
-_PART = re.compile(r"\.([A-Za-z0-9_@:-]+)|\[(\d+|\*)\]")
-_PATH = re.compile(rf"\$(?:{_PART.pattern})*")
-_REFERENCE = re.compile(r"\{\{\s*outputs((?:\.[A-Za-z0-9_@:-]+|\[(?:\d+|\*)\])+)\s*\}\}")
-_MISSING = object()
-
-
-def select(path: str, value: Any) -> Any:
-    """The value at ``path``, or a private marker for "nothing there". Raises ValueError for what is not a path."""
-    return _follow(_parts(path), value)
-
-
-def _follow(parts: Sequence[tuple[str, str]], value: Any) -> Any:
-    for position, (name, index) in enumerate(parts):
-        if index == "*" and isinstance(value, list):
-            found = [_follow(parts[position + 1 :], item) for item in value]
-            return [item for item in found if item is not _MISSING]
-        if name and isinstance(value, Mapping) and name in value:
-            value = value[name]
-        elif index.isdigit() and isinstance(value, list) and int(index) < len(value):
-            value = value[int(index)]
-        else:
-            return _MISSING
-    return value
-
-
-def _parts(path: str) -> list[tuple[str, str]]:
-    if not _PATH.fullmatch(path):
-        raise ValueError(f"{path!r} is not a path: write $, then .name, [index] and [*] parts")
-    return _PART.findall(path)
-
-
-def check(
-    expectations: Iterable[Expectation],
-    *,
-    output: Mapping[str, Any],
-    events: Sequence[RunEvent],
-    outputs: Mapping[str, Any],
-) -> None:
-    """Raises :class:`ExpectationFailed` naming every check that does not hold, expected and actual side by side."""
-    faults = [
-        fault
-        for expectation in expectations
-        for fault in (
-            _check_events(expectation, events, outputs)
-            if expectation.event is not None
-            else _check_output(expectation, output, outputs)
-        )
-    ]
-    if faults:
-        shown = "; ".join(
-            f"{fault['path']} {fault['operator']} {_show(fault['expected'])}, was {_show(fault['actual'])}"
-            for fault in faults
-        )
-        raise ExpectationFailed(f"expected {shown}", details=faults, output=dict(output))
-
-
-def _check_output(
-    expectation: Expectation, output: Mapping[str, Any], outputs: Mapping[str, Any]
-) -> Iterable[dict[str, Any]]:
-    path = expectation.path or "$"
-    actual = select(path, output)
-    for operator, given in _operators(expectation):
-        expected = _resolve(given, outputs)
-        if not _holds(operator, actual, expected):
-            seen = None if actual is _MISSING else actual
-            yield {"path": path, "operator": operator, "expected": expected, "actual": seen}
-
-
-def _check_events(
-    expectation: Expectation, events: Sequence[RunEvent], outputs: Mapping[str, Any]
-) -> Iterable[dict[str, Any]]:
-    wanted = {name: _resolve(value, outputs) for name, value in expectation.where.items()}
-    count = sum(event.type == expectation.event and _matches(event, wanted) for event in events)
-    where = ", ".join(f"{name} {_show(value)}" for name, value in wanted.items())
-    path = f"event {expectation.event}" + (f" ({where})" if where else "")
-    least = 1 if expectation.min is None and expectation.max is None else expectation.min
-    if least is not None and count < least:
-        yield {"path": path, "operator": "min", "expected": least, "actual": count}
-    if expectation.max is not None and count > expectation.max:
-        yield {"path": path, "operator": "max", "expected": expectation.max, "actual": count}
-
-
-def _matches(event: RunEvent, wanted: Mapping[str, Any]) -> bool:
-    whole = {**event.payload, **event.as_dict()}
-    return all(select(f"$.{name}", whole) == value for name, value in wanted.items())
-
-
-def _operators(expectation: Expectation) -> Iterable[tuple[str, Any]]:
-    for name, operator in _OPERATORS.items():
-        if name in expectation.model_fields_set:
-            yield operator, getattr(expectation, name)
-
-
+_REFERENCE = re.compile(r"\{\{\s*outputs((?:\.[A-Za-z0-9_@:-]+|\[(?:\d{1,9}|\*)\])+)\s*\}\}", re.ASCII)
 _OPERATORS = {
     "equals": "equals",
     "not_": "not",
@@ -119,56 +28,177 @@ _OPERATORS = {
 }
 
 
-def _holds(operator: str, actual: Any, expected: Any) -> bool:
+def check(
+    expectations: Iterable[Expectation],
+    *,
+    output: Mapping[str, Any],
+    events: Sequence[RunEvent],
+    outputs: Mapping[str, Any],
+) -> None:
+    """Raises :class:`ExpectationFailed` naming every check that does not hold, expected and actual side by side.
+
+    May start a process and wait for it, for a pattern that cannot be matched in linear time: for a thread.
+    """
+    faults = [
+        fault
+        for expectation in expectations
+        for fault in (
+            _check_events(expectation, events, outputs)
+            if expectation.event is not None
+            else _check_output(expectation, output, outputs)
+        )
+    ]
+    if faults:
+        shown = "; ".join(_told(fault) for fault in faults)
+        raise ExpectationFailed(f"expected {shown}", details=faults, output=dict(output))
+
+
+def awaited(
+    expectations: Iterable[Expectation], events: Sequence[RunEvent], outputs: Mapping[str, Any]
+) -> Iterator[float]:
+    """How many seconds to wait, from the end of the step, for each expectation whose events have not all come yet."""
+    for expectation in expectations:
+        if expectation.within_ms is not None and _count(expectation, events, outputs) < expectation.least:
+            yield expectation.within_ms / 1000
+
+
+def _told(fault: Mapping[str, Any]) -> str:
+    why = f" ({fault['reason']})" if "reason" in fault else ""
+    return f"{fault['path']} {fault['operator']} {_show(fault['expected'])}, was {_show(fault['actual'])}{why}"
+
+
+def _check_output(
+    expectation: Expectation, output: Mapping[str, Any], outputs: Mapping[str, Any]
+) -> Iterable[dict[str, Any]]:
+    path = expectation.path or "$"
+    actual = select(path, output)
+    for operator, given in _operators(expectation):
+        expected = _resolve(given, outputs)
+        reason = _unmet(operator, actual, expected)
+        if reason is not None:
+            seen = None if actual is MISSING else actual
+            fault = {"path": path, "operator": operator, "expected": expected, "actual": seen}
+            yield fault | ({"reason": reason} if reason else {})
+
+
+def _check_events(
+    expectation: Expectation, events: Sequence[RunEvent], outputs: Mapping[str, Any]
+) -> Iterable[dict[str, Any]]:
+    count = _count(expectation, events, outputs)
+    where = ", ".join(f"{name} {_show(_resolve(value, outputs))}" for name, value in expectation.where.items())
+    path = f"event {expectation.event}" + (f" ({where})" if where else "")
+    if count < expectation.least:
+        yield {"path": path, "operator": "min", "expected": expectation.least, "actual": count}
+    if expectation.max is not None and count > expectation.max:
+        yield {"path": path, "operator": "max", "expected": expectation.max, "actual": count}
+
+
+def _count(expectation: Expectation, events: Sequence[RunEvent], outputs: Mapping[str, Any]) -> int:
+    wanted = {name: _resolve(value, outputs) for name, value in expectation.where.items()}
+    return sum(event.type == expectation.event and _matches(event, wanted) for event in events)
+
+
+def _matches(event: RunEvent, wanted: Mapping[str, Any]) -> bool:
+    whole = {**event.payload, **event.as_dict()}
+    return all(same(select(f"$.{name}", whole), value) for name, value in wanted.items())
+
+
+def _operators(expectation: Expectation) -> Iterable[tuple[str, Any]]:
+    for name, operator in _OPERATORS.items():
+        if name in expectation.model_fields_set:
+            yield operator, getattr(expectation, name)
+
+
+def _unmet(operator: str, actual: Any, expected: Any) -> str | None:
+    """None when the operator holds; else why not, or "" when expected and actual say it all."""
     if operator == "exists":
-        return (actual is not _MISSING) is expected
-    if actual is _MISSING:
-        return False
+        return None if (actual is not MISSING) is expected else ""
+    if actual is MISSING:
+        return "nothing is there"
     match operator:
         case "equals":
-            return _same(actual, expected)
+            return None if same(actual, expected) else ""
         case "not":
-            return not _same(actual, expected)
+            return "" if same(actual, expected) else None
         case "contains":
-            return _contains(actual, expected)
-        case "min":
-            return _is_number(actual) and actual >= expected
-        case "max":
-            return _is_number(actual) and actual <= expected
+            return _not_contained(actual, expected)
+        case "matches":
+            return _no_match(actual, expected)
         case _:
-            return isinstance(actual, str) and re.search(str(expected), actual) is not None
+            return _out_of_bound(operator, actual, expected)
 
 
-def _same(actual: Any, expected: Any) -> bool:
-    # JSON tells true from 1; Python's == does not.
-    return isinstance(actual, bool) is isinstance(expected, bool) and bool(actual == expected)
+def same(actual: Any, expected: Any) -> bool:
+    """Whether both are the same JSON, at any depth: ``true`` is not ``1``, but ``1`` is ``1.0``."""
+    if isinstance(actual, bool) or isinstance(expected, bool):
+        return actual is expected
+    if isinstance(actual, Mapping) and isinstance(expected, Mapping):
+        return actual.keys() == expected.keys() and all(same(item, expected[name]) for name, item in actual.items())
+    if isinstance(actual, list | tuple) and isinstance(expected, list | tuple):
+        return len(actual) == len(expected) and all(map(same, actual, expected))
+    return bool(actual == expected)
 
 
-def _contains(actual: Any, expected: Any) -> bool:
+def _not_contained(actual: Any, expected: Any) -> str | None:
     if isinstance(actual, str):
-        return isinstance(expected, str) and expected in actual
-    return isinstance(actual, list | Mapping) and expected in actual
+        if not isinstance(expected, str):
+            return "a text contains only texts"
+        return None if expected in actual else ""
+    if isinstance(actual, Mapping):
+        if not isinstance(expected, str):
+            return "an object contains keys, which are texts"
+        return None if expected in actual else ""
+    if isinstance(actual, list | tuple):
+        return None if any(same(item, expected) for item in actual) else ""
+    return "only a text, a list or an object contains anything"
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _out_of_bound(operator: str, actual: Any, expected: Any) -> str | None:
+    if not is_number(expected) or not math.isfinite(expected):
+        return f"{operator} takes a number"
+    if not is_number(actual):
+        return "no number is there"
+    holds = actual >= expected if operator == "min" else actual <= expected
+    return None if holds else ""
+
+
+def _no_match(actual: Any, expected: Any) -> str | None:
+    if not isinstance(actual, str):
+        return "no text is there"
+    if not isinstance(expected, str):
+        return "matches takes a regular expression"
+    if (fault := pattern_fault(expected)) is not None:
+        return f"not a regular expression: {fault}"
+    matched = linear_match(expected, actual)
+    if matched is None:
+        try:
+            matched = ask({"pattern": expected, "text": actual})["matches"]
+        except NoVerdict as problem:
+            return str(problem)
+    return None if matched else ""
 
 
 def _resolve(value: Any, outputs: Mapping[str, Any]) -> Any:
     """Put in ``{{ outputs.step.path }}``: alone it keeps the value's type, inside text it becomes text."""
-    if isinstance(value, list):
+    if isinstance(value, Mapping):
+        return {name: _resolve(item, outputs) for name, item in value.items()}
+    if isinstance(value, list | tuple):
         return [_resolve(item, outputs) for item in value]
     if not isinstance(value, str):
         return value
     whole = _REFERENCE.fullmatch(value.strip())
     if whole is not None:
         return _look_up(whole.group(1), outputs)
-    return _REFERENCE.sub(lambda found: str(_look_up(found.group(1), outputs)), value)
+    return _REFERENCE.sub(lambda found: _text(_look_up(found.group(1), outputs)), value)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _look_up(path: str, outputs: Mapping[str, Any]) -> Any:
     found = select(f"${path}", outputs)
-    if found is _MISSING:
+    if found is MISSING:
         raise ExpectationFailed(f"outputs{path} is not there to compare with")
     return found
 

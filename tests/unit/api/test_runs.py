@@ -19,6 +19,8 @@ RUN_KEYS = {
     "run_id",
     "status",
     "proof",
+    "unproven_because",
+    "fault_injection",
     "scenario_ref",
     "run_label",
     "template",

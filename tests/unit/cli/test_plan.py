@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aitp_playground.cli.plan import expectation_text
-from aitp_playground.scenarios.models import Expectation
+from aitp_playground.scenarios.expectations import Expectation
 
 
 @pytest.mark.parametrize(

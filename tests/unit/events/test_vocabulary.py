@@ -16,6 +16,7 @@ from aitp_playground.events.vocabulary import (
     TERMINAL_TYPES,
     TYPES,
     EventSpec,
+    known_fields,
     spec,
     validate,
 )
@@ -150,8 +151,24 @@ def test_every_type_makes_a_sentence_of_no_the_least_and_all_fields(event_type: 
 
 @pytest.mark.parametrize("event_type", TYPES)
 def test_the_least_and_all_declared_fields_validate(event_type: str) -> None:
+    payload = dict.fromkeys(row(event_type).payload - {"*"}, "text")
     for names in (row(event_type).must, row(event_type).allowed):
-        validate(EventDraft(event_type, {name: VALUES.get(name, "text") for name in names}))
+        validate(EventDraft(event_type, {name: VALUES.get(name, "text") for name in names} | {"payload": payload}))
+
+
+@pytest.mark.parametrize("event_type", sorted(set(TYPES) - {"cp.webhook.delivered"}))
+def test_a_name_in_the_payload_that_is_not_declared_is_a_fault(event_type: str) -> None:
+    must = {name: VALUES.get(name, "text") for name in row(event_type).must}
+    with pytest.raises(ValueError, match=r"payload\.surprise is not declared"):
+        validate(EventDraft(event_type, must | {"payload": {"surprise": 1}}))
+
+
+def test_what_an_event_can_hold_is_known_unless_it_comes_from_outside() -> None:
+    known = known_fields("capability.denied")
+    assert known is not None
+    assert {"seq", "ts", "agent_id", "capability", "code", "step_id"} <= known
+    assert "cod" not in known
+    assert known_fields("cp.webhook.delivered") is None
 
 
 HOSTILE = "evil\r\n+0.001s run complete\x1b[2J\x9b31m\x00\u202egnirts\u2028\u2066\x85\ud800" + "x" * 5000

@@ -34,7 +34,10 @@ def test_a_line_for_each_event_with_its_time_and_one_that_sums_up() -> None:
     lines = list(narrate(STORY))
     assert len(lines) == len(STORY) + 1
     assert lines[3].startswith("+0.042s  writer: ready as aid:pubkey:")
-    assert lines[-1] == "run success, unproven: 1 step completed, 1 skipped, 0 failed; 2 agents; 0.070 s"
+    assert (
+        lines[-1]
+        == "run success, unproven (step enroll: no cp): 1 step completed, 1 skipped, 0 failed; 2 agents; 0.070 s"
+    )
 
 
 def test_what_happens_inside_a_step_is_indented_also_when_an_agent_reports_it() -> None:
@@ -73,8 +76,11 @@ def test_a_failed_run_counts_its_failed_step() -> None:
     assert list(narrate(failed))[-1].startswith("run failed: 0 steps completed, 0 skipped, 1 failed")
 
 
-def test_a_successful_run_in_which_all_was_tried_is_proven() -> None:
-    assert list(narrate(run((0, "run.started", {}), (1, "run.complete", {}))))[-1].startswith("run success, proven:")
+def test_a_successful_run_that_checked_a_claim_is_proven_and_one_that_checked_none_says_so() -> None:
+    claim = (0.5, "step.complete", {"step_id": "a", "result": {}, "checked": 1})
+    begin, end = (0, "run.started", {}), (1, "run.complete", {})
+    assert list(narrate(run(begin, claim, end)))[-1].startswith("run success, proven:")
+    assert list(narrate(run(begin, end)))[-1].startswith("run success, unproven (no claim was checked")
 
 
 def test_an_empty_log_is_summed_up_without_an_error() -> None:

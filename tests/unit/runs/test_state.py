@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aitp_playground.events.model import RunEvent, draft
+from aitp_playground.events.proof import NO_CLAIM
 from aitp_playground.runs.state import RunState, fold
 
 STEP = st.sampled_from(["a", "b", "c"])
@@ -68,11 +70,53 @@ def test_outputs_are_kept_when_the_step_or_the_run_fails() -> None:
     assert (state.status, state.error, state.proof) == ("failed", "no", None)
 
 
-def test_a_skip_for_want_of_proof_makes_a_success_unproven() -> None:
-    proven = events(("run.started", {}), ("step.skipped", {"step_id": "a"}), ("run.complete", {}))
-    unproven = events(("run.started", {}), ("step.skipped", {"step_id": "a", "unproven": True}), ("run.complete", {}))
-    assert fold(proven).proof == "proven"
-    assert fold(unproven).proof == "unproven"
+def proof(*middle: tuple[str, dict[str, Any]]) -> tuple[str | None, list[str]]:
+    state = fold(events(("run.started", {}), *middle, ("run.complete", {})))
+    return state.proof, state.unproven_because
+
+
+CLAIM = ("step.complete", {"step_id": "claim", "result": {}, "checked": 1})
+
+
+def test_a_success_is_proven_when_a_claim_was_checked_and_nothing_speaks_against_it() -> None:
+    assert proof(CLAIM, ("step.skipped", {"step_id": "a", "notes": "a remark"})) == ("proven", [])
+
+
+@pytest.mark.parametrize(
+    ("doubt", "sentence"),
+    [
+        (
+            ("step.skipped", {"step_id": "a", "unproven": True, "notes": "there is no Control Plane"}),
+            "no Control Plane",
+        ),
+        (("step.complete", {"step_id": "a", "result": {}, "unproven": "status 200, expected 403"}), "expected 403"),
+        (("step.complete", {"step_id": "a", "result": {}, "unproven": True}), "step a"),
+        (("cp.degraded", {"operation": "discover", "cause": "circuit_open"}), "circuit_open"),
+        (("trust.peers_resolved", {"peers": {"w": {"source": "static_fallback"}, "r": {"source": "static"}}}), "w was"),
+        (("step.fault_injected", {"initiator": "a", "target": "b", "kind": "peer_offline"}), "peer_offline on b"),
+    ],
+)
+def test_whatever_kept_a_claim_from_being_tried_makes_a_success_unproven_and_is_told(
+    doubt: tuple[str, dict[str, Any]], sentence: str
+) -> None:
+    verdict, because = proof(CLAIM, doubt)
+    assert verdict == "unproven"
+    assert len(because) == 1
+    assert sentence in because[0]
+
+
+def test_a_success_that_claims_nothing_proves_nothing() -> None:
+    assert proof(("step.complete", {"step_id": "a", "result": {}})) == ("unproven", [NO_CLAIM])
+
+
+def test_what_follows_the_end_casts_no_doubt_on_it() -> None:
+    late = ("cp.degraded", {"operation": "unsubscribe", "cause": "timeout"})
+    state = fold(events(("run.started", {}), CLAIM, ("run.complete", {}), late))
+    assert (state.proof, state.unproven_because) == ("proven", [])
+
+
+def test_a_fault_that_a_step_declares_casts_no_doubt() -> None:
+    assert proof(CLAIM, ("step.fault_injected", {"step_id": "f", "kind": "peer_offline"}))[0] == "proven"
 
 
 def test_a_meta_skip_leaves_no_output() -> None:

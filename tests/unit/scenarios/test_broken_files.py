@@ -121,7 +121,7 @@ FAULTS = {
         f"{STEP}.expect.0.event",
         "did you mean 'trust.established'",
     ),
-    "malformed path": ("$.status_code", "status_code", 0, f"{STEP}.expect.0.path", "pattern"),
+    "malformed path": ("$.status_code", "status_code", 0, f"{STEP}.expect.0.path", "did you mean '$.status_code'?"),
     "broken regular expression": ("equals: 200", "matches: '['", 0, f"{STEP}.expect.0.matches", "regular expression"),
     "fault on a step that calls nobody": (
         "type: handshake\n        initiator: guest\n        responder: host",

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from aitp_playground.errors import InputsInvalid
-from aitp_playground.scenarios.inputs import complete_inputs, schema_faults, unfit_defaults
+from aitp_playground.scenarios.inputs import complete_inputs, unfit_defaults
+from aitp_playground.scenarios.schemas import schema_faults, slow_patterns
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -106,3 +107,84 @@ def test_a_broken_schema_is_found_before_any_run(schema: dict[str, Any], path: t
 
 def test_a_sound_schema_has_no_faults() -> None:
     assert list(schema_faults(SCHEMA)) == []
+
+
+def endless(**keywords: Any) -> dict[str, Any]:
+    """A schema whose ``$defs`` are as given, applied to every input."""
+    return {"type": "object", "properties": {"x": {"$ref": "#/$defs/node"}}, "$defs": keywords}
+
+
+def test_defaults_that_bring_defaults_are_told_and_not_filled_in_for_ever() -> None:
+    node = {"type": "object", "properties": {name: {"$ref": "#/$defs/node", "default": {}} for name in "lr"}}
+    assert faults(endless(node=node), {"x": {}}) == [""]
+    wide = {"default": {str(number): {} for number in range(3000)}, "additionalProperties": {"$ref": "#/$defs/node"}}
+    schema = {"properties": {str(number): wide for number in range(40)}, "$defs": {"node": node}}
+    assert faults(schema, {}) == [""]
+
+
+def test_references_in_a_circle_are_told() -> None:
+    assert faults(endless(node={"$ref": "#/$defs/other"}, other={"$ref": "#/$defs/node"}), {"x": 1}) == [""]
+
+
+def test_a_large_list_is_filled_in_and_validated() -> None:
+    schema = {"properties": {"list": {"items": {"properties": {"n": {"default": 1}}, "required": ["id"]}}}}
+    completed = complete_inputs(schema, {"list": [{"id": number} for number in range(4000)]})
+    assert all(item["n"] == 1 for item in completed["list"])
+    assert len(faults(schema, {"list": [{} for _ in range(4000)]})) == 20
+
+
+def test_a_pattern_that_backtracks_costs_no_more_than_another() -> None:
+    schema = {"properties": {"topic": {"pattern": "^(a+)+$"}}}
+    assert faults(schema, {"topic": "a" * 5000 + "!"}) == ["/topic"]
+    assert complete_inputs(schema, {"topic": "a" * 5000})
+
+
+@pytest.mark.parametrize("keyword", ["anyOf", "oneOf", "allOf"])
+def test_a_schema_that_branches_and_recurses_is_ended_and_not_waited_for(keyword: str) -> None:
+    again = {"properties": {"x": {"$ref": "#/$defs/node"}}}
+    schema = endless(node={"type": "object", keyword: [again, again]})
+    deep: Any = 1
+    for _ in range(40):
+        deep = {"x": deep}
+    with pytest.raises(InputsInvalid, match="to say where would take too long"):
+        complete_inputs(schema, {"x": deep})
+
+
+def test_many_faults_under_anyof_are_cut_short() -> None:
+    schema = {"properties": {"list": {"items": {"anyOf": [{"required": [f"k{n}"]} for n in range(60)]}}}}
+    assert len(faults(schema, {"list": [{} for _ in range(3000)]})) == 20
+
+
+def test_unique_items_over_many_objects() -> None:
+    schema = {"properties": {"list": {"uniqueItems": True}}}
+    items = [{"n": number, "of": {"a": [1, 2]}} for number in range(3000)]
+    assert complete_inputs(schema, {"list": items})
+    assert faults(schema, {"list": [*items, items[0]]}) == ["/list"]
+
+
+def test_look_around_is_judged_apart_never_refused_and_warned_of() -> None:
+    schema = {"properties": {"word": {"type": "string", "pattern": r"^(?!admin)\w+$"}}}
+    assert not list(schema_faults(schema))
+    assert [path for path, _ in slow_patterns(schema)] == [("properties", "word", "pattern")]
+    assert complete_inputs(schema, {"word": "user"}) == {"word": "user"}
+    assert faults(schema, {"word": "administrator"}) == ["/word"]
+    hopeless = {"properties": {"word": {"pattern": r"^(?=a)(a+)+$"}}}
+    with pytest.raises(InputsInvalid, match=r"within 1 s of CPU"):
+        complete_inputs(hopeless, {"word": "a" * 60 + "!"})
+    keys = {"patternProperties": {"^(?!x-)": {"type": "integer"}}, "additionalProperties": False}
+    assert complete_inputs(keys, {"n": 1}) == {"n": 1}
+    assert faults(keys, {"x-n": 1}) == ["/x-n"]
+
+
+@pytest.mark.parametrize("pattern", ["(", "[z-a]", "*", "a" * 3000])
+def test_what_is_no_pattern_is_found_before_any_run(pattern: str) -> None:
+    assert [path for path, _ in schema_faults({"properties": {"x": {"pattern": pattern}}})] == [
+        ("properties", "x", "pattern")
+    ]
+
+
+def test_inputs_nested_without_end_are_refused() -> None:
+    deep: Any = 1
+    for _ in range(5000):
+        deep = [deep]
+    assert faults({}, {"x": deep}) == [""]

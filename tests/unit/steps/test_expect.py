@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from aitp_playground.errors import ExpectationFailed
 from aitp_playground.events.model import RunEvent, draft
-from aitp_playground.scenarios.models import Expectation
-from aitp_playground.steps.expect import check, select
+from aitp_playground.scenarios.expectations import Expectation
+from aitp_playground.scenarios.paths import select
+from aitp_playground.steps.expect import check, same
 
 OUTPUT = {"status_code": 403, "body": {"error": {"code": "tct_missing"}}, "list": [{"n": 1}, {"n": 2}], "none": None}
 
@@ -76,6 +78,126 @@ def holds(expectation: dict[str, Any], outputs: dict[str, Any] | None = None) ->
 )
 def test_an_expectation_holds_exactly_when_it_should(expectation: dict[str, Any], outcome: bool) -> None:
     assert holds(expectation) is outcome
+
+
+NESTED = {"flag": True, "count": 1, "list": [True, {"on": False}], "body": {"error": {"code": "x", "message": "m"}}}
+
+
+def fails(expectation: dict[str, Any], outputs: dict[str, Any] | None = None) -> str:
+    """What is told of an expectation that does not hold."""
+    with pytest.raises(ExpectationFailed) as failure:
+        check([Expectation.model_validate(expectation)], output=NESTED, events=EVENTS, outputs=outputs or {})
+    return failure.value.message
+
+
+@pytest.mark.parametrize(
+    "expectation",
+    [
+        {"path": "$", "equals": {**NESTED, "flag": 1}},
+        {"path": "$", "equals": {**NESTED, "count": True}},
+        {"path": "$.list", "equals": [1, {"on": False}]},
+        {"path": "$.list", "equals": [True, {"on": 0}]},
+        {"path": "$.list", "contains": 1},
+        {"path": "$.list", "contains": {"on": 0}},
+        {"path": "$", "not": NESTED},
+        {"event": "handshake.complete", "where": {"payload.direction": True}},
+    ],
+)
+def test_json_tells_true_from_one_at_any_depth(expectation: dict[str, Any]) -> None:
+    assert not holds(expectation) if "event" in expectation else fails(expectation)
+
+
+def test_a_number_is_the_same_however_it_is_written_and_an_object_in_whatever_order() -> None:
+    assert same({"a": 1, "b": [2.0]}, {"b": [2], "a": 1.0})
+    assert not same({"a": 1}, {"a": 1, "b": None})
+    assert not same([1], [1, 2])
+    assert not same("1", 1)
+
+
+def test_where_tells_true_from_one_too() -> None:
+    flagged = [event(1, "capability.denied", agent_id="b", code="x", payload={"status_code": 1})]
+    wanted = Expectation.model_validate({"event": "capability.denied", "where": {"status_code": True}})
+    with pytest.raises(ExpectationFailed):
+        check([wanted], output={}, events=flagged, outputs={})
+
+
+def test_placeholders_are_filled_in_at_any_depth() -> None:
+    outputs = {"one": {"code": "x"}}
+    inside = {"code": "{{ outputs.one.code }}", "message": "m"}
+    assert "not" in fails({"path": "$.body.error", "not": inside}, outputs)
+    assert "equals" in fails({"path": "$.body.error", "equals": {**inside, "message": "other"}}, outputs)
+    listed = {"path": "$.list", "not": [True, {"on": "{{ outputs.one.flag }}"}]}
+    assert "not" in fails(listed, {"one": {"flag": False}})
+    check(
+        [Expectation.model_validate({"path": "$.body.error", "equals": inside})],
+        output=NESTED,
+        events=[],
+        outputs=outputs,
+    )
+
+
+@pytest.mark.parametrize(
+    ("expectation", "told"),
+    [
+        ({"path": "$.body", "contains": ["error"]}, "an object contains keys"),
+        ({"path": "$.body.error.code", "contains": 1}, "a text contains only texts"),
+        ({"path": "$.count", "contains": 1}, "only a text, a list or an object"),
+        ({"path": "$.count", "min": "{{ outputs.one.text }}"}, "min takes a number"),
+        ({"path": "$.count", "max": "{{ outputs.one.none }}"}, "max takes a number"),
+        ({"path": "$.flag", "min": 0}, "no number is there"),
+        ({"path": "$.body.error.code", "matches": "{{ outputs.one.bad }}"}, "not a regular expression"),
+        ({"path": "$.absent", "matches": "x"}, "nothing is there"),
+    ],
+)
+def test_an_operand_that_does_not_fit_is_shown_side_by_side(expectation: dict[str, Any], told: str) -> None:
+    message = fails(expectation, {"one": {"text": "2", "none": None, "bad": "("}})
+    assert told in message
+    assert ", was " in message
+
+
+@pytest.mark.parametrize(
+    ("expectation", "told"),
+    [
+        ({"path": "$.n", "min": "1"}, "min of a path is a number"),
+        ({"path": "$.n", "max": None}, "max of a path is a number"),
+        ({"path": "$.n", "min": True}, "min of a path is a number"),
+        ({"path": "$.n", "matches": "("}, "not a regular expression"),
+        ({"path": "$.n", "matches": None}, "matches is a regular expression"),
+        ({"path": "$.n", "matches": "a" * 3000}, "at most 2000"),
+        ({"path": "$.n", "exists": None}, "exists is true or false"),
+        ({"path": "body.error", "exists": True}, "did you mean '$.body.error'?"),
+        ({"event": "tct.revoked", "where": {"a..b": 1}}, "names no field"),
+        ({"event": "tct.revoked", "min": 2, "max": 1}, "no count is"),
+        ({"event": "tct.revoked", "max": 0, "within_ms": 10}, "would prove nothing"),
+        ({"event": "tct.revoked", "within_ms": 20_000}, "10000"),
+        ({"path": "$.n", "exists": True, "within_ms": 5}, "belongs to an event"),
+    ],
+)
+def test_what_can_be_known_to_be_wrong_is_refused_when_it_is_read(expectation: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Expectation.model_validate(expectation)
+    assert told in str(refused.value)
+    assert "regular expression" in told or "$(" not in str(refused.value)
+
+
+def test_a_name_that_no_event_has_is_told_with_the_one_that_was_meant() -> None:
+    misspelt = Expectation.model_validate({"event": "capability.denied", "where": {"capabilty": "x"}, "max": 0})
+    [(place, message)] = misspelt.unknown_names()
+    assert place == ("where", "capabilty")
+    assert "did you mean 'capability'?" in message
+    deep = Expectation.model_validate({"event": "capability.denied", "where": {"payload.code": "x", "ts": 1}, "max": 0})
+    assert not list(deep.unknown_names())
+
+
+def test_a_pattern_that_backtracks_takes_no_time_and_one_that_must_backtrack_is_ended() -> None:
+    text = "a" * 40 + "!"
+    wrong = Expectation.model_validate({"path": "$.t", "matches": "^(a+)+$"})
+    with pytest.raises(ExpectationFailed):
+        check([wrong], output={"t": text}, events=[], outputs={})
+    ahead = Expectation.model_validate({"path": "$.t", "matches": r"^(?=a)(a+)+$"})
+    check([ahead], output={"t": "aaa"}, events=[], outputs={})
+    with pytest.raises(ExpectationFailed, match=r"not matched within 0\.2 s of CPU"):
+        check([ahead], output={"t": text}, events=[], outputs={})
 
 
 def test_expected_values_may_come_from_earlier_outputs_with_their_type() -> None:

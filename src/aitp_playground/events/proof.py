@@ -1,0 +1,60 @@
+"""What a successful run has proven: a fold of its events, used wherever a run is told of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from aitp_playground.events.model import RunEvent
+
+#: Reasons that are kept; the first is what a command line shows.
+_MOST_REASONS = 20
+NO_CLAIM = "no claim was checked: no step that was carried out expects anything"
+
+
+@dataclass(slots=True)
+class Proof:
+    """``claims``: how many expectations were checked and held. ``doubts``: why what was claimed may not have been
+    shown, as sentences in the order in which they arose; a success with any of them, or without claims, is unproven."""
+
+    claims: int = 0
+    doubts: list[str] = field(default_factory=list)
+
+    def apply(self, event: RunEvent) -> None:
+        """Take an event of the run into account, up to the one that ends it."""
+        match event.type:
+            case "step.complete" | "step.skipped":
+                self._step(event)
+            case "trust.peers_resolved":
+                self._peers(event)
+            case "cp.degraded":
+                operation, cause = event.payload.get("operation") or "a call", event.get("cause") or "no answer"
+                self._doubt(f"the Control Plane did not do its part in {operation}: {cause}")
+            case "step.fault_injected" if event.get("step_id") is None:
+                kind, target = event.payload.get("kind"), event.get("target")
+                self._doubt(f"the fault {kind} on {target}, asked for with the run, kept trust from being established")
+            case _:
+                pass
+
+    @property
+    def unproven_because(self) -> list[str]:
+        """Why a success proves nothing; empty when it does."""
+        return list(self.doubts) if self.doubts or self.claims else [NO_CLAIM]
+
+    def _step(self, event: RunEvent) -> None:
+        step_id, payload = event.get("step_id"), event.payload
+        checked = payload.get("checked")
+        if isinstance(checked, int):
+            self.claims += checked
+        if payload.get("unproven"):
+            why = payload["unproven"] if isinstance(payload["unproven"], str) else event.get("notes")
+            self._doubt(f"step {step_id}: {why or 'what it claims could not be tried'}")
+
+    def _peers(self, event: RunEvent) -> None:
+        peers = event.get("peers")
+        for agent_id, found in peers.items() if isinstance(peers, dict) else ():
+            if isinstance(found, dict) and found.get("source") == "static_fallback":
+                self._doubt(f"{agent_id} was not found where it was looked for, and its known address was used instead")
+
+    def _doubt(self, sentence: str) -> None:
+        if len(self.doubts) < _MOST_REASONS and sentence not in self.doubts:
+            self.doubts.append(sentence)

@@ -1,0 +1,53 @@
+"""Regular expressions that files bring along: matched in linear time, or apart from the service with a time limit.
+
+Patterns are written for RE2, which takes time proportional to the text. What RE2 has no word for (look-around, back
+references, repetitions beyond a thousand) is matched by Python's ``re`` in a process of its own that is ended after a
+fifth of a second of CPU (:mod:`aitp_playground.scenarios.judge`).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any
+
+import re2  # type: ignore[import-untyped]
+
+MAX_PATTERN = 2000
+#: Bytes that the program of one pattern may take.
+_PROGRAM_BYTES = 1024 * 1024
+
+
+def pattern_fault(pattern: str) -> str | None:
+    """Why this is no regular expression; None when it is one."""
+    if len(pattern) > MAX_PATTERN:
+        return f"it has {len(pattern)} characters; at most {MAX_PATTERN} are taken"
+    if is_linear(pattern):
+        return None
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as problem:
+        return str(problem)
+    return None
+
+
+def is_linear(pattern: str) -> bool:
+    """Whether it is matched in time proportional to the text."""
+    return _compiled(pattern) is not None
+
+
+def linear_match(pattern: str, text: str) -> bool | None:
+    """Whether ``pattern`` matches somewhere in ``text``; None for a pattern that must be matched apart."""
+    compiled = _compiled(pattern)
+    return None if compiled is None else compiled.search(text) is not None
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = _PROGRAM_BYTES
+    try:
+        return re2.compile(pattern, options)
+    except (re2.error, UnicodeEncodeError):
+        return None
