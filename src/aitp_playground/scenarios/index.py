@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import structlog
+
 from aitp_playground.scenarios.findings import Finding
+from aitp_playground.scenarios.folders import relative, subfolders
 from aitp_playground.scenarios.loaded import LoadedScenario
 from aitp_playground.scenarios.loader import Entry, load
 from aitp_playground.scenarios.manifests import ManifestFile, Manifests, fresh
 from aitp_playground.scenarios.models import ScenarioPack, StepSpec
 from aitp_playground.scenarios.shape import shaped
 from aitp_playground.scenarios.source import Broken, Stamp, read_document, settled_stamp, stamp
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -59,13 +65,15 @@ class Index:
     def scan(self) -> Listing:
         """Look at every file, reading those that changed."""
         listing = Listing()
-        self._by_path = {path: self._entry(path, root) for root in self.roots for path in _scenario_files(root)}
+        self._by_path = {
+            path: self._entry(path, root) for root in self.roots for path in _scenario_files(root, listing)
+        }
         for entry in self._by_path.values():
             self._admit(entry, listing)
         listing.scenarios = [
             entry.scenario for _, entry in sorted(listing.entries.items()) if entry.scenario is not None
         ]
-        for _, manifest in self._manifests.all():
+        for _, manifest in self._manifests.all(listing.errors):
             listing.errors += manifest.findings
         self._list_packs(listing)
         self._entries = listing.entries
@@ -73,16 +81,26 @@ class Index:
 
     def manifest_files(self) -> Iterator[tuple[Path, ManifestFile]]:
         """Every manifest file with its path."""
-        return self._manifests.all()
+        return self._manifests.all([])
 
     def _entry(self, path: Path, root: Path) -> Entry:
         kept = self._by_path.get(path)
         if kept is None or not fresh(kept.stamps):
-            kept = load(path, root, self._step_types, self._manifests)
+            kept = self._loaded(path, root)
             # The same address in an earlier root would win: notice when it comes into being.
             inner = path.relative_to(root)
             kept.stamps.update({earlier / inner: stamp(earlier / inner) for earlier in _before(root, self.roots)})
         return kept
+
+    def _loaded(self, path: Path, root: Path) -> Entry:
+        try:
+            return load(path, root, self._step_types, self._manifests)
+        except Exception:
+            # A defect of ours; it must cost no more than the scenario that shows it.
+            log.exception("scenario.not_loaded", path=str(path))
+            pack, name, version = path.parts[-4:-1]
+            finding = Finding(relative(path, root), 1, "", "could not be loaded; the log has the details")
+            return Entry(ref=f"{pack}/{name}@{version}", path=path, root=root, errors=[finding])
 
     def _admit(self, entry: Entry, listing: Listing) -> None:
         other = listing.entries.get(entry.ref)
@@ -102,7 +120,7 @@ class Index:
     def _list_packs(self, listing: Listing) -> None:
         slugs: set[str] = set()
         for root in self.roots:
-            for folder in folders(root):
+            for folder in subfolders(root, root, []) if os.path.lexists(root) else ():
                 file = self._pack(folder / "pack.yaml", root)
                 listing.errors += file.findings
                 if file.pack is not None and file.pack.metadata.slug not in slugs:
@@ -129,21 +147,18 @@ def _read_pack(path: Path, root: Path) -> _PackFile:
     return _PackFile(pack, findings, document.stamps)
 
 
-def _scenario_files(root: Path) -> Iterator[Path]:
-    for pack in folders(root):
-        for scenario in folders(pack):
-            for version in folders(scenario):
+def _scenario_files(root: Path, listing: Listing) -> Iterator[Path]:
+    if not os.path.lexists(root):
+        return
+    for pack in subfolders(root, root, listing.errors):
+        for scenario in subfolders(pack, root, listing.errors):
+            for version in subfolders(scenario, root, listing.errors):
                 path = version / "scenario.yaml"
-                if path.is_file():
+                if os.path.lexists(path):
                     yield path
-
-
-def folders(folder: Path) -> list[Path]:
-    """The directories in ``folder``, by name, that are not set apart by a leading ``_`` or ``.``."""
-    try:
-        return sorted(path for path in folder.iterdir() if path.name[0] not in "_." and path.is_dir())
-    except OSError:
-        return []
+                elif os.path.lexists(path.with_suffix(".yml")):
+                    place = relative(path.with_suffix(".yml"), root)
+                    listing.warnings.append(Finding(place, 1, "", "is not read: name it scenario.yaml", "warning"))
 
 
 def _before(root: Path, roots: Sequence[Path]) -> Sequence[Path]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from aitp_playground.scenarios.checks import AGENTS, STEPS, Fault
 from aitp_playground.scenarios.findings import Finding
-from aitp_playground.scenarios.index import Index, folders
+from aitp_playground.scenarios.folders import subfolders
+from aitp_playground.scenarios.index import Index
 from aitp_playground.scenarios.inputs import unfit_defaults
 from aitp_playground.scenarios.loaded import LoadedScenario
 from aitp_playground.scenarios.loader import StepTypes
@@ -33,7 +34,7 @@ def lint(root: Path, step_types: StepTypes, beside: Sequence[Path] = ()) -> list
 
 
 def _packs(root: Path) -> Iterator[Finding]:
-    for folder in folders(root):
+    for folder in subfolders(root, root, []):
         if not (folder / "pack.yaml").is_file():
             yield Finding(f"{folder.name}/pack.yaml", 1, "", "the pack has no pack.yaml", "warning")
 

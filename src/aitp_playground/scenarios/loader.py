@@ -10,11 +10,12 @@ from typing import Any
 from aitp_playground.resources import agents_dir
 from aitp_playground.scenarios.checks import AGENTS, STEPS, check
 from aitp_playground.scenarios.findings import Finding, KeyPath, Marks
+from aitp_playground.scenarios.folders import files, real, relative
 from aitp_playground.scenarios.loaded import LoadedScenario, LoadedTemplate
 from aitp_playground.scenarios.manifests import Manifests
 from aitp_playground.scenarios.models import AgentManifest, Scenario, ScenarioTemplate, StepSpec
 from aitp_playground.scenarios.shape import Model, shaped, shaped_steps
-from aitp_playground.scenarios.source import Broken, Document, Stamp, read_document, relative, settled_stamp
+from aitp_playground.scenarios.source import Broken, Document, Stamp, read_document, settled_stamp
 from aitp_playground.scenarios.templates import merge
 
 TEMPLATE_SUFFIXES = {".yaml", ".yml"}
@@ -116,9 +117,7 @@ class _Load:
         self.entry.stamps[folder] = settled_stamp(folder)
         templates: dict[str, LoadedTemplate] = {}
         broken: dict[str, list[Finding]] = {}
-        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if path.suffix not in TEMPLATE_SUFFIXES:
-                continue
+        for path in files(folder, self.entry.root, TEMPLATE_SUFFIXES, self.entry.warnings):
             errors: list[Finding] = []
             name, loaded = self._template(path, scenario, marks, errors)
             if loaded is not None and name in templates:
@@ -165,7 +164,7 @@ def _ref(data: Any) -> str | None:
 
 
 def _agents_root(root: Path) -> Path:
-    beside = root.resolve().parent / "agents"
+    beside = real(root).parent / "agents"
     return beside if beside.is_dir() else agents_dir()
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aitp_playground.scenarios.findings import Finding
+from aitp_playground.scenarios.folders import files
 from aitp_playground.scenarios.models import AgentManifest
 from aitp_playground.scenarios.shape import shaped
 from aitp_playground.scenarios.source import Broken, Stamp, read_document, settled_stamp, stamp
@@ -70,10 +71,10 @@ class Manifests:
             kept = self._kept[path] = _read(path, root)
         return kept
 
-    def all(self) -> Iterator[tuple[Path, ManifestFile]]:
-        """Every manifest file of every root, with its path; not those beside."""
+    def all(self, findings: list[Finding]) -> Iterator[tuple[Path, ManifestFile]]:
+        """Every manifest file of every root, with its path; not those beside. ``findings`` takes what else is wrong."""
         for root in self._roots:
-            for path in sorted((root / MANIFEST_DIR).glob("*.yaml")):
+            for path in files(root / MANIFEST_DIR, root, {".yaml"}, findings):
                 yield path, self.read(path, root)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,10 +20,15 @@ from typing import Any
 import yaml
 
 from aitp_playground.scenarios.findings import Finding, KeyPath, Mark, Marks
+from aitp_playground.scenarios.folders import real, relative
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 40
 MAX_VALUES = 20_000
+#: Steps of expanding: values, keys, and what merging copies. More than values, since a merge may bring none.
+MAX_WORK = 100_000
+#: Characters of all texts together, once aliases and includes are expanded.
+MAX_TEXT = 4 * 1024 * 1024
 MAX_INCLUDES = 8
 
 #: ``(mtime_ns, size, inode)``; None for a path that is not there.
@@ -101,26 +107,20 @@ def read_document(path: Path, root: Path) -> Document:
     return Document(data, marks, reader.stamps)
 
 
-def relative(path: Path, root: Path) -> str:
-    """``path`` as findings show it."""
-    for base, name in ((root, path), (root.resolve(), path.resolve())):
-        if name.is_relative_to(base):
-            return name.relative_to(base).as_posix()
-    return path.name
-
-
 @dataclass
 class _Reader:
     root: Path
     stamps: dict[Path, Stamp] = field(default_factory=dict)
     values: int = 0
+    work: int = 0
+    text: int = 0
     open_files: tuple[Path, ...] = ()
 
     def read(self, path: Path, marks: Marks, at: KeyPath) -> Any:
         self.stamps[path] = settled_stamp(path)
         file = relative(path, self.root)
         text = self._text(path, file)
-        outer, self.open_files = self.open_files, (*self.open_files, path.resolve())
+        outer, self.open_files = self.open_files, (*self.open_files, real(path))
         try:
             node = _compose(text, file)
             return None if node is None else self._build(node, marks, at, path, file)
@@ -128,16 +128,16 @@ class _Reader:
             self.open_files = outer
 
     def _text(self, path: Path, file: str) -> str:
-        real = path.resolve()
-        if not real.is_relative_to(self.root.resolve()):
+        found = real(path)
+        if not found.is_relative_to(real(self.root)):
             raise _broken(file, 1, "leads out of the scenarios directory")
-        if not real.is_file():
-            raise _broken(file, 1, "is not a file")
         try:
-            with real.open("rb") as stream:
-                raw = stream.read(MAX_BYTES + 1)
+            raw = _read(found)
         except OSError as problem:
-            raise _broken(file, 1, f"cannot be read: {os.strerror(problem.errno or 0)}") from None
+            reason = os.strerror(problem.errno) if problem.errno else "is not a file"
+            raise _broken(file, 1, f"cannot be read: {reason}" if problem.errno else reason) from None
+        except ValueError:
+            raise _broken(file, 1, "is not a file") from None
         if len(raw) > MAX_BYTES:
             raise _broken(file, 1, f"is larger than {MAX_BYTES // 1024} KiB")
         try:
@@ -150,6 +150,7 @@ class _Reader:
         self.values += 1
         if self.values > MAX_VALUES:
             raise _broken(file, line, f"more than {MAX_VALUES} values once aliases and includes are expanded", at)
+        self._work(1, line, file, at)
         if len(at) > MAX_DEPTH:
             raise _broken(file, line, f"nested deeper than {MAX_DEPTH} levels", at[:4])
         if at not in marks:
@@ -161,10 +162,29 @@ class _Reader:
             return [self._build(child, marks, (*at, i), path, file) for i, child in enumerate(node.value)]
         if node.tag == "!include":
             return self._include(node, marks, at, path, file)
+        self._count_text(len(node.value), line, file, at)
         return _scalar(node, file, at)
 
-    def _mapping(self, node: yaml.MappingNode, marks: Marks, at: KeyPath, path: Path, file: str) -> dict[str, Any]:
+    def _work(self, steps: int, line: int, file: str, at: KeyPath) -> None:
+        self.work += steps
+        if self.work > MAX_WORK:
+            raise _broken(file, line, f"more than {MAX_WORK} steps to expand aliases, merges and includes", at[:4])
+
+    def _count_text(self, length: int, line: int, file: str, at: KeyPath) -> None:
+        self.text += length
+        if self.text > MAX_TEXT:
+            size = MAX_TEXT // 1024**2
+            raise _broken(file, line, f"more than {size} MiB of text once aliases and includes are expanded", at[:4])
+
+    def _mapping(
+        self, node: yaml.MappingNode, marks: Marks, at: KeyPath, path: Path, file: str, merging: tuple[int, ...] = ()
+    ) -> dict[str, Any]:
         _require_tag(node, "map", file, at)
+        if id(node) in merging:
+            raise _broken(file, node.start_mark.line + 1, "<< merges a mapping into itself", at)
+        if len(merging) > MAX_DEPTH:
+            raise _broken(file, node.start_mark.line + 1, f"<< merges deeper than {MAX_DEPTH} levels", at)
+        merging = (*merging, id(node))
         own: dict[str, Any] = {}
         merged: dict[str, Any] = {}
         lines: dict[str, int] = {}
@@ -172,7 +192,10 @@ class _Reader:
             line = key_node.start_mark.line + 1
             if key_node.tag == _TAG + "merge":
                 for source in _merged_mappings(value_node, file, at):
-                    merged = {**self._mapping(source, marks, at, path, file), **merged}
+                    found = self._mapping(source, marks, at, path, file, merging)
+                    self._work(1 + len(found), line, file, at)
+                    for key, value in found.items():
+                        merged.setdefault(key, value)
                 continue
             if key_node.tag != _TAG + "str":
                 raise _broken(file, line, "a key must be text: put it in quotes", at)
@@ -190,22 +213,34 @@ class _Reader:
         target = path.parent / name
         self.stamps[target] = settled_stamp(target)
         try:
-            real = target.resolve()
-            inside = bool(name) and not Path(name).is_absolute() and real.is_relative_to(self.root.resolve())
-            found = inside and real.is_file()
-        except (OSError, ValueError, RuntimeError):
+            leads_to = real(target)
+            inside = bool(name) and not Path(name).is_absolute() and leads_to.is_relative_to(real(self.root))
+            found = inside and leads_to.is_file()
+        except (OSError, ValueError):
             inside = found = False
         if not inside:
             raise _broken(file, line, f"!include {name!r} leads out of the scenarios directory", at)
-        if real in self.open_files:
+        if leads_to in self.open_files:
             raise _broken(file, line, f"!include {name!r} includes itself", at)
         if len(self.open_files) > MAX_INCLUDES:
             raise _broken(file, line, f"more than {MAX_INCLUDES} includes inside each other", at)
         if not found:
             raise _broken(file, line, f"!include {name!r} is not a file", at)
         if target.suffix not in _DATA_SUFFIXES:
-            return self._text(real, relative(real, self.root))
-        return self.read(real, marks, at)
+            text = self._text(leads_to, relative(leads_to, self.root))
+            self._count_text(len(text), line, file, at)
+            return text
+        return self.read(leads_to, marks, at)
+
+
+def _read(path: Path) -> bytes:
+    """At most one byte more than is taken. Raises OSError, without an errno for what is no file."""
+    # A pipe without a writer must not be waited for.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError("is not a file")
+        return stream.read(MAX_BYTES + 1)
 
 
 def _compose(text: str, file: str) -> yaml.Node | None:

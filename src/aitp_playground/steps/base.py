@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -62,7 +62,7 @@ class StepContext(Protocol):
     inputs: Mapping[str, Any]
     cp: CpClient
     #: How the peers were found: the ``source`` of each, in ``trust.peers_resolved``.
-    sources: Collection[str]
+    sources: tuple[str, ...]
 
     async def record(self, event_type: str, /, **fields: Any) -> None:
         """Append an event to the run's log, with this step's ``step_id``; returns when it has its place."""

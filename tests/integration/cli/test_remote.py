@@ -67,7 +67,7 @@ def test_a_signal_cancels_the_run_on_the_server(server: tuple[str, str], client:
         ([REF.replace("write", "wrte")], f"did you mean {REF}"),
         (["no-ref-at-all"], "no scenario 'no-ref-at-all'"),
         ([REF, "-t", "nope"], "no template 'nope'"),
-        ([REF, "-i", "style=wild"], "\"wild\" is not one of"),
+        ([REF, "-i", "style=wild"], '"wild" is not one of'),
         ([REF, "-i", "topci=x"], "did you mean 'topic'"),
     ],
 )

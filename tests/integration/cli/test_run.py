@@ -57,7 +57,7 @@ def test_a_failed_run_exits_1_and_says_which_step_expected_what(shell: Shell) ->
         ([REF.replace("write", "wrte")], f"did you mean {REF}"),
         (["nothing/like-it@9"], "aitp-playground list"),
         ([REF, "--template", "nope"], "no template 'nope'"),
-        ([REF, "-i", "style=wild"], "/style: \"wild\" is not one of"),
+        ([REF, "-i", "style=wild"], '/style: "wild" is not one of'),
         ([REF, "-i", "topci=x"], "did you mean 'topic'"),
         ([REF, "--inputs", "{"], "--inputs is not JSON"),
         ([REF, "--label", "two\nlines"], "one line"),
