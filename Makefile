@@ -20,7 +20,7 @@ serve: $(VENV)/.run ## Start the server
 	@$(BIN)/aitp-playground serve
 
 demo-cp: $(VENV)/.run ## Run every scenario that uses a Control Plane, on one of its own, and show what it holds
-	@$(BIN)/python -m aitp_playground.cli.demo_cp
+	@$(BIN)/python -m aitp_playground.cli.control_plane.demo
 
 test: $(VENV)/.dev ## Run the tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup

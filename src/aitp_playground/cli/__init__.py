@@ -12,7 +12,7 @@ import click
 
 from aitp_playground.cli.exits import CANCELLED, FAILED, exit_code_of, explain
 from aitp_playground.cli.group import cli
-from aitp_playground.cli.startup import begin
+from aitp_playground.cli.process.startup import begin
 from aitp_playground.errors import PlaygroundError
 
 __all__ = ["main"]

@@ -13,13 +13,13 @@ import click
 from aitp_playground import __version__
 from aitp_playground.cli.exits import BROKEN_PIPE
 
-#: Command name → its module in this package, and its line in ``--help``.
+#: Command name → its module in ``commands``, and its line in ``--help``.
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Run a scenario on real agents and watch what happens."),
     "serve": ("serve", "Serve the HTTP API until told to stop."),
     "control-plane": ("control_plane", "Run a Control Plane for development."),
     "agent": ("agent", "Run one agent on its own, for others to find and use."),
-    "list": ("listing", "List the scenarios that can be run."),
+    "list": ("list_scenarios", "List the scenarios that can be run."),
     "show": ("show", "Show what a scenario does."),
     "dry-run": ("dry_run", "Say what a run would do, without starting anything."),
     "validate": ("validate", "Check that scenario files can be used."),
@@ -37,7 +37,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as above
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"aitp_playground.cli.{COMMANDS[cmd_name][0]}")
+        module = import_module(f"aitp_playground.cli.commands.{COMMANDS[cmd_name][0]}")
         command: click.Command = module.command
         return command
 

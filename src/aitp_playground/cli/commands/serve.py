@@ -1,0 +1,67 @@
+"""``serve``: the HTTP API, until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import click
+
+from aitp_playground.cli.process.settings import load_settings
+from aitp_playground.config import Settings
+
+
+@click.command("serve")
+@click.option("--host", help="Address to listen on, instead of HOST.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on, instead of PORT; 0 takes any free one.")
+@click.option(
+    "--with-control-plane",
+    is_flag=True,
+    help="Start a development Control Plane as well, in place of CP_BASE_URL; it keeps its data in STATE_DIR.",
+)
+def command(host: str | None, port: int | None, with_control_plane: bool) -> int:
+    """Serve the HTTP API until SIGINT or SIGTERM.
+
+    The first signal drains: no new runs, running ones get SHUTDOWN_GRACE_SECS and are then cancelled; runs that wait
+    are kept for the next server. A second signal ends at once. The log goes to stderr.
+
+    \b
+    Example:
+      aitp-playground serve --port 8080
+    """
+    overrides: dict[str, Any] = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    settings = load_settings(**overrides)
+    asyncio.run(_serve(settings, with_control_plane=with_control_plane))
+    return 0
+
+
+async def _serve(settings: Settings, *, with_control_plane: bool) -> None:
+    from aitp_playground.cli.control_plane.embedded import embedded_control_plane
+    from aitp_playground.cli.process.signals import Interrupts
+    from aitp_playground.cli.process.startup import imported
+    from aitp_playground.hosting.privacy import keep_private
+    from aitp_playground.observability.logging import configure
+    from aitp_playground.service import playground
+
+    imported()
+    keep_private()
+    logs = configure(settings.log_level, settings.log_format)
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            interrupts = stack.enter_context(Interrupts())
+            if with_control_plane:
+                settings = await stack.enter_async_context(embedded_control_plane(settings, keep=True))
+            async with playground(settings, observers=[lambda _, stored: logs.event_line(stored)]) as running:
+                click.echo(f"aitp-playground listens on {running.url}")
+                if with_control_plane:
+                    click.echo(f"its Control Plane listens on {settings.cp_base_url}")
+                if settings.revocation_fail_mode == "fail_closed":
+                    click.echo(
+                        "REVOCATION_FAIL_MODE is fail_closed: without a fresh revocation list agents refuse every "
+                        "call, so runs depend on the Control Plane."
+                    )
+                await interrupts.asked.wait()
+                click.echo("draining; a second signal ends at once", err=True)
+    finally:
+        await asyncio.to_thread(logs.close)

@@ -1,0 +1,87 @@
+"""Conducting one run for ``run``: submit, tell, cancel when asked, report."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from aitp_playground.api.documents import run_document
+from aitp_playground.cli.commands.run import Order
+from aitp_playground.cli.control_plane.contents import sighting_lines, sightings
+from aitp_playground.cli.exits import CANCELLED
+from aitp_playground.cli.process.cancelling import cancelling
+from aitp_playground.cli.process.signals import Interrupts
+from aitp_playground.cli.process.startup import imported
+from aitp_playground.cli.running.inputs import given_inputs
+from aitp_playground.cli.running.result import exit_code, print_document
+from aitp_playground.cli.scenario_files.find import find
+from aitp_playground.cli.terminal.lines import say
+from aitp_playground.cli.terminal.live_run import Teller
+from aitp_playground.cli.terminal.outputs import digest
+from aitp_playground.config import Settings
+from aitp_playground.hosting.launcher import AgentLauncher
+from aitp_playground.observability.logging import configure
+from aitp_playground.runs.directory import RunDirectory
+from aitp_playground.runs.requests import NewRun, RunView
+from aitp_playground.scenarios.models import Scenario
+from aitp_playground.service import Playground, playground
+
+
+async def conduct(settings: Settings, order: Order, launcher: AgentLauncher, interrupts: Interrupts) -> int:
+    """The exit code. Raises the errors of :mod:`aitp_playground.errors`."""
+    imported()
+    # The narration tells what happens; the log is for what goes wrong, unless a level was asked for.
+    level = settings.log_level if "log_level" in settings.model_fields_set else "WARNING"
+    logs = configure(level, settings.log_format)
+    view = None
+    try:
+        async with playground(settings, recover=False, launcher=launcher) as running:
+            if not interrupts.asked.is_set():
+                view = await _run(running, order, interrupts)
+                if order.with_control_plane and not interrupts.asked.is_set():
+                    await _tell_what_the_control_plane_saw(settings, running.directory, view, order)
+    finally:
+        await asyncio.to_thread(logs.close)
+    if view is None:
+        return CANCELLED
+    if order.as_json:
+        print_document(run_document(view))
+    return exit_code(view.row.summary.status, view.proof, require_proof=order.require_proof)
+
+
+async def _tell_what_the_control_plane_saw(
+    settings: Settings, directory: RunDirectory, view: RunView, order: Order
+) -> None:
+    seen = await sightings(settings, directory, [view.row.header.run_id])
+    say("", err=order.as_json)
+    for line in sighting_lines(seen):
+        say(line, err=order.as_json)
+
+
+async def _run(running: Playground, order: Order, interrupts: Interrupts) -> RunView:
+    loaded = await find(running.catalog, order.ref)
+    scenario = loaded.scenario if order.template is None else loaded.template(order.template).merged
+    submitted = await running.directory.submit(
+        NewRun(
+            scenario_ref=order.ref,
+            inputs=given_inputs(scenario.spec.inputs.json_schema, order.pairs, order.document),
+            template=order.template,
+            run_label=order.label,
+        )
+    )
+    return await _tell(running.directory, submitted.row.header.run_id, scenario, order, interrupts)
+
+
+async def _tell(
+    directory: RunDirectory, run_id: str, scenario: Scenario, order: Order, interrupts: Interrupts
+) -> RunView:
+    teller = Teller(sys.stderr if order.as_json else sys.stdout, len(scenario.spec.workflow.steps))
+    try:
+        async with cancelling(interrupts, lambda: directory.cancel(run_id)):
+            async for batch in directory.stream(run_id):
+                teller.take(batch)
+        view = await directory.view(run_id)
+        teller.finish(run_id, digest(view.outputs))
+    finally:
+        await asyncio.to_thread(teller.close)
+    return view

@@ -1,0 +1,102 @@
+"""A run told live on a stream: plain lines, or colour and a status line on a terminal.
+
+Everything goes through a writer thread: a pager that does not read, or a terminal that is held, must not hold up the
+run's own event loop. Whoever stops reading altogether (``| head``) misses the rest; the run goes on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Protocol, TextIO
+
+from aitp_playground.events.codec import decode
+from aitp_playground.events.model import RunEvent
+from aitp_playground.observability.narrator import Narrator
+from aitp_playground.observability.sink import LineSink
+from aitp_playground.store.port import StoredEvent
+
+_STEP_ENDS = frozenset({"step.complete", "step.skipped", "step.failed"})
+
+
+class Display(Protocol):
+    """Where lines appear."""
+
+    def show(self, lines: Iterable[tuple[RunEvent | None, str]]) -> None:
+        """Add lines; the event, if any, is the one a line tells of."""
+
+    def progress(self, text: str) -> None:
+        """Say what is going on now, where that can be said in passing."""
+
+    def close(self) -> None:
+        """No more progress."""
+
+
+class PlainDisplay:
+    """One line after the other."""
+
+    def __init__(self, sink: LineSink) -> None:
+        self._sink = sink
+
+    def show(self, lines: Iterable[tuple[RunEvent | None, str]]) -> None:
+        self._sink.write("".join(f"{line}\n" for _, line in lines).encode("utf-8", "replace"))
+
+    def progress(self, text: str) -> None:
+        """Lines that stay are no place for what passes."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Teller:
+    """Tells one run of ``steps`` steps; feed it the stored events in order."""
+
+    def __init__(self, stream: TextIO, steps: int) -> None:
+        self._sink = LineSink(stream, lambda count: b"(%d lines could not be shown in time)\n" % count)
+        self._display = _display(stream, self._sink)
+        self._narrator = Narrator()
+        self._steps = steps
+        self._done = 0
+        self._current = "starting the agents"
+
+    def take(self, batch: Sequence[StoredEvent]) -> None:
+        """Tell what was just committed."""
+        lines: list[tuple[RunEvent | None, str]] = []
+        for stored in batch:
+            event = decode(stored.body)
+            self._follow(event)
+            line = self._narrator.line(event)
+            if line is not None:
+                lines.append((event, line))
+        if lines:
+            self._display.show(lines)
+        self._display.progress(f"step {min(self._done + 1, self._steps)} of {self._steps}: {self._current}")
+
+    def finish(self, run_id: str, digest: Iterable[str]) -> None:
+        """Tell what came of it."""
+        self._display.close()
+        told = list(digest)
+        closing = ["", *told, *([""] if told else []), self._narrator.summary(), f"run id {run_id}"]
+        self._display.show([(None, line) for line in closing])
+
+    def close(self) -> None:
+        """Wait until it is all read, or nobody reads any more. Blocking: not for a running loop."""
+        self._display.close()
+        self._sink.flush(threading.TIMEOUT_MAX)
+        self._sink.close()
+
+    def _follow(self, event: RunEvent) -> None:
+        if event.type == "trust.peers_resolved":
+            self._current = "establishing trust"
+        elif event.type == "step.started":
+            self._current = str(event.get("step_id"))
+        elif event.type in _STEP_ENDS:
+            self._done += 1
+
+
+def _display(stream: TextIO, sink: LineSink) -> Display:
+    if not stream.isatty():
+        return PlainDisplay(sink)
+    from aitp_playground.cli.terminal.colour import TerminalDisplay
+
+    return TerminalDisplay(stream, sink)
