@@ -8,9 +8,9 @@ import re
 import click
 
 from aitp_playground.cli.process.settings import load_settings
+from aitp_playground.cli.standalone.order import ANY_VERIFIED, Standalone
 from aitp_playground.errors import ConfigurationError
 
-ANY_VERIFIED = "any-verified"
 _AID = re.compile(r"aid:[A-Za-z0-9:._-]{1,200}")
 _MAX_NAMESPACE = 128
 
@@ -56,7 +56,7 @@ def command(manifest: str, enroll: bool, accept: tuple[str, ...], port: int, nam
         raise ConfigurationError("--enroll needs CP_BASE_URL: the address of the Control Plane")
     if namespace is not None and not enroll:
         raise click.UsageError("--namespace goes with --enroll")
-    from aitp_playground.cli.standalone.agent import Standalone, run
+    from aitp_playground.cli.standalone.agent import run
 
     return asyncio.run(
         run(settings, Standalone(manifest=manifest, enroll=enroll, accept=accept, port=port, namespace=namespace))

@@ -6,32 +6,18 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 
 import click
 
 from aitp_playground.cli.process.settings import load_settings
 from aitp_playground.cli.process.signals import Interrupts
 from aitp_playground.cli.running.inputs import input_options
+from aitp_playground.cli.running.order import Order
 from aitp_playground.config import Settings
 from aitp_playground.hosting.launcher import AgentLauncher
 from aitp_playground.hosting.privacy import keep_private
 
 _MAX_LABEL = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What was asked for."""
-
-    ref: str
-    pairs: tuple[str, ...]
-    document: str | None
-    template: str | None
-    label: str | None
-    as_json: bool
-    require_proof: bool
-    with_control_plane: bool = False
 
 
 def _one_line(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:

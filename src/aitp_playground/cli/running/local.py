@@ -6,13 +6,13 @@ import asyncio
 import sys
 
 from aitp_playground.api.documents import run_document
-from aitp_playground.cli.commands.run import Order
 from aitp_playground.cli.control_plane.contents import sighting_lines, sightings
 from aitp_playground.cli.exits import CANCELLED
 from aitp_playground.cli.process.cancelling import cancelling
 from aitp_playground.cli.process.signals import Interrupts
 from aitp_playground.cli.process.startup import imported
 from aitp_playground.cli.running.inputs import given_inputs
+from aitp_playground.cli.running.order import Order
 from aitp_playground.cli.running.result import exit_code, print_document
 from aitp_playground.cli.scenario_files.find import find
 from aitp_playground.cli.terminal.lines import say

@@ -10,13 +10,13 @@ from typing import Any
 import orjson
 
 from aitp_playground.api.paths import checked_ref
-from aitp_playground.cli.commands.run import Order
 from aitp_playground.cli.exits import CANCELLED
 from aitp_playground.cli.process.cancelling import cancelling
 from aitp_playground.cli.process.signals import Interrupts
 from aitp_playground.cli.process.startup import imported
 from aitp_playground.cli.running.api_client import ApiClient
 from aitp_playground.cli.running.inputs import given_inputs
+from aitp_playground.cli.running.order import Order
 from aitp_playground.cli.running.result import exit_code, print_document
 from aitp_playground.cli.scenario_files.find import unknown
 from aitp_playground.cli.terminal.live_run import Teller

@@ -8,17 +8,16 @@ import socket
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from aitp_playground import resources
-from aitp_playground.cli.commands.agent import ANY_VERIFIED
 from aitp_playground.cli.exits import FAILED, SUCCESS
 from aitp_playground.cli.process.parent import heed_lifeline
 from aitp_playground.cli.process.signals import Interrupts
 from aitp_playground.cli.process.startup import imported
 from aitp_playground.cli.standalone.enrolment import Enrolment
+from aitp_playground.cli.standalone.order import ANY_VERIFIED, Standalone
 from aitp_playground.cli.standalone.telemetry_log import telemetry_sink
 from aitp_playground.cli.terminal.lines import say
 from aitp_playground.config import Settings
@@ -42,17 +41,6 @@ RUN_ID: Final = "standalone"
 NOWHERE: Final = "http://unknown.invalid/.well-known/aitp-manifest"
 GRACE: Final = 2.0
 ENROLMENT_SECONDS: Final = 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standalone:
-    """What was asked for."""
-
-    manifest: str
-    enroll: bool
-    accept: tuple[str, ...]
-    port: int
-    namespace: str | None
 
 
 async def run(settings: Settings, order: Standalone) -> int:
