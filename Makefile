@@ -25,12 +25,13 @@ demo-cp: $(VENV)/.run ## Run every scenario that uses a Control Plane, on one of
 test: $(VENV)/.dev ## Run the tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
-check: $(VENV)/.dev ## Lint, format, types, import rules, shipped scenarios
+check: $(VENV)/.dev ## Lint, format, types, import rules, circles, file lengths, shipped scenarios
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy src agents
 	PYTHONPATH=src:agents $(BIN)/lint-imports --no-logo
-	$(BIN)/aitp-playground lint scenarios
+	$(BIN)/python -m tests.checks
+	$(BIN)/aitp-playground lint --strict scenarios
 
 bench: $(VENV)/.dev ## Measure: latency, throughput, memory, events, stream lag
 	$(BIN)/python -m tests.bench
