@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -43,31 +42,42 @@ def given_inputs(schema: Mapping[str, Any], pairs: Sequence[str], document: str 
         key, equals, text = pair.partition("=")
         if not equals or not key:
             raise MalformedRequest(f"--input {pair[:100]!r} is not KEY=VALUE")
+        if not pair.isascii() and not _is_utf8(pair):
+            raise MalformedRequest(f"--input {pair[:100]!r} is not UTF-8 text")
         inputs[key] = _typed(schema, key, text)
     return inputs
 
 
-def _text(document: str) -> str:
+def _text(document: str) -> bytes | str:
     if not document.startswith("@"):
         return document
-    name = document[1:]
+    name, shown = document[1:], repr(document[:200])
     try:
-        with sys.stdin.buffer if name == "-" else Path(name).open("rb") as file:
-            raw = file.read(_MAX_BYTES + 1)
-        text = raw.decode()
-    except (OSError, UnicodeDecodeError) as fault:
-        reason = fault.strerror if isinstance(fault, OSError) else "it is not UTF-8"
-        raise MalformedRequest(f"--inputs {document[:200]!r} cannot be read: {reason}") from None
+        raw = _read(name)
+    except (OSError, ValueError) as fault:
+        reason = fault.strerror if isinstance(fault, OSError) else str(fault)
+        raise MalformedRequest(f"--inputs {shown} cannot be read: {reason}") from None
     if len(raw) > _MAX_BYTES:
-        raise MalformedRequest(f"--inputs {document[:200]!r} is larger than {_MAX_BYTES} bytes")
-    return text
+        raise MalformedRequest(f"--inputs {shown} is larger than {_MAX_BYTES} bytes")
+    return raw
 
 
-def _object(text: str) -> dict[str, Any]:
+def _read(name: str) -> bytes:
+    if name != "-":
+        with Path(name).open("rb") as file:
+            return file.read(_MAX_BYTES + 1)
+    if sys.stdin is None or sys.stdin.closed:
+        raise ValueError("standard input is closed")
+    return sys.stdin.buffer.read(_MAX_BYTES + 1)
+
+
+def _object(text: bytes | str) -> dict[str, Any]:
+    from aitp_playground import strict_json
+
     try:
-        inputs = json.loads(text)
-    except (ValueError, RecursionError) as fault:
-        raise MalformedRequest(f"--inputs is not JSON: {fault}") from None
+        inputs = strict_json.loads(text)
+    except strict_json.NotExact as fault:
+        raise MalformedRequest(f"--inputs is not JSON that can be used: {fault}") from None
     if not isinstance(inputs, dict):
         raise MalformedRequest("--inputs must be a JSON object")
     return inputs
@@ -75,6 +85,7 @@ def _object(text: str) -> dict[str, Any]:
 
 def _typed(schema: Mapping[str, Any], key: str, text: str) -> Any:
     # Imported here, like the rest of the scenario machinery: the option's own declaration must cost nothing.
+    from aitp_playground import strict_json
     from aitp_playground.scenarios.findings import nearest
 
     properties = schema.get("properties", {})
@@ -86,10 +97,17 @@ def _typed(schema: Mapping[str, Any], key: str, text: str) -> Any:
     if not types or "string" in types:
         return text
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        message = f"input {key!r} takes a JSON value ({' or '.join(types)}), not {text[:100]!r}"
+        return strict_json.loads(text)
+    except strict_json.NotExact as fault:
+        message = f"input {key!r} takes a JSON value ({' or '.join(types)}), not {text[:100]!r}: {fault}"
         raise InputsInvalid(message, details=[{"pointer": f"/{key}", "message": message}]) from None
+
+
+def _is_utf8(text: str) -> bool:
+    """Arguments that are not are handed to us with lone surrogates in them."""
+    from aitp_playground.strict_json import is_text
+
+    return is_text(text)
 
 
 def _types(root: Mapping[str, Any], schema: Any, depth: int) -> Iterator[str]:

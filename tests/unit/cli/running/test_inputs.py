@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -75,7 +74,7 @@ def test_the_document_may_come_from_a_file(tmp_path: Path) -> None:
 
 
 def test_the_document_may_come_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b'{"count": 3}')))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"count": 3}')))
     assert given_inputs(SCHEMA, [], "@-") == {"count": 3}
 
 
@@ -84,7 +83,7 @@ def test_the_document_may_come_from_standard_input(monkeypatch: pytest.MonkeyPat
     [
         (["topic"], None, "KEY=VALUE"),
         (["=x"], None, "KEY=VALUE"),
-        ([], "{", "not JSON"),
+        ([], "{", "not JSON that can be used"),
         ([], "[1]", "JSON object"),
         ([], "@/no/such/file", "cannot be read"),
     ],
@@ -115,3 +114,47 @@ def test_a_misspelt_input_is_refused_with_the_nearest_name() -> None:
 
 def test_an_unknown_input_is_text_where_the_schema_is_open() -> None:
     assert given_inputs({**SCHEMA, "additionalProperties": True}, ["extra=1"], None) == {"extra": "1"}
+
+
+AMBIGUOUS = [
+    "NaN",
+    "-Infinity",
+    "1e999",
+    "1" * 40,
+    "-" + "9" * 40,
+    '{"a": 1, "a": 2}',
+    '"\\ud800"',
+    "[" * 300 + "]" * 300,
+]
+
+
+@pytest.mark.parametrize("text", AMBIGUOUS)
+def test_a_value_that_the_api_would_refuse_is_refused_here_too(text: str) -> None:
+    for name in ("ratio", "filter", "sources"):
+        with pytest.raises(InputsInvalid, match=f"'{name}' takes a JSON value"):
+            given_inputs(SCHEMA, [f"{name}={text}"], None)
+    with pytest.raises(MalformedRequest, match="--inputs is not JSON"):
+        given_inputs(SCHEMA, [], f'{{"filter": {text}}}')
+
+
+def test_arguments_that_are_no_utf8_are_refused() -> None:
+    with pytest.raises(MalformedRequest, match="not UTF-8"):
+        given_inputs(SCHEMA, ["topic=\udcff"], None)
+    with pytest.raises(MalformedRequest, match="not UTF-8"):
+        given_inputs(SCHEMA, [], '{"topic": "\udcff"}')
+
+
+@pytest.mark.parametrize("stdin", [None, io.TextIOWrapper(io.BytesIO())])
+def test_a_closed_standard_input_is_named(monkeypatch: pytest.MonkeyPatch, stdin: io.TextIOWrapper | None) -> None:
+    if stdin is not None:
+        stdin.close()
+    monkeypatch.setattr(sys, "stdin", stdin)
+    with pytest.raises(MalformedRequest, match="standard input is closed"):
+        given_inputs(SCHEMA, [], "@-")
+
+
+def test_standard_input_is_left_open_for_whoever_comes_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdin = io.TextIOWrapper(io.BytesIO(b'{"count": 3}'))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert given_inputs(SCHEMA, [], "@-") == {"count": 3}
+    assert not stdin.closed
