@@ -52,6 +52,7 @@ def command(manifest: str, enroll: bool, accept: tuple[str, ...], port: int, nam
       aitp-playground agent analyzer --enroll --accept any-verified
     """
     settings = load_settings()
+    settings.refuse_missing_model_key()
     if enroll and not settings.cp_base_url:
         raise ConfigurationError("--enroll needs CP_BASE_URL: the address of the Control Plane")
     if namespace is not None and not enroll:

@@ -35,6 +35,7 @@ def command(ref: str, pairs: tuple[str, ...], document: str | None, template: st
       aitp-playground dry-run intra-org/research-and-write@1.0.0 --input style=technical
     """
     settings = load_settings()
+    settings.refuse_missing_model_key()
     resolved = asyncio.run(_resolved(settings, ref, template))
     schema = resolved.scenario.spec.inputs.json_schema
     inputs = complete_inputs(schema, given_inputs(schema, pairs, document))

@@ -95,7 +95,9 @@ def command(
         from aitp_playground.cli.running import remote
 
         return asyncio.run(remote.conduct(order, server, api_key))
-    return asyncio.run(_run(load_settings(host="127.0.0.1", port=0), order))
+    settings = load_settings(host="127.0.0.1", port=0)
+    settings.refuse_missing_model_key()
+    return asyncio.run(_run(settings, order))
 
 
 async def _run(settings: Settings, order: Order) -> int:

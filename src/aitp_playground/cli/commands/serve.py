@@ -32,6 +32,8 @@ def command(host: str | None, port: int | None, with_control_plane: bool) -> int
     """
     overrides: dict[str, Any] = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = load_settings(**overrides)
+    settings.refuse_open_door()
+    settings.refuse_missing_model_key()
     asyncio.run(_serve(settings, with_control_plane=with_control_plane))
     return 0
 
