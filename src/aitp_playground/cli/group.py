@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any
 
 import click
 
 from aitp_playground import __version__
-from aitp_playground.cli.exits import BROKEN_PIPE
 
 #: Command name → its module in ``commands``, and its line in ``--help``.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -26,6 +23,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "lint": ("lint", "Check scenario files for errors and doubtful spots."),
     "new": ("new", "Make a new scenario that works."),
 }
+
+
+#: Those that keep a log on standard error; what goes wrong with them is a line of it.
+LOGGED = frozenset({"serve", "control-plane", "agent"})
 
 
 class LazyGroup(click.Group):
@@ -51,16 +52,6 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            outcome = super().invoke(ctx)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # What is still buffered would fail again when the interpreter flushes at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return BROKEN_PIPE
-        return outcome
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
-import sys
 from pathlib import Path
 
 import click
@@ -109,6 +109,7 @@ async def _serve(settings: Settings, options: Options) -> None:
     from aitp_playground.cli.process.parent import heed_lifeline
     from aitp_playground.cli.process.signals import Interrupts
     from aitp_playground.cli.process.startup import imported
+    from aitp_playground.cli.terminal.announcements import Announcements
     from aitp_playground.control_plane.server import control_plane
     from aitp_playground.hosting.privacy import keep_private
     from aitp_playground.observability.logging import configure
@@ -119,13 +120,15 @@ async def _serve(settings: Settings, options: Options) -> None:
     logs = configure(settings.log_level, settings.log_format)
     try:
         with Interrupts() as interrupts:
-            async with control_plane(options) as running:
+            async with control_plane(options) as running, contextlib.AsyncExitStack() as stack:
                 SECRETS.add(running.key)
-                click.echo(f"aitp-playground control-plane listens on {running.url}")
-                click.echo(f"CP_BASE_URL={running.url}\nCP_AID={running.aid}")
+                announcements = Announcements()
+                stack.push_async_callback(asyncio.to_thread, announcements.close)
+                announcements.say(f"aitp-playground control-plane listens on {running.url}")
+                announcements.say(f"CP_BASE_URL={running.url}")
+                announcements.say(f"CP_AID={running.aid}")
                 if not options.api_keys:
-                    click.echo(f"CP_API_KEY={running.key}")
-                sys.stdout.flush()
+                    announcements.say(f"CP_API_KEY={running.key}")
                 heed_lifeline(interrupts)
                 await interrupts.asked.wait()
     except (SeedInvalid, SwitchInvalid) as wrong:

@@ -37,7 +37,7 @@ def command(paths: tuple[Path, ...], strict: bool) -> int:
         say(finding_line(place, finding))
     errors = sum(finding.level == "error" for _, finding in found)
     warnings = len(found) - errors
-    click.echo(f"{_count(errors, 'error')}, {_count(warnings, 'warning')}" if found else "nothing found", err=True)
+    say(f"{_count(errors, 'error')}, {_count(warnings, 'warning')}" if found else "nothing found", err=True)
     return FAILED if errors or (strict and warnings) else SUCCESS
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 
 import click
 
 from aitp_playground.cli.process.settings import load_settings
 from aitp_playground.cli.scenario_files.catalog import catalog_of
-from aitp_playground.cli.terminal.lines import say
+from aitp_playground.cli.terminal.lines import print_json, say
 from aitp_playground.scenarios.findings import Finding
 from aitp_playground.scenarios.loaded import LoadedScenario
 
@@ -26,7 +25,7 @@ def command(as_json: bool) -> int:
     """
     scenarios, errors = asyncio.run(catalog_of(load_settings()).scenarios())
     if as_json:
-        click.echo(json.dumps(_document(scenarios, errors), indent=2, ensure_ascii=False))
+        print_json(_document(scenarios, errors))
         return 0
     for scenario in scenarios:
         say(scenario.ref, bold=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ import click
 from aitp_playground import resources
 from aitp_playground.cli.process.settings import load_settings
 from aitp_playground.cli.scenario_files.new_scenario import MANIFESTS, pack_text, scenario_text
+from aitp_playground.cli.terminal.lines import say
 from aitp_playground.errors import InvalidRequest
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}", re.ASCII)
@@ -39,10 +41,11 @@ def command(name: str, directory: Path | None) -> int:
         raise InvalidRequest(f"{target.parent.parent} is already there; choose another name or remove it")
     try:
         for path in _write(root, pack, scenario, target):
-            click.echo(f"made {path}")
+            say(f"made {path}")
     except OSError as failure:
         raise InvalidRequest(f"{failure.filename} cannot be written: {failure.strerror}") from failure
-    click.echo(f"\nNow try: {_setting(root)}aitp-playground run {pack}/{scenario}@{_VERSION}")
+    say("")
+    say(f"Now try: {_setting(root)}aitp-playground run {pack}/{scenario}@{_VERSION}")
     return 0
 
 
@@ -70,4 +73,4 @@ def _setting(root: Path) -> str:
     """What must be set for the new scenario to be found; nothing where it is found anyway."""
     if any(root.resolve() == known.resolve() for known in load_settings().scenario_roots):
         return ""
-    return f"SCENARIOS_DIR={root}{os.pathsep}{resources.scenarios_dir()} "
+    return f"SCENARIOS_DIR={shlex.quote(f'{root}{os.pathsep}{resources.scenarios_dir()}')} "

@@ -12,7 +12,7 @@ import click
 from aitp_playground.cli.process.settings import load_settings
 from aitp_playground.cli.scenario_files.catalog import catalog_of
 from aitp_playground.cli.scenario_files.find import find
-from aitp_playground.cli.terminal.lines import say
+from aitp_playground.cli.terminal.lines import print_json, say
 from aitp_playground.cli.terminal.steps import step_lines
 from aitp_playground.scenarios.loaded import LoadedScenario, LoadedTemplate
 from aitp_playground.scenarios.models import AgentManifest, Scenario
@@ -31,7 +31,7 @@ def command(ref: str, template: str | None, as_json: bool) -> int:
     """
     loaded = asyncio.run(find(catalog_of(load_settings()), ref))
     if as_json:
-        click.echo(json.dumps(loaded.describe(template), indent=2, ensure_ascii=False))
+        print_json(loaded.describe(template))
         return 0
     chosen = loaded if template is None else loaded.template(template)
     scenario = chosen.merged if isinstance(chosen, LoadedTemplate) else chosen.scenario

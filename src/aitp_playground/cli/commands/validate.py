@@ -31,7 +31,7 @@ def command(paths: tuple[Path, ...]) -> int:
         for finding in _errors(place):
             faults += 1
             say(finding_line(place, finding))
-    click.echo("no errors" if not faults else f"{faults} error{'' if faults == 1 else 's'}", err=True)
+    say("no errors" if not faults else f"{faults} error{'' if faults == 1 else 's'}", err=True)
     return FAILED if faults else SUCCESS
 
 

@@ -7,7 +7,7 @@ import sys
 
 from aitp_playground.api.documents import run_document
 from aitp_playground.cli.control_plane.contents import sighting_lines, sightings
-from aitp_playground.cli.exits import CANCELLED
+from aitp_playground.cli.exits import CANCELLED, SUCCESS, OutputLost
 from aitp_playground.cli.process.cancelling import cancelling
 from aitp_playground.cli.process.signals import Interrupts
 from aitp_playground.cli.process.startup import imported
@@ -33,20 +33,24 @@ async def conduct(settings: Settings, order: Order, launcher: AgentLauncher, int
     # The narration tells what happens; the log is for what goes wrong, unless a level was asked for.
     level = settings.log_level if "log_level" in settings.model_fields_set else "WARNING"
     logs = configure(level, settings.log_format)
-    view = None
+    view = failure = None
     try:
         async with playground(settings, recover=False, launcher=launcher) as running:
             if not interrupts.asked.is_set():
-                view = await _run(running, order, interrupts)
+                view, failure = await _run(running, order, interrupts)
                 if order.with_control_plane and not interrupts.asked.is_set():
                     await _tell_what_the_control_plane_saw(settings, running.directory, view, order)
     finally:
         await asyncio.to_thread(logs.close)
     if view is None:
+        say("cancelled before the run began", err=True)
         return CANCELLED
     if order.as_json:
-        print_document(run_document(view))
-    return exit_code(view.row.summary.status, view.proof, require_proof=order.require_proof)
+        await print_document(run_document(view), interrupts)
+    code = exit_code(view.row.summary.status, view.proof, require_proof=order.require_proof)
+    if failure is not None and code == SUCCESS and not order.as_json:
+        raise failure
+    return code
 
 
 async def _tell_what_the_control_plane_saw(
@@ -58,7 +62,7 @@ async def _tell_what_the_control_plane_saw(
         say(line, err=order.as_json)
 
 
-async def _run(running: Playground, order: Order, interrupts: Interrupts) -> RunView:
+async def _run(running: Playground, order: Order, interrupts: Interrupts) -> tuple[RunView, OutputLost | None]:
     loaded = await find(running.catalog, order.ref)
     scenario = loaded.scenario if order.template is None else loaded.template(order.template).merged
     submitted = await running.directory.submit(
@@ -74,7 +78,7 @@ async def _run(running: Playground, order: Order, interrupts: Interrupts) -> Run
 
 async def _tell(
     directory: RunDirectory, run_id: str, scenario: Scenario, order: Order, interrupts: Interrupts
-) -> RunView:
+) -> tuple[RunView, OutputLost | None]:
     teller = Teller(sys.stderr if order.as_json else sys.stdout, len(scenario.spec.workflow.steps))
     try:
         async with cancelling(interrupts, lambda: directory.cancel(run_id)):
@@ -83,5 +87,5 @@ async def _tell(
         view = await directory.view(run_id)
         teller.finish(run_id, digest(view.outputs))
     finally:
-        await asyncio.to_thread(teller.close)
-    return view
+        await teller.close(interrupts)
+    return view, teller.lost()

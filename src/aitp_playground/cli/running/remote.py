@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import orjson
 
 from aitp_playground.api.paths import checked_ref
-from aitp_playground.cli.exits import CANCELLED
+from aitp_playground.cli.exits import CANCELLED, SUCCESS, OutputLost
 from aitp_playground.cli.process.cancelling import cancelling
 from aitp_playground.cli.process.signals import Interrupts
 from aitp_playground.cli.process.startup import imported
@@ -19,6 +18,7 @@ from aitp_playground.cli.running.inputs import given_inputs
 from aitp_playground.cli.running.order import Order
 from aitp_playground.cli.running.result import exit_code, print_document
 from aitp_playground.cli.scenario_files.find import unknown
+from aitp_playground.cli.terminal.lines import say
 from aitp_playground.cli.terminal.live_run import Teller
 from aitp_playground.cli.terminal.outputs import digest
 from aitp_playground.errors import ScenarioNotFound
@@ -35,13 +35,18 @@ async def conduct(order: Order, server: str, api_key: str | None) -> int:
             client = ApiClient(http, server, api_key)
             scenario = await _scenario(client, order)
             if interrupts.asked.is_set():
+                say("cancelled before the run began", err=True)
                 return CANCELLED
             run_id = await client.submit(_request(order, scenario["spec"]["inputs"]["schema"]))
-            body = await _tell(client, run_id, len(scenario["spec"]["workflow"]["steps"]), order, interrupts)
-    if order.as_json:
-        print_document(body)
+            steps = len(scenario["spec"]["workflow"]["steps"])
+            body, failure = await _tell(client, run_id, steps, order, interrupts)
+        if order.as_json:
+            await print_document(body, interrupts)
     document = orjson.loads(body)
-    return exit_code(document["status"], document["proof"], require_proof=order.require_proof)
+    code = exit_code(document["status"], document["proof"], require_proof=order.require_proof)
+    if failure is not None and code == SUCCESS and not order.as_json:
+        raise failure
+    return code
 
 
 async def _scenario(client: ApiClient, order: Order) -> dict[str, Any]:
@@ -61,7 +66,9 @@ def _request(order: Order, schema: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in request.items() if value is not None}
 
 
-async def _tell(client: ApiClient, run_id: str, steps: int, order: Order, interrupts: Interrupts) -> bytes:
+async def _tell(
+    client: ApiClient, run_id: str, steps: int, order: Order, interrupts: Interrupts
+) -> tuple[bytes, OutputLost | None]:
     teller = Teller(sys.stderr if order.as_json else sys.stdout, steps)
     try:
         async with cancelling(interrupts, lambda: client.cancel(run_id)):
@@ -70,5 +77,5 @@ async def _tell(client: ApiClient, run_id: str, steps: int, order: Order, interr
         body = await client.document(run_id)
         teller.finish(run_id, digest(orjson.loads(body)["outputs"]))
     finally:
-        await asyncio.to_thread(teller.close)
-    return body
+        await teller.close(interrupts)
+    return body, teller.lost()

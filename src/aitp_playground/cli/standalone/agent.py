@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
+
+import structlog
 
 from aitp_playground import resources
 from aitp_playground.cli.exits import FAILED, SUCCESS
@@ -19,7 +19,7 @@ from aitp_playground.cli.process.startup import imported
 from aitp_playground.cli.standalone.enrolment import Enrolment
 from aitp_playground.cli.standalone.order import ANY_VERIFIED, Standalone
 from aitp_playground.cli.standalone.telemetry_log import telemetry_sink
-from aitp_playground.cli.terminal.lines import say
+from aitp_playground.cli.terminal.announcements import Announcements
 from aitp_playground.config import Settings
 from aitp_playground.cp_client.client import CpClient
 from aitp_playground.errors import AgentCallError, AgentManifestNotFound, ConfigurationError, RegistryInvalid
@@ -41,6 +41,8 @@ RUN_ID: Final = "standalone"
 NOWHERE: Final = "http://unknown.invalid/.well-known/aitp-manifest"
 GRACE: Final = 2.0
 ENROLMENT_SECONDS: Final = 30.0
+
+log = structlog.get_logger(__name__)
 
 
 async def run(settings: Settings, order: Standalone) -> int:
@@ -66,21 +68,29 @@ async def run(settings: Settings, order: Standalone) -> int:
             agent = LaunchedAgent(bootstrap.agent_id, bootstrap.port, bootstrap.admin_token, http)
             agent.aid = (await process.ready()).aid
             listener.close()
-            return await _attend(agent, process, cp, order, manifest.spec.aitp.ttl_secs, interrupts)
+            announcements = Announcements()
+            stack.push_async_callback(asyncio.to_thread, announcements.close)
+            return await _attend(agent, process, cp, order, manifest.spec.aitp.ttl_secs, interrupts, announcements.say)
     finally:
         await asyncio.to_thread(logs.close)
 
 
 async def _attend(
-    agent: LaunchedAgent, process: AgentProcess, cp: CpClient, order: Standalone, ttl: float, interrupts: Interrupts
+    agent: LaunchedAgent,
+    process: AgentProcess,
+    cp: CpClient,
+    order: Standalone,
+    ttl: float,
+    interrupts: Interrupts,
+    tell: Callable[[str], None],
 ) -> int:
     """Until somebody asks for the end, or the agent meets its own."""
     named = [aid for aid in order.accept if aid != ANY_VERIFIED]
     await agent.put("peers", {"peers": [{"agent_id": aid, "aid": aid, "manifest_url": NOWHERE} for aid in named]})
-    _tell(f"agent {agent.agent_id} listens on {agent.base_url}")
-    _tell(f"AID={agent.aid}")
+    tell(f"agent {agent.agent_id} listens on {agent.base_url}")
+    tell(f"AID={agent.aid}")
     if not order.accept:
-        say("nobody may shake hands with it: --accept says who may", err=True)
+        log.warning("agent.accepts_nobody", hint="nobody may shake hands with it: --accept says who may")
 
     async def enrol() -> Mapping[str, Any]:
         try:
@@ -88,7 +98,7 @@ async def _attend(
         except AgentCallError as failure:
             return {"error": failure.message}
 
-    enrolment = Enrolment(enrol, ttl, _tell)
+    enrolment = Enrolment(enrol, ttl, tell)
     tasks = [asyncio.create_task(process.wait()), asyncio.create_task(interrupts.asked.wait())]
     if order.enroll:
         tasks.append(asyncio.create_task(enrolment.keep()))
@@ -100,18 +110,12 @@ async def _attend(
         await asyncio.gather(*tasks, return_exceptions=True)
     if enrolment.done:
         left = await cp.deregister_agent.outcome(agent.aid)
-        _tell("deregistered" if left.value else f"still registered until its manifest expires ({left.reason})")
+        tell("deregistered" if left.value else f"still registered until its manifest expires ({left.reason})")
     if interrupts.asked.is_set():
         return SUCCESS
-    say(f"the agent ended with code {(await process.wait()).code}; it last printed: {process.output()}", err=True)
+    code = (await process.wait()).code
+    log.error("agent.ended", code=code, hint=f"the agent ended with code {code}", output=process.output())
     return FAILED
-
-
-def _tell(line: str) -> None:
-    say(line)
-    # Whoever reads a pipe wants to know now.
-    with contextlib.suppress(BrokenPipeError):
-        sys.stdout.flush()
 
 
 def find_manifest(name: str, settings: Settings) -> tuple[AgentManifest, Path]:

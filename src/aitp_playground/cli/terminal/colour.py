@@ -58,7 +58,7 @@ class _SinkFile(io.StringIO):
         return self._stream.encoding
 
     def write(self, text: str) -> int:
-        self._sink.write(text.encode(self.encoding, "replace"))
+        self._sink.write(text.encode(self.encoding, "backslashreplace"))
         return len(text)
 
     def isatty(self) -> bool:

@@ -1,6 +1,12 @@
-"""Lines for people. Scenario files are other people's text: nothing in them may drive the terminal."""
+"""Lines for people, documents for programs. Scenario files are other people's text: nothing may drive the terminal."""
 
 from __future__ import annotations
+
+import codecs
+import contextlib
+import json
+import sys
+from typing import Any
 
 import click
 
@@ -10,6 +16,13 @@ _LONGEST = 2000
 
 
 def say(line: str, *, bold: bool = False, err: bool = False) -> None:
-    """Print ``line``, unprintable characters escaped."""
+    """Print ``line``, unprintable characters escaped. Standard error that cannot be written costs the line alone."""
     text = plain(line, _LONGEST)
-    click.echo(click.style(text, bold=True) if bold else text, err=err)
+    with contextlib.suppress(OSError) if err else contextlib.nullcontext():
+        click.echo(click.style(text, bold=True) if bold else text, err=err)
+
+
+def print_json(document: Any) -> None:
+    """Print ``document`` as indented JSON, in ASCII where the output has no other characters."""
+    utf8 = codecs.lookup(sys.stdout.encoding or "ascii").name == "utf-8"
+    click.echo(json.dumps(document, indent=2, ensure_ascii=not utf8))

@@ -6,10 +6,13 @@ run's own event loop. Whoever stops reading altogether (``| head``) misses the r
 
 from __future__ import annotations
 
-import threading
+import os
 from collections.abc import Iterable, Sequence
 from typing import Protocol, TextIO
 
+from aitp_playground.cli.exits import OutputLost
+from aitp_playground.cli.process.signals import Interrupts
+from aitp_playground.cli.terminal.patience import lost, written
 from aitp_playground.events.codec import decode
 from aitp_playground.events.model import RunEvent
 from aitp_playground.observability.narrator import Narrator
@@ -35,11 +38,13 @@ class Display(Protocol):
 class PlainDisplay:
     """One line after the other."""
 
-    def __init__(self, sink: LineSink) -> None:
+    def __init__(self, stream: TextIO, sink: LineSink) -> None:
+        self._encoding = stream.encoding or "utf-8"
         self._sink = sink
 
     def show(self, lines: Iterable[tuple[RunEvent | None, str]]) -> None:
-        self._sink.write("".join(f"{line}\n" for _, line in lines).encode("utf-8", "replace"))
+        text = "".join(f"{line}\n" for _, line in lines)
+        self._sink.write(text.encode(self._encoding, "backslashreplace"))
 
     def progress(self, text: str) -> None:
         """Lines that stay are no place for what passes."""
@@ -79,11 +84,14 @@ class Teller:
         closing = ["", *told, *([""] if told else []), self._narrator.summary(), f"run id {run_id}"]
         self._display.show([(None, line) for line in closing])
 
-    def close(self) -> None:
-        """Wait until it is all read, or nobody reads any more. Blocking: not for a running loop."""
+    async def close(self, interrupts: Interrupts) -> None:
+        """Wait until it is all read; see :func:`~aitp_playground.cli.terminal.patience.written`."""
         self._display.close()
-        self._sink.flush(threading.TIMEOUT_MAX)
-        self._sink.close()
+        await written(self._sink, interrupts)
+
+    def lost(self) -> OutputLost | None:
+        """After :meth:`close`: the error when what was told could not be written."""
+        return lost(self._sink)
 
     def _follow(self, event: RunEvent) -> None:
         if event.type == "trust.peers_resolved":
@@ -95,8 +103,9 @@ class Teller:
 
 
 def _display(stream: TextIO, sink: LineSink) -> Display:
-    if not stream.isatty():
-        return PlainDisplay(sink)
+    # A terminal that cannot move its cursor can show no status line above which lines appear.
+    if not stream.isatty() or os.environ.get("TERM", "dumb") in {"dumb", "unknown", ""}:
+        return PlainDisplay(stream, sink)
     from aitp_playground.cli.terminal.colour import TerminalDisplay
 
     return TerminalDisplay(stream, sink)
