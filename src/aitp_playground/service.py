@@ -124,6 +124,8 @@ async def playground(
             metrics.feed("cp_ingest_lag_seconds", lambda: reporter.backlog.lag)
         directory = RunDirectory(catalog, services, run_supervisor, observers=watching)
         _feed(metrics, directory, services)
+        metrics.feed("store_queued_events", lambda: store.pressure[0])
+        metrics.feed("store_last_commit_seconds", lambda: store.pressure[1])
         api = Services(settings=settings, catalog=catalog, directory=directory, metrics=metrics, cp=cp)
         address.url = await _listen(stack, settings, api)
         stack.push_async_callback(directory.drain, settings.shutdown_grace_secs)

@@ -80,6 +80,7 @@ class RunActor(Actor[RunMessage]):
         self._ending: asyncio.Task[None] | None = None
         self._last_commit: asyncio.Future[None] | None = None
         self._cancelled = False
+        self._cancel_reason: str | None = None
         self._broken: str | None = None
         self._overflowed = False
         self._window: list[RunEvent] = []
@@ -119,8 +120,8 @@ class RunActor(Actor[RunMessage]):
             case Conducted(error):
                 self._conducting = None
                 self._end(self._verdict(error))
-            case CancelRun():
-                return self._cancel()
+            case CancelRun(reason):
+                return self._cancel(reason)
             case Interrupted(error):
                 self._end_from_disk(draft("run.cancelled") if error is None else draft("run.failed", error=error))
             case CommitFailed(reason):
@@ -157,7 +158,7 @@ class RunActor(Actor[RunMessage]):
 
     def _verdict(self, error: str | None) -> EventDraft:
         if self._cancelled:
-            return draft("run.cancelled")
+            return draft("run.cancelled", error=self._cancel_reason)
         if self._overflowed:
             return draft("run.failed", error=f"the run recorded more than {_most()}")
         if self._broken is not None:
@@ -258,17 +259,17 @@ class RunActor(Actor[RunMessage]):
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
-    def _cancel(self) -> asyncio.Future[str] | str:
+    def _cancel(self, reason: str | None) -> asyncio.Future[str] | str:
         if self._on_disk:
             return self._log.state.status
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._awaiting_end.append(future)
         if not self._log.state.over and not self._cancelled:
-            self._cancelled = True
+            self._cancelled, self._cancel_reason = True, reason
             if self._conducting is not None:
                 self._conducting.cancel()
             else:
-                self._end(draft("run.cancelled"))
+                self._end(draft("run.cancelled", error=reason))
         return future
 
     def _end(self, terminal: EventDraft) -> None:

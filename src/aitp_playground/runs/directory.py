@@ -62,6 +62,7 @@ TELEMETRY_TIMEOUT = 10.0
 #: How often our running runs are looked at there: another process may have been asked to cancel one.
 INTENT_POLL = 0.5
 INTERRUPTED = "interrupted by a restart"
+STOPPED = "the server was told to stop, and the run was not over within SHUTDOWN_GRACE_SECS ({:g} s)"
 DEFECT = "internal error: the run's actor ended early; the server's log has the details"
 #: Finished runs beyond the retention are removed each time this many have ended.
 PRUNE_EVERY = 25
@@ -285,7 +286,9 @@ class RunDirectory(RunReader):
             async with asyncio.timeout(grace):
                 await self._running_done()
         except TimeoutError:
-            await asyncio.gather(*(self.cancel(run_id) for run_id in list(self._running)), return_exceptions=True)
+            reason = STOPPED.format(grace)
+            ending = [self.cancel(run_id, reason) for run_id in list(self._running)]
+            await asyncio.gather(*ending, return_exceptions=True)
         if self._intents is not None:
             self._intents.cancel()
             await asyncio.gather(self._intents, return_exceptions=True)
@@ -304,8 +307,11 @@ class RunDirectory(RunReader):
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
-    async def cancel(self, run_id: str) -> CancelOutcome:
-        """Ends a run; returns when it is over, or after about 3 s with the intent stored. Raises RunNotFound."""
+    async def cancel(self, run_id: str, reason: str | None = None) -> CancelOutcome:
+        """Ends a run; returns when it is over, or after about 3 s with the intent stored. Raises RunNotFound.
+
+        ``reason``: a sentence that becomes the run's ``error``.
+        """
         row = await self.row(run_id)
         if row.summary.status in TERMINAL:
             return CancelOutcome(run_id, row.summary.status, cancelled=False, reason="already terminal")
@@ -314,7 +320,7 @@ class RunDirectory(RunReader):
         live = self._live.get(run_id)
         if live is not None:
             with suppress(ActorError):  # no answer in time, or the run ended this very moment: its row tells
-                await live.ref.ask(CancelRun(), timeout=CANCEL_WAIT)
+                await live.ref.ask(CancelRun(reason), timeout=CANCEL_WAIT)
         status = (await self.row(run_id)).summary.status
         if status == "cancelled":
             return CancelOutcome(run_id, status, cancelled=True)

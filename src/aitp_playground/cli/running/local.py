@@ -81,7 +81,7 @@ async def _tell(
 ) -> tuple[RunView, OutputLost | None]:
     teller = Teller(sys.stderr if order.as_json else sys.stdout, len(scenario.spec.workflow.steps))
     try:
-        async with cancelling(interrupts, lambda: directory.cancel(run_id)):
+        async with cancelling(interrupts, lambda: directory.cancel(run_id, f"cancelled by {interrupts.name}")):
             async for batch in directory.stream(run_id):
                 teller.take(batch)
         view = await directory.view(run_id)
