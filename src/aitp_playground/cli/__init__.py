@@ -5,6 +5,7 @@ Commands are imported when they are called, one file each, so that ``--help`` an
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -38,6 +39,7 @@ def main() -> None:
 
 
 def _execute() -> int:
+    stdout = sys.stdout
     logged = next((word for word in sys.argv[1:] if not word.startswith("-")), "") in LOGGED
     try:
         outcome = cli.main(prog_name="aitp-playground", standalone_mode=False)
@@ -46,8 +48,14 @@ def _execute() -> int:
         if logged and logs_json():
             explain(InvalidRequest(refusal.format_message()), logged=True)
         else:
-            refusal.show()
+            with contextlib.suppress(OSError):
+                refusal.show()
         return refusal.exit_code
+    except SystemExit as end:
+        # click wraps the streams when a reader is gone, and exits.
+        if sys.stdout is not stdout:
+            return BROKEN_PIPE
+        return end.code if isinstance(end.code, int) else FAILED
     except (click.Abort, KeyboardInterrupt):
         explain(PlaygroundError("cancelled"), logged=logged)
         return CANCELLED

@@ -15,7 +15,7 @@ from aitp_playground.steps import STEP_TYPES
 
 
 @click.command("lint")
-@click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="[PATH]...")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
 @click.option("--strict", is_flag=True, help="Exit 1 on warnings too.")
 def command(paths: tuple[Path, ...], strict: bool) -> int:
     """Check scenario files for errors, and for what is allowed but probably not meant.

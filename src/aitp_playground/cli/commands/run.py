@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 
@@ -18,11 +19,13 @@ from aitp_playground.hosting.launcher import AgentLauncher
 from aitp_playground.hosting.privacy import keep_private
 
 _MAX_LABEL = 200
+#: As the API has it; an emoji may hold characters that join others. Lone surrogates stand for bytes that are no UTF-8.
+_NO_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def _one_line(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    if value is not None and (len(value) > _MAX_LABEL or not value.isprintable()):
-        raise click.BadParameter(f"a label is one line of at most {_MAX_LABEL} characters")
+    if value is not None and (len(value) > _MAX_LABEL or _NO_LINE.search(value)):
+        raise click.BadParameter(f"a label is one line of at most {_MAX_LABEL} characters, without control characters")
     return value
 
 

@@ -15,12 +15,13 @@ from aitp_playground.steps import STEP_TYPES
 
 
 @click.command("validate")
-@click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="[PATH]...")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
 def command(paths: tuple[Path, ...]) -> int:
     """Check that scenario files have the right shape and name things that exist.
 
     PATH is a scenarios directory, or a pack, scenario or file in one; without it, all that SCENARIOS_DIR names is
-    checked. Faults are printed as file:line: error: message, and the exit code is then 1.
+    checked. Faults are printed as file:line: error: message, and the exit code is then 1; it is 2 when there is nothing
+    to check.
 
     \b
     Example:

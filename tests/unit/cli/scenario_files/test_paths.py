@@ -16,6 +16,7 @@ def root(tmp_path: Path) -> Path:
     (tmp_path / "pack/one/1.0.0/templates").mkdir(parents=True)
     (tmp_path / "pack/pack.yaml").touch()
     (tmp_path / "pack/one/1.0.0/scenario.yaml").touch()
+    (tmp_path / "pack/one/1.0.0/templates/other.yaml").touch()
     return tmp_path
 
 
@@ -46,5 +47,6 @@ def test_a_scenario_is_placed_by_its_depth_when_no_pack_has_a_file(root: Path, i
 
 
 def test_a_path_elsewhere_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").touch()
     with pytest.raises(InvalidRequest, match="in no scenarios directory"):
         places([tmp_path])
