@@ -23,7 +23,8 @@ from aitp_playground.cli.exits import CANCELLED, FAILED, SUCCESS, exit_code_of, 
 from aitp_playground.cli.process.parent import LIFELINE
 from aitp_playground.cli.process.settings import load_settings
 from aitp_playground.cli.process.signals import Interrupts
-from aitp_playground.cli.terminal.lines import say
+from aitp_playground.cli.terminal.announcements import Announcements
+from aitp_playground.cli.terminal.patience import written
 from aitp_playground.config import Settings
 from aitp_playground.errors import PlaygroundError
 from aitp_playground.events.codec import decode
@@ -62,8 +63,9 @@ async def demonstrate() -> int:
         )
         keep_private()
         logs = configure("WARNING", settings.log_format)
+        announcements = Announcements()
         try:
-            work = asyncio.create_task(_demonstrate(settings), name="demo")
+            work = asyncio.create_task(_demonstrate(settings, announcements.say), name="demo")
             asked = asyncio.create_task(interrupts.asked.wait(), name="asked")
             await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
             asked.cancel()
@@ -71,15 +73,16 @@ async def demonstrate() -> int:
             await asyncio.wait({work, asked})
             return CANCELLED if work.cancelled() else work.result()
         finally:
+            await written(announcements.sink, interrupts)
             await asyncio.to_thread(logs.close)
 
 
-async def _demonstrate(settings: Settings) -> int:
+async def _demonstrate(settings: Settings, say: Callable[[str], None]) -> int:
     async with AsyncExitStack() as stack:
         settings = await stack.enter_async_context(embedded_control_plane(settings, keep=False))
         stranger = await stack.enter_async_context(_standalone(settings))
         running = await stack.enter_async_context(playground(settings))
-        views = [await _run(running.directory, ref) for ref in DEMOS]
+        views = [await _run(running.directory, ref, say) for ref in DEMOS]
         seen = await sightings(settings, running.directory, [view.row.header.run_id for view in views])
     faults = 0
     for view, sighting in zip(views, seen, strict=True):
@@ -90,13 +93,12 @@ async def _demonstrate(settings: Settings) -> int:
             faults += 1
             say(f"  FAILED: {fault}")
     say("")
-    say(f"{len(views)} scenarios, " + (f"{faults} claims failed" if faults else "every claim holds"), bold=True)
+    say(f"{len(views)} scenarios, " + (f"{faults} claims failed" if faults else "every claim holds"))
     return FAILED if faults else SUCCESS
 
 
-async def _run(directory: RunDirectory, ref: str) -> RunView:
+async def _run(directory: RunDirectory, ref: str, say: Callable[[str], None]) -> RunView:
     say(f"running {ref}")
-    sys.stdout.flush()
     submitted = await directory.submit(NewRun(scenario_ref=ref))
     run_id = submitted.row.header.run_id
     async for _ in directory.stream(run_id):

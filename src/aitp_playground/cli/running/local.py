@@ -15,9 +15,11 @@ from aitp_playground.cli.running.inputs import given_inputs
 from aitp_playground.cli.running.order import Order
 from aitp_playground.cli.running.result import exit_code, print_document
 from aitp_playground.cli.scenario_files.find import find
+from aitp_playground.cli.terminal.announcements import Announcements
 from aitp_playground.cli.terminal.lines import say
 from aitp_playground.cli.terminal.live_run import Teller
 from aitp_playground.cli.terminal.outputs import digest
+from aitp_playground.cli.terminal.patience import written
 from aitp_playground.config import Settings
 from aitp_playground.hosting.launcher import AgentLauncher
 from aitp_playground.observability.logging import configure
@@ -39,7 +41,7 @@ async def conduct(settings: Settings, order: Order, launcher: AgentLauncher, int
             if not interrupts.asked.is_set():
                 view, failure = await _run(running, order, interrupts)
                 if order.with_control_plane and not interrupts.asked.is_set():
-                    await _tell_what_the_control_plane_saw(settings, running.directory, view, order)
+                    await _tell_what_the_control_plane_saw(settings, running.directory, view, order, interrupts)
     finally:
         await asyncio.to_thread(logs.close)
     if view is None:
@@ -54,12 +56,13 @@ async def conduct(settings: Settings, order: Order, launcher: AgentLauncher, int
 
 
 async def _tell_what_the_control_plane_saw(
-    settings: Settings, directory: RunDirectory, view: RunView, order: Order
+    settings: Settings, directory: RunDirectory, view: RunView, order: Order, interrupts: Interrupts
 ) -> None:
     seen = await sightings(settings, directory, [view.row.header.run_id])
-    say("", err=order.as_json)
-    for line in sighting_lines(seen):
-        say(line, err=order.as_json)
+    announcements = Announcements(sys.stderr if order.as_json else sys.stdout)
+    for line in ("", *sighting_lines(seen)):
+        announcements.say(line)
+    await written(announcements.sink, interrupts)
 
 
 async def _run(running: Playground, order: Order, interrupts: Interrupts) -> tuple[RunView, OutputLost | None]:

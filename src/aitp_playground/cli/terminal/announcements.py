@@ -22,13 +22,13 @@ class Announcements:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
-        self._sink = LineSink(self._stream, lambda count: b"(%d lines could not be written in time)\n" % count)
+        self.sink = LineSink(self._stream, lambda count: b"(%d lines could not be written in time)\n" % count)
 
     def say(self, line: str) -> None:
         """A line, unprintable characters escaped; never waits."""
         text = plain(line, _LONGEST) + "\n"
-        self._sink.write(text.encode(self._stream.encoding or "utf-8", "backslashreplace"))
+        self.sink.write(text.encode(self._stream.encoding or "utf-8", "backslashreplace"))
 
     def close(self) -> None:
         """Wait a little for a slow reader. Blocking: not for a running loop."""
-        self._sink.close(_CLOSE_SECONDS)
+        self.sink.close(_CLOSE_SECONDS)
