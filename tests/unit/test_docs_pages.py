@@ -12,6 +12,8 @@ import click
 import pytest
 from pydantic import SecretStr
 
+from aitp_playground.api import RESOURCES
+from aitp_playground.api.access import KEYLESS
 from aitp_playground.cli import exits
 from aitp_playground.cli.group import COMMANDS, cli
 from aitp_playground.config import Settings
@@ -96,6 +98,18 @@ def test_every_exit_code_is_on_the_page() -> None:
         value for name, value in vars(exits).items() if re.fullmatch(r"[A-Z][A-Z_]+", name) and isinstance(value, int)
     }
     assert {str(code) for code in codes} | {"128 + n"} == told & ({*map(str, range(256))} | {"128 + n"})
+
+
+# -- routes ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_route_is_on_the_page_and_says_whether_it_wants_a_key() -> None:
+    told = {name: cells[2] for cells in rows("api.md") for name in re.findall(r"`([A-Z]+ /[^`]*)`", cells[0])}
+    routes = {f"{route.method} {route.path}": route.path for resource in RESOURCES for route in resource.ROUTES}
+    assert told.keys() == routes.keys()
+    assert {name for name, text in told.items() if text.startswith("no key")} == {
+        name for name, path in routes.items() if path in KEYLESS
+    }
 
 
 # -- the log -----------------------------------------------------------------------------------------------------------

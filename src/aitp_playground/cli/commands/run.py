@@ -30,9 +30,18 @@ def _one_line(_ctx: click.Context, _param: click.Parameter, value: str | None) -
 
 
 def _http_url(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not value.startswith(("http://", "https://")):
-        raise click.BadParameter("an absolute http:// or https:// URL")
-    return value
+    if value is None:
+        return None
+    # Imported here: most runs name no server.
+    from aitp_playground.settings_values import http_url
+
+    try:
+        url = http_url(value)
+    except ValueError as fault:
+        raise click.BadParameter(str(fault)) from None
+    if not url:
+        raise click.BadParameter("must be an absolute http:// or https:// URL")
+    return url
 
 
 @click.command("run")
