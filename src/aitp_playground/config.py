@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -42,10 +43,16 @@ class _SecretFiles(SecretsSettingsSource):
     """One file per setting, named like its variable in either case, in the directory the other sources name."""
 
     def __call__(self) -> dict[str, Any]:
-        directory = self.current_state.get("secrets_dir")
-        # A directory that is none is left to the field's own check, which names the variable.
-        self.secrets_dir = directory if directory and Path(directory).is_dir() else None
-        return super().__call__()
+        try:
+            directory = settings_values.directory(str(self.current_state.get("secrets_dir") or ""))
+        except ValueError:
+            # Left to the field's own check, which names the variable.
+            directory = ""
+        self.secrets_dir = directory or None
+        with warnings.catch_warnings():
+            # What it merely warns of (a directory where a key should be) is a key that is missing.
+            warnings.simplefilter("error")
+            return super().__call__()
 
 
 class Settings(BaseSettings):
@@ -135,7 +142,7 @@ class Settings(BaseSettings):
         """Read all sources; ``overrides`` win. Raises :class:`ConfigurationError`."""
         try:
             settings = cls(**overrides)
-        except (SettingsError, OSError, UnicodeDecodeError) as failure:
+        except (SettingsError, OSError, UnicodeDecodeError, UserWarning) as failure:
             raise ConfigurationError(_unreadable(failure)) from None
         except ValidationError as failure:
             faults = "; ".join(
@@ -213,6 +220,8 @@ def _unreadable(failure: Exception) -> str:
     match failure.__cause__ or failure:
         case OSError(filename=name, strerror=why):
             return f"{name} holds settings and cannot be read by this user: {why}"
+        case UserWarning() as warning:
+            return f"SECRETS_DIR: {str(warning)[:1].lower()}{str(warning)[1:]}"
         case UnicodeDecodeError():
             return "a file of settings (.env, or one in SECRETS_DIR) is not UTF-8 text"
         case _:

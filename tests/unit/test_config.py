@@ -101,6 +101,19 @@ def test_a_file_that_is_no_text_refuses_to_start(secrets: Path) -> None:
         Settings.load()
 
 
+def test_a_directory_where_a_key_should_be_is_named(secrets: Path) -> None:
+    (secrets / "cp_api_key").mkdir()
+    with pytest.raises(ConfigurationError, match=r"SECRETS_DIR: .*cp_api_key"):
+        Settings.load()
+
+
+def test_the_directory_of_keys_may_be_below_the_home_directory(secrets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (secrets / "cp_api_key").write_text(KEY)
+    monkeypatch.setenv("HOME", str(secrets.parent))
+    monkeypatch.setenv("SECRETS_DIR", f"~/{secrets.name}")
+    assert Settings.load().cp_api_key.get_secret_value() == KEY
+
+
 # -- values ------------------------------------------------------------------------------------------------------------
 
 SECRET = "hunter2-hunter2"

@@ -106,7 +106,7 @@ def _default_database(settings: Settings) -> str:
 
 
 async def _serve(settings: Settings, options: Options) -> None:
-    from aitp_playground.cli.process.parent import heed_lifeline
+    from aitp_playground.cli.process.parent import end_with_parent
     from aitp_playground.cli.process.signals import Interrupts
     from aitp_playground.cli.process.startup import imported
     from aitp_playground.cli.terminal.announcements import Announcements
@@ -129,7 +129,7 @@ async def _serve(settings: Settings, options: Options) -> None:
                 announcements.say(f"CP_AID={running.aid}")
                 if not options.api_keys:
                     announcements.say(f"CP_API_KEY={running.key}")
-                heed_lifeline(interrupts)
+                end_with_parent(interrupts)
                 await interrupts.asked.wait()
     except (SeedInvalid, SwitchInvalid) as wrong:
         raise ConfigurationError(str(wrong)) from wrong

@@ -29,7 +29,7 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
+class Contents:
     """One run, seen from the Control Plane; rows are the Control Plane's own. ``names``: the run's agents by AID.
 
     ``arrived``: it has the whole log. ``deliveries``: the types of the run's events that it delivered to its webhook.
@@ -49,7 +49,7 @@ class Sighting:
     deliveries: Sequence[str]
 
 
-async def sightings(settings: Settings, directory: RunDirectory, run_ids: Sequence[str]) -> list[Sighting]:
+async def contents_of_runs(settings: Settings, directory: RunDirectory, run_ids: Sequence[str]) -> list[Contents]:
     """Look at runs that are over, once their logs have arrived or the time for it is up."""
     async with client_session() as http, AsyncExitStack() as stack:
         cp = CpClient(settings, http)
@@ -84,13 +84,13 @@ async def _within(seconds: float, look: Callable[[], Awaitable[object]]) -> bool
     return True
 
 
-async def _look(cp: CpClient, directory: RunDirectory, run_id: str, *, arrived: bool) -> Sighting:
+async def _look(cp: CpClient, directory: RunDirectory, run_id: str, *, arrived: bool) -> Contents:
     events = await _events(directory, run_id)
     names = {str(event.get("aid")): str(event.get("agent_id")) for event in events if event.type == "agent.ready"}
     tcts = _about(await cp.fetch_tcts(limit=_MOST), names, "issuer", "subject")
     delegations = _about(await cp.fetch_delegations(limit=_MOST), names, "delegator", "delegatee")
     jtis = {row["jti"] for row in (*tcts, *delegations)}
-    return Sighting(
+    return Contents(
         run_id=run_id,
         ref=(await directory.view(run_id)).row.header.scenario_ref,
         arrived=arrived,
@@ -121,13 +121,13 @@ def _about(rows: Iterable[Row], aids: Collection[str], *fields: str) -> list[Row
 # -- in lines ----------------------------------------------------------------------------------------------------------
 
 
-def sighting_lines(seen: Sequence[Sighting]) -> Iterator[str]:
+def content_lines(seen: Sequence[Contents]) -> Iterator[str]:
     """A paragraph for each run."""
-    for sighting in seen:
-        yield from _lines(sighting)
+    for contents in seen:
+        yield from _lines(contents)
 
 
-def _lines(seen: Sighting) -> Iterator[str]:
+def _lines(seen: Contents) -> Iterator[str]:
     def who(aid: object) -> str:
         return seen.names.get(str(aid)) or plain(str(aid), _TEXT)
 

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Final
 
 from aitp_playground import resources
-from aitp_playground.cli.control_plane.contents import Sighting, sighting_lines, sightings
+from aitp_playground.cli.control_plane.contents import Contents, content_lines, contents_of_runs
 from aitp_playground.cli.control_plane.embedded import embedded_control_plane
 from aitp_playground.cli.exits import CANCELLED, FAILED, SUCCESS, exit_code_of, explain
 from aitp_playground.cli.process.parent import LIFELINE
 from aitp_playground.cli.process.settings import load_settings
 from aitp_playground.cli.process.signals import Interrupts
 from aitp_playground.cli.terminal.announcements import Announcements
-from aitp_playground.cli.terminal.patience import written
+from aitp_playground.cli.terminal.patience import lost, written
 from aitp_playground.config import Settings
 from aitp_playground.errors import PlaygroundError
 from aitp_playground.events.codec import decode
@@ -41,7 +41,7 @@ START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 5.0
 
 #: Each scenario, and what the Control Plane must hold for it afterwards.
-DEMOS: Final[dict[str, Callable[[Sighting], Sequence[object]]]] = {
+DEMOS: Final[dict[str, Callable[[Contents], Sequence[object]]]] = {
     "intra-org/external-enrollment@1.0.0": lambda seen: seen.registered,
     "intra-org/revocation-via-cp@1.0.0": lambda seen: seen.revocations,
     "intra-org/revocation-via-cp@1.1.0": lambda seen: seen.revocations,
@@ -71,10 +71,13 @@ async def demonstrate() -> int:
             asked.cancel()
             work.cancel()
             await asyncio.wait({work, asked})
-            return CANCELLED if work.cancelled() else work.result()
+            code = CANCELLED if work.cancelled() else work.result()
         finally:
             await written(announcements.sink, interrupts)
             await asyncio.to_thread(logs.close)
+    if code == SUCCESS and (failure := lost(announcements.sink)) is not None:
+        raise failure
+    return code
 
 
 async def _demonstrate(settings: Settings, say: Callable[[str], None]) -> int:
@@ -83,13 +86,13 @@ async def _demonstrate(settings: Settings, say: Callable[[str], None]) -> int:
         stranger = await stack.enter_async_context(_standalone(settings))
         running = await stack.enter_async_context(playground(settings))
         views = [await _run(running.directory, ref, say) for ref in DEMOS]
-        seen = await sightings(settings, running.directory, [view.row.header.run_id for view in views])
+        seen = await contents_of_runs(settings, running.directory, [view.row.header.run_id for view in views])
     faults = 0
-    for view, sighting in zip(views, seen, strict=True):
+    for view, contents in zip(views, seen, strict=True):
         say("")
-        for line in sighting_lines([sighting]):
+        for line in content_lines([contents]):
             say(line)
-        for fault in faults_of(view, sighting, stranger):
+        for fault in faults_of(view, contents, stranger):
             faults += 1
             say(f"  FAILED: {fault}")
     say("")
@@ -106,7 +109,7 @@ async def _run(directory: RunDirectory, ref: str, say: Callable[[str], None]) ->
     return await directory.view(run_id)
 
 
-def faults_of(view: RunView, seen: Sighting, stranger: str) -> list[str]:
+def faults_of(view: RunView, seen: Contents, stranger: str) -> list[str]:
     """What is not as it should be; ``stranger``: the AID of the analyzer in the registry."""
     faults = []
     if view.row.summary.status != "success":

@@ -15,7 +15,7 @@ LIFELINE: Final = "AITP_LIFELINE_FD"
 END_SECONDS: Final = 5.0
 
 
-def heed_lifeline(interrupts: Interrupts) -> None:
+def end_with_parent(interrupts: Interrupts) -> None:
     """Ask for the end when the lifeline does; without one, nothing happens. Call it in the running loop."""
     number = os.environ.get(LIFELINE, "")
     if not number.isdecimal():

@@ -6,7 +6,7 @@ import asyncio
 import sys
 
 from aitp_playground.api.documents import run_document
-from aitp_playground.cli.control_plane.contents import sighting_lines, sightings
+from aitp_playground.cli.control_plane.contents import content_lines, contents_of_runs
 from aitp_playground.cli.exits import CANCELLED, SUCCESS, OutputLost
 from aitp_playground.cli.process.cancelling import cancelling
 from aitp_playground.cli.process.signals import Interrupts
@@ -17,7 +17,7 @@ from aitp_playground.cli.running.result import exit_code, print_document
 from aitp_playground.cli.scenario_files.find import find
 from aitp_playground.cli.terminal.announcements import Announcements
 from aitp_playground.cli.terminal.lines import say
-from aitp_playground.cli.terminal.live_run import Teller
+from aitp_playground.cli.terminal.live_run import LiveRun
 from aitp_playground.cli.terminal.outputs import digest
 from aitp_playground.cli.terminal.patience import written
 from aitp_playground.config import Settings
@@ -58,9 +58,9 @@ async def conduct(settings: Settings, order: Order, launcher: AgentLauncher, int
 async def _tell_what_the_control_plane_saw(
     settings: Settings, directory: RunDirectory, view: RunView, order: Order, interrupts: Interrupts
 ) -> None:
-    seen = await sightings(settings, directory, [view.row.header.run_id])
+    seen = await contents_of_runs(settings, directory, [view.row.header.run_id])
     announcements = Announcements(sys.stderr if order.as_json else sys.stdout)
-    for line in ("", *sighting_lines(seen)):
+    for line in ("", *content_lines(seen)):
         announcements.say(line)
     await written(announcements.sink, interrupts)
 
@@ -82,13 +82,13 @@ async def _run(running: Playground, order: Order, interrupts: Interrupts) -> tup
 async def _tell(
     directory: RunDirectory, run_id: str, scenario: Scenario, order: Order, interrupts: Interrupts
 ) -> tuple[RunView, OutputLost | None]:
-    teller = Teller(sys.stderr if order.as_json else sys.stdout, len(scenario.spec.workflow.steps))
+    live = LiveRun(sys.stderr if order.as_json else sys.stdout, len(scenario.spec.workflow.steps))
     try:
         async with cancelling(interrupts, lambda: directory.cancel(run_id, f"cancelled by {interrupts.name}")):
             async for batch in directory.stream(run_id):
-                teller.take(batch)
+                live.take(batch)
         view = await directory.view(run_id)
-        teller.finish(run_id, digest(view.outputs))
+        live.finish(run_id, digest(view.outputs))
     finally:
-        await teller.close(interrupts)
-    return view, teller.lost()
+        await live.close(interrupts)
+    return view, live.lost()

@@ -19,7 +19,7 @@ from aitp_playground.cli.running.order import Order
 from aitp_playground.cli.running.result import exit_code, print_document
 from aitp_playground.cli.scenario_files.find import unknown
 from aitp_playground.cli.terminal.lines import say
-from aitp_playground.cli.terminal.live_run import Teller
+from aitp_playground.cli.terminal.live_run import LiveRun
 from aitp_playground.cli.terminal.outputs import digest
 from aitp_playground.errors import ScenarioNotFound
 from aitp_playground.net import client_session
@@ -69,13 +69,13 @@ def _request(order: Order, schema: Mapping[str, Any]) -> dict[str, Any]:
 async def _tell(
     client: ApiClient, run_id: str, steps: int, order: Order, interrupts: Interrupts
 ) -> tuple[bytes, OutputLost | None]:
-    teller = Teller(sys.stderr if order.as_json else sys.stdout, steps)
+    live = LiveRun(sys.stderr if order.as_json else sys.stdout, steps)
     try:
         async with cancelling(interrupts, lambda: client.cancel(run_id)):
             async for stored in client.events(run_id):
-                teller.take([stored])
+                live.take([stored])
         body = await client.document(run_id)
-        teller.finish(run_id, digest(orjson.loads(body)["outputs"]))
+        live.finish(run_id, digest(orjson.loads(body)["outputs"]))
     finally:
-        await teller.close(interrupts)
-    return body, teller.lost()
+        await live.close(interrupts)
+    return body, live.lost()

@@ -13,7 +13,7 @@ import structlog
 
 from aitp_playground import resources
 from aitp_playground.cli.exits import FAILED, SUCCESS
-from aitp_playground.cli.process.parent import heed_lifeline
+from aitp_playground.cli.process.parent import end_with_parent
 from aitp_playground.cli.process.signals import Interrupts
 from aitp_playground.cli.process.startup import imported
 from aitp_playground.cli.standalone.enrolment import Enrolment
@@ -54,7 +54,7 @@ async def run(settings: Settings, order: Standalone) -> int:
     try:
         async with AsyncExitStack() as stack:
             interrupts = stack.enter_context(Interrupts())
-            heed_lifeline(interrupts)
+            end_with_parent(interrupts)
             http = await stack.enter_async_context(client_session())
             cp = CpClient(settings, http)
             stack.push_async_callback(cp.close)

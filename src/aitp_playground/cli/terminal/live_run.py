@@ -53,7 +53,7 @@ class PlainDisplay:
         """Nothing is held."""
 
 
-class Teller:
+class LiveRun:
     """Tells one run of ``steps`` steps; feed it the stored events in order."""
 
     def __init__(self, stream: TextIO, steps: int) -> None:
