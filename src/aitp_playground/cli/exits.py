@@ -36,6 +36,7 @@ _CALLERS_FAULT = (ConfigurationError, InvalidRequest, NotFound, RegistryInvalid)
 _LONGEST = 2000
 #: Whoever reads standard error gets this long to take the last words.
 _LAST_WORDS_SECONDS = 2.0
+_known_form: list[str] = []
 
 
 class OutputLost(PlaygroundError):
@@ -68,9 +69,14 @@ def explain(failure: Exception, *, logged: bool = False) -> None:
         _last_words(f"{trace}Error: {message}\n")
 
 
+def note_log_format(form: str) -> None:
+    """Take over LOG_FORMAT as the settings have it, which may come from ``.env``."""
+    _known_form.append(form)
+
+
 def logs_json() -> bool:
-    """Whether a log on standard error is JSON, as far as that can be known without the settings."""
-    form = os.environ.get("LOG_FORMAT", "")
+    """Whether a log on standard error is JSON; before there are settings, as far as the environment says."""
+    form = _known_form[-1] if _known_form else os.environ.get("LOG_FORMAT", "")
     return form == "json" or (form != "console" and not sys.stderr.isatty())
 
 

@@ -167,6 +167,11 @@ def test_a_start_that_fails_is_a_json_line_too(shell: Shell, args: list[str], en
     assert "very-secret" not in done.stderr
 
 
+def test_a_start_that_fails_is_told_as_the_log_would_be(shell: Shell) -> None:
+    (shell.home / ".env").write_text("LOG_FORMAT=console\nHOST=0.0.0.0\n")
+    assert shell("serve").stderr.startswith("Error: HOST is 0.0.0.0")
+
+
 def test_a_run_that_the_end_of_the_server_cuts_short_says_so(shell: Shell) -> None:
     ref = shell.write_sleeper()
     with serving(shell, SHUTDOWN_GRACE_SECS="0") as (server, url):
