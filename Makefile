@@ -20,17 +20,18 @@ serve: $(VENV)/.run ## Start the server
 	@$(BIN)/aitp-playground serve
 
 demo-cp: $(VENV)/.run ## Run every scenario that uses a Control Plane, on one of its own, and show what it holds
-	@$(BIN)/python -m aitp_playground.cli.demo_cp
+	@$(BIN)/python -m aitp_playground.cli.control_plane.demo
 
 test: $(VENV)/.dev ## Run the tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
-check: $(VENV)/.dev ## Lint, format, types, import rules, shipped scenarios
+check: $(VENV)/.dev ## Lint, format, types, import rules, circles, file lengths, shipped scenarios
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy src agents
 	PYTHONPATH=src:agents $(BIN)/lint-imports --no-logo
-	$(BIN)/aitp-playground lint scenarios
+	$(BIN)/python -m tests.checks
+	$(BIN)/aitp-playground lint --strict scenarios
 
 bench: $(VENV)/.dev ## Measure: latency, throughput, memory, events, stream lag
 	$(BIN)/python -m tests.bench

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -21,27 +21,38 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from aitp_playground import resources
+from aitp_playground import resources, settings_values
 from aitp_playground.errors import ConfigurationError
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-def _default_state_dir() -> Path:
-    """XDG base directory specification: ``$XDG_STATE_HOME``, else ``~/.local/state``."""
-    base = os.environ.get("XDG_STATE_HOME", "")
-    root = Path(base) if base and Path(base).is_absolute() else Path.home() / ".local" / "state"
-    return root / "aitp-playground"
+#: The longest time and the highest count that a setting takes.
+YEAR_SECS = 31_536_000.0
+MOST = 1_000_000_000
+
+PathText = Annotated[str, AfterValidator(settings_values.in_home)]
+Url = Annotated[str, AfterValidator(settings_values.http_url)]
+Key = Annotated[SecretStr, BeforeValidator(settings_values.key)]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(settings_values.comma_separated)]
+Seconds = Annotated[float, Field(le=YEAR_SECS, allow_inf_nan=False)]
+Count = Annotated[int, Field(le=MOST)]
 
 
 class _SecretFiles(SecretsSettingsSource):
     """One file per setting, named like its variable in either case, in the directory the other sources name."""
 
     def __call__(self) -> dict[str, Any]:
-        directory = self.current_state.get("secrets_dir")
-        # A directory that is none is left to the field's own check, which names the variable.
-        self.secrets_dir = directory if directory and Path(directory).is_dir() else None
-        return super().__call__()
+        try:
+            directory = settings_values.directory(str(self.current_state.get("secrets_dir") or ""))
+        except ValueError:
+            # Left to the field's own check, which names the variable.
+            directory = ""
+        self.secrets_dir = directory or None
+        with warnings.catch_warnings():
+            # What it merely warns of (a directory where a key should be) is a key that is missing.
+            warnings.simplefilter("error")
+            return super().__call__()
 
 
 class Settings(BaseSettings):
@@ -52,75 +63,68 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
 
-    host: str = "127.0.0.1"
+    host: Annotated[str, AfterValidator(settings_values.host_name)] = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
-    playground_base_url: str = ""
-    playground_api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    playground_base_url: Url = ""
+    playground_api_keys: Annotated[
+        tuple[SecretStr, ...],
+        NoDecode,
+        BeforeValidator(settings_values.comma_separated),
+        AfterValidator(settings_values.bearer_keys),
+    ] = ()
 
-    state_dir: Path = Field(default_factory=_default_state_dir)
-    run_history_db: str = ""
+    state_dir: Annotated[Path, BeforeValidator(settings_values.state_dir)] = Field(default="", validate_default=True)
+    run_history_db: PathText = ""
     scenarios_dir: str = ""
-    secrets_dir: str = ""
+    secrets_dir: Annotated[str, AfterValidator(settings_values.directory)] = ""
 
     agent_base_port: int = Field(default=8100, ge=1024, le=65000)
-    agent_python: str = ""
+    agent_python: Annotated[str, AfterValidator(settings_values.program)] = ""
     agent_launcher: Literal["fork", "exec"] = "fork"
     agent_pool_size: int = Field(default=4, ge=0, le=64)
 
     max_concurrent_runs: int = Field(default=16, ge=1, le=512)
-    max_pending_runs: int = Field(default=1000, ge=0)
-    run_timeout_secs: float = Field(default=600, gt=0)
-    run_retention: int = Field(default=1000, ge=1)
-    shutdown_grace_secs: float = Field(default=10, ge=0)
+    max_pending_runs: Count = Field(default=1000, ge=0)
+    run_timeout_secs: Seconds = Field(default=600, gt=0)
+    run_retention: Count = Field(default=1000, ge=1)
+    shutdown_grace_secs: Seconds = Field(default=10, ge=0)
 
-    cp_base_url: str = ""
-    cp_api_key: SecretStr = SecretStr("")
-    cp_timeout_ms: int = Field(default=5000, ge=1)
+    cp_base_url: Url = ""
+    cp_api_key: Key = SecretStr("")
+    cp_timeout_ms: int = Field(default=5000, ge=1, le=3_600_000)
     cp_aid: str = ""
-    cp_webhook_linger_secs: float = Field(default=300, ge=0)
-    cp_ingest_settle_secs: float = Field(default=5, ge=0)
+    cp_webhook_linger_secs: Seconds = Field(default=300, ge=0)
+    cp_ingest_settle_secs: Seconds = Field(default=5, ge=0)
 
     revocation_fail_mode: Literal["soft_fail", "fail_closed"] = "soft_fail"
-    revocation_max_staleness_secs: float = Field(default=300, gt=0)
-    revocation_poll_secs: float = Field(default=60, gt=0)
-    aitp_didweb_insecure_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    revocation_max_staleness_secs: Seconds = Field(default=300, gt=0)
+    revocation_poll_secs: Seconds = Field(default=60, gt=0)
+    aitp_didweb_insecure_hosts: Words = ()
 
     llm_provider: Literal["none", "openai", "anthropic"] = "none"
-    openai_api_key: SecretStr = SecretStr("")
-    openai_base_url: str = "https://api.openai.com/v1"
+    openai_api_key: Key = SecretStr("")
+    openai_base_url: Url = "https://api.openai.com/v1"
     openai_model: str = "gpt-4o-mini"
-    anthropic_api_key: SecretStr = SecretStr("")
+    anthropic_api_key: Key = SecretStr("")
     anthropic_model: str = "claude-3-5-haiku-latest"
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["", "console", "json"] = ""
-
-    @field_validator("playground_api_keys", "aitp_didweb_insecure_hosts", mode="before")
-    @classmethod
-    def _comma_separated(cls, value: Any) -> Any:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @field_validator("log_level", mode="before")
     @classmethod
     def _upper(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
 
-    @field_validator("secrets_dir")
+    @field_validator("scenarios_dir")
     @classmethod
-    def _directory(cls, value: str) -> str:
-        if value and not Path(value).is_dir():
-            raise ValueError("must be a directory")
-        return value
+    def _path_list(cls, value: str) -> str:
+        return os.pathsep.join(filter(None, map(settings_values.in_home, value.split(os.pathsep))))
 
-    @field_validator("playground_base_url", "cp_base_url")
+    @field_validator("aitp_didweb_insecure_hosts")
     @classmethod
-    def _http_url(cls, value: str) -> str:
-        if not value:
-            return value
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("must be an absolute http:// or https:// URL")
-        return value.rstrip("/")
+    def _no_empty(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(filter(None, value))
 
     @classmethod
     def settings_customise_sources(
@@ -138,23 +142,39 @@ class Settings(BaseSettings):
         """Read all sources; ``overrides`` win. Raises :class:`ConfigurationError`."""
         try:
             settings = cls(**overrides)
-        except (SettingsError, OSError, UnicodeDecodeError) as failure:
+        except (SettingsError, OSError, UnicodeDecodeError, UserWarning) as failure:
             raise ConfigurationError(_unreadable(failure)) from None
         except ValidationError as failure:
             faults = "; ".join(
-                f"{'.'.join(str(part) for part in error['loc']).upper()}: {error['msg']}" for error in failure.errors()
+                f"{'.'.join(str(part) for part in error['loc']).upper()}: {error['msg'].removeprefix('Value error, ')}"
+                for error in failure.errors(include_input=False, include_url=False)
             )
             raise ConfigurationError(f"wrong setting: {faults}") from None
-        settings.refuse_open_door()
         return settings
 
     def refuse_open_door(self) -> None:
-        """A bind address that others can reach needs API keys."""
-        if self.host not in LOOPBACK_HOSTS and not self.playground_api_keys:
+        """For who serves: a bind address that others can reach needs API keys. Raises :class:`ConfigurationError`."""
+        if not settings_values.is_loopback(self.host) and not self.playground_api_keys:
             raise ConfigurationError(
-                f"HOST is {self.host}, which other machines can reach, and PLAYGROUND_API_KEYS is empty. "
-                "Set PLAYGROUND_API_KEYS to a comma-separated list of keys, or HOST to 127.0.0.1."
+                f"HOST is {self.host or 'empty (every address)'}, which other machines can reach, and "
+                "PLAYGROUND_API_KEYS is empty. Set PLAYGROUND_API_KEYS to a comma-separated list of keys, or HOST to "
+                "127.0.0.1."
             )
+
+    def refuse_missing_model_key(self) -> None:
+        """For who runs agents: a language model needs the key of its provider. Raises :class:`ConfigurationError`."""
+        keys = {"openai": self.openai_api_key, "anthropic": self.anthropic_api_key}
+        needed = keys.get(self.llm_provider)
+        if needed is not None and not needed.get_secret_value():
+            name = f"{self.llm_provider.upper()}_API_KEY"
+            raise ConfigurationError(
+                f"LLM_PROVIDER is {self.llm_provider} and {name} is empty. Set {name} (or put the key into a file "
+                f"{name.lower()} in SECRETS_DIR), or LLM_PROVIDER to none."
+            )
+
+    def shown(self) -> dict[str, Any]:
+        """Every variable with the value in effect; of a secret only whether there is one."""
+        return {name.upper(): _shown(getattr(self, name)) for name in type(self).model_fields}
 
     @cached_property
     def api_keys(self) -> tuple[bytes, ...]:
@@ -170,7 +190,7 @@ class Settings(BaseSettings):
     def scenario_roots(self) -> tuple[Path, ...]:
         """Where scenarios are looked for; the first root that has a ref wins."""
         if self.scenarios_dir:
-            return tuple(Path(part).expanduser() for part in self.scenarios_dir.split(os.pathsep) if part)
+            return tuple(Path(part) for part in self.scenarios_dir.split(os.pathsep))
         local, shipped = Path("scenarios"), resources.scenarios_dir()
         roots = [local.resolve()] if local.is_dir() else []
         return tuple(roots if shipped in roots else [*roots, shipped])
@@ -181,11 +201,27 @@ class Settings(BaseSettings):
         return self.agent_python or sys.executable
 
 
+def _shown(value: Any) -> Any:
+    match value:
+        case SecretStr():
+            return "set" if value.get_secret_value() else ""
+        case tuple() if value and isinstance(value[0], SecretStr):
+            return f"{len(value)} set"
+        case tuple():
+            return ",".join(value)
+        case Path():
+            return str(value)
+        case _:
+            return value
+
+
 def _unreadable(failure: Exception) -> str:
     """Why a file of settings gave none. What is in it is not quoted."""
     match failure.__cause__ or failure:
         case OSError(filename=name, strerror=why):
             return f"{name} holds settings and cannot be read by this user: {why}"
+        case UserWarning() as warning:
+            return f"SECRETS_DIR: {str(warning)[:1].lower()}{str(warning)[1:]}"
         case UnicodeDecodeError():
             return "a file of settings (.env, or one in SECRETS_DIR) is not UTF-8 text"
         case _:

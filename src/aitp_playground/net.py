@@ -1,15 +1,49 @@
-"""The process's HTTP client: one session, loopback names without a resolver thread, bounded bodies."""
+"""Addresses of our own, and the process's HTTP client: one session, loopback names without a resolver thread, bounded
+bodies."""
 
 from __future__ import annotations
 
+import ipaddress
 import socket
+from collections.abc import Sequence
+from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+#: Bind addresses that stand for every address of the machine, and under which one of them this machine reaches it.
+_WILDCARDS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound
+
+_LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+
+
+def url_of(host: str, port: int) -> str:
+    """The http URL under which this machine reaches a server that is bound to ``host`` (a name or an IP literal, in
+    brackets or not; empty: every address) and ``port``. No slash at its end.
+
+    ``::`` is reached by IPv6, for that is all it is bound to; a zone is written as RFC 6874 has it.
+    """
+    host = host.removeprefix("[").removesuffix("]")
+    try:
+        address: ipaddress.IPv4Address | ipaddress.IPv6Address | None = ipaddress.ip_address(host)
+    except ValueError:
+        address = None
+    if not host or (address is not None and address.is_unspecified):
+        host = _WILDCARDS[host if address is None else address.compressed]
+    return f"http://[{host.replace('%', '%25')}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def served_at(host: str, addresses: Sequence[tuple[Any, ...]]) -> str:
+    """As :func:`url_of`, of a server whose sockets have these addresses; with any free port each family has its own."""
+    bound = url_of(host, 0)
+    family = [address for address in addresses if len(address) == (4 if "[" in bound else 2)]
+    return url_of(host, (family or addresses)[0][1])
+
 
 class LocalResolver(AbstractResolver):
-    """``localhost`` is 127.0.0.1, always: no thread, no hosts file. Other names go to aiohttp's own resolver."""
+    """``localhost`` and names below it are this machine, whatever a hosts file says (RFC 6761, section 6.3): 127.0.0.1
+    first, then ::1, for a server may be bound to either. No thread is needed. Other names go to aiohttp's own resolver.
+    """
 
     def __init__(self) -> None:
         self._elsewhere = aiohttp.ThreadedResolver()
@@ -17,12 +51,13 @@ class LocalResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        if host != "localhost" and not host.endswith(".localhost"):
+        name = host.lower().removesuffix(".")
+        if name != "localhost" and not name.endswith(".localhost"):
             return await self._elsewhere.resolve(host, port, family)
         return [
-            ResolveResult(
-                hostname=host, host="127.0.0.1", port=port, family=socket.AF_INET, proto=0, flags=socket.AI_NUMERICHOST
-            )
+            ResolveResult(hostname=host, host=address, port=port, family=own, proto=0, flags=socket.AI_NUMERICHOST)
+            for own, address in _LOOPBACK
+            if family in {socket.AF_UNSPEC, own}
         ]
 
     async def close(self) -> None:

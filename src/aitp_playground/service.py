@@ -21,7 +21,7 @@ from aitp_playground.errors import ConfigurationError
 from aitp_playground.hosting.identity import installation_secret
 from aitp_playground.hosting.launcher import AgentLauncher
 from aitp_playground.hosting.privacy import UNQUOTED
-from aitp_playground.net import client_session
+from aitp_playground.net import client_session, served_at
 from aitp_playground.observability.metrics import Metrics
 from aitp_playground.runs.board import AgentBoard
 from aitp_playground.runs.concurrency import together
@@ -124,6 +124,8 @@ async def playground(
             metrics.feed("cp_ingest_lag_seconds", lambda: reporter.backlog.lag)
         directory = RunDirectory(catalog, services, run_supervisor, observers=watching)
         _feed(metrics, directory, services)
+        metrics.feed("store_queued_events", lambda: store.pressure[0])
+        metrics.feed("store_last_commit_seconds", lambda: store.pressure[1])
         api = Services(settings=settings, catalog=catalog, directory=directory, metrics=metrics, cp=cp)
         address.url = await _listen(stack, settings, api)
         stack.push_async_callback(directory.drain, settings.shutdown_grace_secs)
@@ -146,9 +148,7 @@ async def _listen(stack: contextlib.AsyncExitStack, settings: Settings, services
         raise ConfigurationError(
             f"cannot listen on {settings.host}:{settings.port}: {failure.strerror}; set HOST and PORT to a free address"
         ) from failure
-    port = runner.addresses[0][1]
-    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - compared, not bound
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return served_at(settings.host, runner.addresses)
 
 
 def _feed(metrics: Metrics, directory: RunDirectory, services: RunServices) -> None:

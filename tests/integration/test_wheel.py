@@ -17,7 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A built wheel, unpacked as an installer would."""
     made = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(made), str(ROOT)]
+    shown = "python -m build --wheel --no-isolation --outdir"
+    assert f".venv/bin/{shown} dist\n" in (ROOT / "docs/docker.md").read_text(), "the wheel is built as the page says"
+    command = [sys.executable, *shown.split()[1:], str(made), str(ROOT)]
     subprocess.run(command, check=True, capture_output=True, timeout=100)
     (wheel,) = made.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:

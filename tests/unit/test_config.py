@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
 
+from aitp_playground import config
 from aitp_playground.config import Settings
 from aitp_playground.errors import ConfigurationError
 
@@ -39,7 +41,9 @@ def test_a_file_may_be_spelt_like_the_variable(secrets: Path) -> None:
 def test_a_file_may_hold_several_keys_and_opens_the_door_to_other_addresses(secrets: Path) -> None:
     (secrets / "playground_api_keys").write_text("one, two\n")
 
-    assert Settings.load(host="0.0.0.0").api_keys == (b"one", b"two")
+    settings = Settings.load(host="0.0.0.0")
+    settings.refuse_open_door()
+    assert settings.api_keys == (b"one", b"two")
 
 
 def test_the_environment_wins_over_a_file(secrets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,3 +99,205 @@ def test_a_file_that_is_no_text_refuses_to_start(secrets: Path) -> None:
 
     with pytest.raises(ConfigurationError, match="not UTF-8"):
         Settings.load()
+
+
+def test_a_directory_where_a_key_should_be_is_named(secrets: Path) -> None:
+    (secrets / "cp_api_key").mkdir()
+    with pytest.raises(ConfigurationError, match=r"SECRETS_DIR: .*cp_api_key"):
+        Settings.load()
+
+
+def test_the_directory_of_keys_may_be_below_the_home_directory(secrets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (secrets / "cp_api_key").write_text(KEY)
+    monkeypatch.setenv("HOME", str(secrets.parent))
+    monkeypatch.setenv("SECRETS_DIR", f"~/{secrets.name}")
+    assert Settings.load().cp_api_key.get_secret_value() == KEY
+
+
+# -- values ------------------------------------------------------------------------------------------------------------
+
+SECRET = "hunter2-hunter2"
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, **env: str) -> str:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError) as refused:
+        Settings.load()
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["CP_BASE_URL", "PLAYGROUND_BASE_URL", "OPENAI_BASE_URL"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"http://user:{SECRET}@cp.example", f"https://{SECRET}@cp.example/api", f"http://:{SECRET}@h", "http://@h",
+        "http://h:0", "http://h:99999", "http://h:-1", "http://h:port", "http://", "http:///path", "//h", "h:80",
+        "ftp://h", "http://a b", "http://h/a b", "http://[::1", "http://[zz::1]", "http://h?x=1", "http://h/#x", "http://h?",
+        "http://\x01h", "http://h_\u00fc..x", "http://..", f"http://{'a' * 300}",
+    ],
+)  # fmt: skip
+def test_a_url_that_cannot_be_used_or_holds_a_secret_is_refused_by_its_name(
+    secrets: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    said = refusal(monkeypatch, **{name: value})
+    assert f"{name}: " in said
+    assert SECRET not in said
+
+
+@pytest.mark.parametrize(
+    "value", ["http://h", "https://h.example:8443/api/", "http://[::1]:80", "http://127.0.0.1:1/x", " http://h "]
+)
+def test_a_url_that_can_be_used_is_taken_without_its_last_slash(
+    secrets: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("CP_BASE_URL", value)
+    assert Settings.load().cp_base_url == value.strip().rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "value", [f"{SECRET} {SECRET}", "schlüssel-schlüssel", f"{SECRET}\t{SECRET}", f"{SECRET}\n{SECRET}", "a\x7f"]
+)
+def test_a_key_that_no_client_can_present_is_refused(
+    secrets: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    said = refusal(monkeypatch, PLAYGROUND_API_KEYS=f"sound-key,{value}")
+    assert "PLAYGROUND_API_KEYS: key 2 could never be presented" in said
+    assert value not in said
+
+
+@pytest.mark.parametrize("value", [",", "a,", ",a", "a,,b", "a, ,b"])
+def test_an_empty_key_is_refused_and_does_not_open_the_door(
+    secrets: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    assert "PLAYGROUND_API_KEYS: key " in refusal(monkeypatch, PLAYGROUND_API_KEYS=value)
+
+
+@pytest.mark.parametrize("name", ["CP_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"])
+@pytest.mark.parametrize("value", [f"{SECRET}\nX-Other: 1", f"{SECRET}ü", f"{SECRET}\x00"])
+def test_a_key_that_no_header_can_carry_is_refused(secrets: Path, name: str, value: str) -> None:
+    (secrets / name.lower()).write_text(value)
+    with pytest.raises(ConfigurationError, match=f"{name}: must be printable ASCII") as refused:
+        Settings.load()
+    assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name.upper() for name, field in Settings.model_fields.items() if field.annotation in (int, float)],
+)
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e400", "-1", "1" * 40, "", "soon"])
+def test_a_number_without_end_or_sense_is_refused_by_its_name(
+    secrets: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    assert f"{name}: " in refusal(monkeypatch, **{name: value})
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["", "  "])
+def test_an_empty_state_directory_is_the_default_and_not_the_working_directory(
+    secrets: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setenv("STATE_DIR", value)
+    assert Settings.load().state_dir == Path("/home/somebody/.local/state/aitp-playground")
+
+
+@pytest.mark.parametrize("name", ["STATE_DIR", "RUN_HISTORY_DB", "SCENARIOS_DIR", "SECRETS_DIR"])
+def test_a_tilde_is_the_home_directory(secrets: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("HOME", str(secrets))
+    (secrets / "x").mkdir()
+    monkeypatch.setenv(name, "~/x")
+    settings = Settings.load()
+    found = settings.scenario_roots[0] if name == "SCENARIOS_DIR" else getattr(settings, name.lower())
+    assert str(found) == str(secrets / "x")
+
+
+@pytest.mark.parametrize("name", ["STATE_DIR", "RUN_HISTORY_DB", "SCENARIOS_DIR", "SECRETS_DIR", "AGENT_PYTHON"])
+def test_the_home_of_nobody_known_is_refused_by_the_name_of_the_setting(
+    secrets: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    assert f"{name}: begins with ~" in refusal(monkeypatch, **{name: "~no-such-user-at-all/x"})
+
+
+@pytest.mark.parametrize("home", [None, "", "relative/home"])
+def test_no_home_directory_is_a_matter_of_state_dir(
+    secrets: Path, monkeypatch: pytest.MonkeyPatch, home: str | None
+) -> None:
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda _: {}["no entry"])
+    if home is not None:
+        monkeypatch.setenv("HOME", home)
+    with pytest.raises(ConfigurationError, match="STATE_DIR: is not set, and this user has no home directory"):
+        Settings.load()
+    assert Settings.load(state_dir=secrets).state_dir == secrets
+    monkeypatch.setenv("STATE_DIR", str(secrets))
+    assert Settings.load().state_dir == secrets
+
+
+def test_an_interpreter_that_is_not_there_is_refused_at_start(secrets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "AGENT_PYTHON: names no program" in refusal(monkeypatch, AGENT_PYTHON="/no/such/python")
+
+
+# -- what goes together ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "example.org", "[::]"])
+def test_only_who_serves_needs_keys_for_an_address_that_others_reach(secrets: Path, host: str) -> None:
+    settings = Settings.load(host=host)
+    with pytest.raises(ConfigurationError, match="PLAYGROUND_API_KEYS"):
+        settings.refuse_open_door()
+    Settings.load(host=host, playground_api_keys="k").refuse_open_door()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost", "LOCALHOST"])
+def test_loopback_needs_no_key(secrets: Path, host: str) -> None:
+    Settings.load(host=host).refuse_open_door()
+
+
+@pytest.mark.parametrize("host", ["http://x", "a b", "x:80", "a/b", "\x1b[2J"])
+def test_a_host_that_is_none_is_refused(secrets: Path, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    assert "HOST: must be a host name" in refusal(monkeypatch, HOST=host)
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+def test_a_provider_without_its_key_is_named_before_a_run_begins(secrets: Path, provider: str) -> None:
+    settings = Settings.load(llm_provider=provider)
+    with pytest.raises(ConfigurationError, match=f"{provider.upper()}_API_KEY is empty"):
+        settings.refuse_missing_model_key()
+    (secrets / f"{provider}_api_key").write_text("sk-1")
+    Settings.load(llm_provider=provider).refuse_missing_model_key()
+
+
+def test_what_is_shown_of_the_settings_holds_no_secret(secrets: Path) -> None:
+    keys = {f"{name}_api_key": f"{SECRET}-{name}" for name in ("cp", "openai", "anthropic")}
+    shown = Settings.load(**keys, playground_api_keys=f"{SECRET}-1,{SECRET}-2").shown()
+    assert shown.keys() == {name.upper() for name in Settings.model_fields}
+    assert SECRET not in repr(shown)
+    assert (shown["CP_API_KEY"], shown["PLAYGROUND_API_KEYS"], shown["PORT"]) == ("set", "2 set", 8000)
+    assert Settings.load().shown()["CP_API_KEY"] == ""
+
+
+# -- every setting is read ---------------------------------------------------------------------------------------------
+
+
+def test_no_setting_is_there_for_nothing() -> None:
+    source = Path(config.__file__).parent
+    own, elsewhere = Path(config.__file__), [file for file in source.rglob("*.py") if file != Path(config.__file__)]
+    read = {name for file in elsewhere for name in attributes(file)}
+    # A property or method of the settings that somebody uses reads on their behalf; so do the sources of the settings.
+    tree = ast.parse(own.read_text())
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    used = [node for node in functions if node.name in read - {"shown"} or node.name == "__call__"]
+    read |= {inner.attr for node in used for inner in ast.walk(node) if isinstance(inner, ast.Attribute)}
+    read |= {inner.value for node in used for inner in ast.walk(node) if isinstance(inner, ast.Constant)}
+    assert not Settings.model_fields.keys() - read
+
+
+def attributes(file: Path) -> set[str]:
+    return {node.attr for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)}

@@ -15,6 +15,7 @@ from aiohttp.typedefs import Handler, Middleware
 from aitp_playground.api.routing import template
 from aitp_playground.config import LOOPBACK_HOSTS, Settings
 from aitp_playground.errors import Forbidden, Unauthorized
+from aitp_playground.observability.refusals import Refusals
 
 WEBHOOK = "/webhooks/cp/{run_id}"
 #: Telemetry and the webhook prove their callers by tokens and signatures of their own; the page asks for the key.
@@ -26,6 +27,8 @@ WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - recognised, not bou
 #: RFC 3986, section 3.2, without userinfo: a bracketed IPv6 literal or a name, then a port that may be empty.
 _AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%[\w.~-]+)?)\]|([A-Za-z0-9_.-]+))(?::(\d{0,5}))?", re.ASCII)
 _ORIGIN = re.compile(r"https?://([^/?#@]+)", re.ASCII | re.IGNORECASE)
+#: Who asks; set once the door is passed.
+CALLER = web.RequestKey("caller", str)
 _BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
 
 
@@ -75,16 +78,20 @@ class Door:
         if any(origin_host(origin) not in allowed for origin in request.headers.getall(hdrs.ORIGIN, [])):
             raise Forbidden("requests from pages of another origin are refused")
 
-    def check_key(self, request: web.Request) -> None:
-        """Raises Unauthorized unless one of the keys is presented, in constant time for any number of keys."""
+    def check_key(self, request: web.Request) -> str:
+        """Who asks: ``keyless`` where no keys are set, else ``key:`` and the beginning of the key's SHA-256.
+
+        Raises Unauthorized unless one of the keys is presented, in constant time for any number of keys.
+        """
         if not self._keys:
-            return
+            return "keyless"
         presented = bearer(request)
         if presented is None:
             raise Unauthorized("send one of PLAYGROUND_API_KEYS as 'Authorization: Bearer <key>'")
         digest = sha256(presented.encode("utf-8", "surrogateescape")).digest()
         if not _any([hmac.compare_digest(digest, key) for key in self._keys]):
             raise Unauthorized("the bearer key is not one of PLAYGROUND_API_KEYS")
+        return f"key:{digest.hex()[:8]}"
 
     def _names_us(self, request: web.Request, allowed: frozenset[str]) -> bool:
         hosts = request.headers.getall(hdrs.HOST, [])
@@ -111,6 +118,16 @@ def _any(results: Iterable[bool]) -> bool:
     return found
 
 
+def caller(request: web.Request) -> dict[str, str]:
+    """Who asked, for a log line: ``by`` (see :meth:`Door.check_key`) and ``client``, an address."""
+    return {"by": request.get(CALLER, "keyless"), "client": client_address(request)}
+
+
+def client_address(request: web.Request) -> str:
+    """The address that the connection came from; of a proxy in front it is the proxy's."""
+    return request.remote or "unknown"
+
+
 def bearer(request: web.Request) -> str | None:
     """The token of the one ``Authorization: Bearer`` header (RFC 6750, section 2.1), None without exactly one."""
     headers = request.headers.getall(hdrs.AUTHORIZATION, [])
@@ -120,15 +137,26 @@ def bearer(request: web.Request) -> str | None:
 
 def access(settings: Settings) -> Middleware:
     """The middleware. An address that matches no route is behind the key too."""
-    door = Door(settings)
+    door, refusals = Door(settings), Refusals()
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         route = template(request)
-        if route not in ANY_HOST:
-            door.check_host(request)
-        if route not in KEYLESS:
-            door.check_key(request)
-        return await handler(request)
+        try:
+            if route not in ANY_HOST:
+                door.check_host(request)
+            if route not in KEYLESS:
+                request[CALLER] = door.check_key(request)
+            return await handler(request)
+        except (Unauthorized, Forbidden) as refusal:
+            refusals.note(
+                status=refusal.status,
+                code=refusal.code,
+                method=request.method,
+                path=request.path,
+                client=client_address(request),
+                reason=refusal.message,
+            )
+            raise
 
     return guard

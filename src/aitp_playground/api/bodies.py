@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any, ClassVar, TypeVar
 
 import orjson
@@ -11,17 +10,16 @@ from aiohttp import HttpVersion11, hdrs, web
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
+from aitp_playground import strict_json
 from aitp_playground.errors import InvalidRequest, MalformedRequest, PayloadTooLarge
 from aitp_playground.events.codec import decode_json
 from aitp_playground.scenarios.findings import nearest
+from aitp_playground.strict_json import MAX_DEPTH
 
 MIB = 1 << 20
 #: A body that trickles in must not hold its handler for ever.
 BODY_SECONDS = 30.0
-#: Levels of nesting in a body; orjson encodes 254, the rest is for what the body is later wrapped in.
-_MAX_DEPTH = 200
-_HEADROOM = 254 - _MAX_DEPTH
-_TOO_DEEP = f"the body is nested deeper than {_MAX_DEPTH} levels"
+_TOO_DEEP = f"the body is nested deeper than {MAX_DEPTH} levels"
 _MAX_FAULTS = 50
 #: pydantic speaks of Python's types; a client sent JSON.
 _WORDS = {
@@ -93,8 +91,8 @@ def _object(raw: bytes, request: web.Request, *, exact: bool) -> dict[str, Any]:
     if (request.charset or "utf-8").lower() not in {"utf-8", "utf8"}:
         raise MalformedRequest("the body must be UTF-8")
     try:
-        document = _exact(raw) if exact else _lenient(raw)
-    except RecursionError:
+        document = strict_json.loads(raw) if exact else _lenient(raw)
+    except (RecursionError, strict_json.TooDeep):
         raise MalformedRequest(_TOO_DEEP) from None
     except (ValueError, orjson.JSONEncodeError) as fault:
         raise MalformedRequest(f"the body is not usable JSON: {fault}") from None
@@ -103,49 +101,24 @@ def _object(raw: bytes, request: web.Request, *, exact: bool) -> dict[str, Any]:
     return document
 
 
-def _exact(raw: bytes) -> Any:
-    """Only what reads back as it was sent: RFC 8259 without repeated names, lone surrogates or 65-bit integers."""
-    orjson.loads(raw)
-    document = json.loads(raw, object_pairs_hook=_unique)
-    orjson.dumps(_buried(document))
-    return document
-
-
 def _lenient(raw: bytes) -> Any:
     """What the event log can hold; a worker's odd text or number must not cost its events."""
     document = decode_json(raw)
     try:
-        orjson.dumps(_buried(document))
+        orjson.dumps(strict_json.buried(document))
     except orjson.JSONEncodeError:
         _refuse_depth(document)
     return document
 
 
-def _buried(document: Any) -> Any:
-    """What is accepted must still be encodable once it lies deep inside a stored record."""
-    for _ in range(_HEADROOM):
-        document = [document]
-    return document
-
-
 def _refuse_depth(document: Any) -> None:
     level = [document]
-    for _ in range(_MAX_DEPTH):
+    for _ in range(MAX_DEPTH):
         nested = [item for item in level if isinstance(item, dict | list)]
         level = [part for item in nested for part in (item.values() if isinstance(item, dict) else item)]
         if not level:
             return
     raise RecursionError
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """RFC 8259, section 4: what a repeated name means is anybody's guess, so it is not guessed."""
-    members: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in members:
-            raise ValueError(f"the key {name[:100]!r} is repeated")
-        members[name] = value
-    return members
 
 
 def _misfit(faults: list[dict[str, str]]) -> InvalidRequest:

@@ -8,11 +8,13 @@ from collections.abc import AsyncGenerator
 from hashlib import sha256
 from typing import Any, get_args
 
+import structlog
 from aiohttp import ETag, hdrs, web
 from pydantic import Field
 
 from aitp_playground import __version__
 from aitp_playground.api import query
+from aitp_playground.api.access import caller
 from aitp_playground.api.answers import answer
 from aitp_playground.api.bodies import Body, read_model
 from aitp_playground.api.documents import run_line, run_pieces
@@ -27,6 +29,7 @@ from aitp_playground.runs.requests import NewRun
 from aitp_playground.store.port import RunRow, RunStatus
 
 SMALL_BODY = 64 * 1024
+log = structlog.get_logger(__name__)
 #: Printable ASCII, so that a key is the same string in every log and header.
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}", re.ASCII)
 _REPLAYED = "Idempotency-Replayed"
@@ -72,6 +75,13 @@ async def create_run(request: web.Request) -> web.Response:
     if submitted.existing:
         request.app[SERVICES].metrics.idempotent_replay()
     header, summary = submitted.row.header, submitted.row.summary
+    log.info(
+        "run.submitted",
+        run_id=header.run_id,
+        scenario_ref=header.scenario_ref,
+        replayed=submitted.existing,
+        **caller(request),
+    )
     return answer(
         {
             "run_id": header.run_id,
@@ -134,6 +144,7 @@ async def cancel_run(request: web.Request) -> web.Response:
     run_id = run_id_of(request)
     await read_model(request, CancelRequest, SMALL_BODY, optional=True)
     outcome = await request.app[SERVICES].directory.cancel(run_id)
+    log.info("run.cancel_asked", run_id=run_id, cancelled=outcome.cancelled, **caller(request))
     reason = {} if outcome.reason is None else {"reason": outcome.reason}
     document = {"run_id": outcome.run_id, "status": outcome.status, "cancelled": outcome.cancelled, **reason}
     return answer(document, status=202)
@@ -141,7 +152,9 @@ async def cancel_run(request: web.Request) -> web.Response:
 
 async def delete_run(request: web.Request) -> web.Response:
     """Only a run that is over."""
-    await request.app[SERVICES].directory.delete(run_id_of(request))
+    run_id = run_id_of(request)
+    await request.app[SERVICES].directory.delete(run_id)
+    log.info("run.deleted", run_id=run_id, **caller(request))
     return web.Response(status=204)
 
 

@@ -5,15 +5,18 @@ Commands are imported when they are called, one file each, so that ``--help`` an
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
+from typing import TextIO
 
 import click
 
-from aitp_playground.cli.exits import CANCELLED, FAILED, exit_code_of, explain
-from aitp_playground.cli.group import cli
-from aitp_playground.cli.startup import begin
-from aitp_playground.errors import PlaygroundError
+from aitp_playground.cli.exits import BROKEN_PIPE, CANCELLED, FAILED, OutputLost, exit_code_of, explain, logs_json
+from aitp_playground.cli.group import LOGGED, cli
+from aitp_playground.cli.process.startup import begin
+from aitp_playground.errors import InvalidRequest, PlaygroundError
 
 __all__ = ["main"]
 
@@ -23,30 +26,76 @@ _STDOUT, _STDERR = 1, 2
 def main() -> None:
     """Entry point: do what the arguments say and exit with the command's code; see :mod:`aitp_playground.cli.exits`."""
     begin()
-    if sys.stdout is None or sys.stderr is None:
+    if None in (sys.stdin, sys.stdout, sys.stderr):
         _give_missing_streams()
-    sys.exit(_execute())
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A character that the terminal has no code for is shown as an escape.
+            stream.reconfigure(errors="backslashreplace")
+    code = _execute()
+    _let_go(sys.stdout)
+    _let_go(sys.stderr)
+    sys.exit(code)
 
 
 def _execute() -> int:
+    stdout = sys.stdout
+    logged = next((word for word in sys.argv[1:] if not word.startswith("-")), "") in LOGGED
     try:
         outcome = cli.main(prog_name="aitp-playground", standalone_mode=False)
+        sys.stdout.flush()
     except click.ClickException as refusal:
-        refusal.show()
+        if logged and logs_json():
+            explain(InvalidRequest(refusal.format_message()), logged=True)
+        else:
+            with contextlib.suppress(OSError):
+                refusal.show()
         return refusal.exit_code
+    except SystemExit as end:
+        # click wraps the streams when a reader is gone, and exits.
+        if sys.stdout is not stdout:
+            return BROKEN_PIPE
+        return end.code if isinstance(end.code, int) else FAILED
     except (click.Abort, KeyboardInterrupt):
+        explain(PlaygroundError("cancelled"), logged=logged)
         return CANCELLED
     except PlaygroundError as failure:
-        explain(failure)
+        explain(failure, logged=logged)
         return exit_code_of(failure)
+    except BrokenPipeError:
+        return BROKEN_PIPE
+    except OSError as failure:
+        lost = _output_lost()
+        explain(lost or failure, logged=logged)
+        return exit_code_of(lost) if lost else FAILED
     except Exception as failure:  # noqa: BLE001 - whatever it is, its user gets a line and a code, not a traceback
-        explain(failure)
+        explain(failure, logged=logged)
         return FAILED
     return outcome if isinstance(outcome, int) else 0
 
 
+def _output_lost() -> OutputLost | None:
+    """What could not be written to standard output is still in its buffer, and fails again."""
+    try:
+        sys.stdout.flush()
+    except OSError as failure:
+        return OutputLost(f"standard output cannot be written: {failure.strerror}")
+    return None
+
+
+def _let_go(stream: TextIO) -> None:
+    """What cannot be written now would fail once more, and change the exit code, when the interpreter ends."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def _give_missing_streams() -> None:
-    """A caller may have closed descriptor 1 or 2: what is said there is for nobody, and no file may take its place."""
+    """A caller may have closed descriptor 0, 1 or 2: what is said there is for nobody, and no file may take its place.
+
+    ``sys.stdin`` stays None: who is asked to read from it says that it is closed.
+    """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
         pass
     os.close(descriptor)

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import os
-import sys
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any
 
 import click
 
 from aitp_playground import __version__
-from aitp_playground.cli.exits import BROKEN_PIPE
 
-#: Command name → its module in this package, and its line in ``--help``.
+#: Command name → its module in ``commands``, and its line in ``--help``.
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Run a scenario on real agents and watch what happens."),
     "serve": ("serve", "Serve the HTTP API until told to stop."),
     "control-plane": ("control_plane", "Run a Control Plane for development."),
     "agent": ("agent", "Run one agent on its own, for others to find and use."),
-    "list": ("listing", "List the scenarios that can be run."),
+    "list": ("list_scenarios", "List the scenarios that can be run."),
     "show": ("show", "Show what a scenario does."),
     "dry-run": ("dry_run", "Say what a run would do, without starting anything."),
     "validate": ("validate", "Check that scenario files can be used."),
     "lint": ("lint", "Check scenario files for errors and doubtful spots."),
     "new": ("new", "Make a new scenario that works."),
 }
+
+
+#: Those that keep a log on standard error; what goes wrong with them is a line of it.
+LOGGED = frozenset({"serve", "control-plane", "agent"})
 
 
 class LazyGroup(click.Group):
@@ -37,7 +38,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as above
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"aitp_playground.cli.{COMMANDS[cmd_name][0]}")
+        module = import_module(f"aitp_playground.cli.commands.{COMMANDS[cmd_name][0]}")
         command: click.Command = module.command
         return command
 
@@ -51,16 +52,6 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            outcome = super().invoke(ctx)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # What is still buffered would fail again when the interpreter flushes at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return BROKEN_PIPE
-        return outcome
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -37,7 +37,7 @@ class EventBus:
             try:
                 listener(event)
             except Exception:
-                log.exception("control_plane.listener_failed", type=event.get("type"))
+                log.exception("control_plane.listener_failed", event_type=event.get("type"))
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Returns what ends the subscription."""

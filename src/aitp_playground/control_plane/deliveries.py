@@ -206,7 +206,7 @@ class _Courier:
             return
         self._cp.breakers.record(each.webhook_id, arrived, now, self._scale)
         if not arrived and tries > len(RETRIES):
-            log.warning("control_plane.delivery_given_up", delivery=each.id, type=each.event_type, tries=tries)
+            log.warning("control_plane.delivery_given_up", delivery=each.id, event_type=each.event_type, tries=tries)
 
 
 def _due(connection: sqlite3.Connection, query: Mapping[str, Any]) -> tuple[list[_Try], float | None]:

@@ -2,7 +2,8 @@
 
 Every line, of structlog and of stdlib loggers alike (aiohttp's), has ``event``, ``level``, ``timestamp`` (ISO 8601,
 UTC) and the context variables of where it was written (``run_id``, ``agent_id``, ``step_id``). JSON, or a readable form
-on a terminal. A run event is also a line, ``event`` being its type: see :meth:`Logs.event_line`.
+on a terminal. A run event is also a line, ``event`` being its type: see :meth:`Logs.event_line`. What Python itself
+would say on standard error becomes a line too, so that a JSON log is nothing but JSON; ``docs/logging.md`` is its page.
 """
 
 from __future__ import annotations
@@ -20,16 +21,19 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from aitp_playground.events.codec import decode, encode_json
 from aitp_playground.events.narration import plain
+from aitp_playground.events.tokens import digested
 from aitp_playground.events.vocabulary import TYPES, spec
+from aitp_playground.observability.event_lines import EventLines, opening, shortened
 from aitp_playground.observability.redaction import redact
 from aitp_playground.observability.sink import MAX_PENDING_BYTES, LineSink
+from aitp_playground.observability.strays import gather_strays
 from aitp_playground.store.port import StoredEvent
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 Format = Literal["", "console", "json"]
 
 _MAX_CONSOLE_VALUE = 2000
-_YEAR_10000 = 253_402_300_800.0
+_MAX_EXCEPTION = 20_000
 
 
 class Logs:
@@ -39,23 +43,24 @@ class Logs:
         self._sink = sink
         self._level = level
         self._render = render
-        # Up to the opening quote of the time stamp, for each type that passes the level.
-        self._openings = {name: _opening(name) for name in TYPES if _level_of(name) >= level}
-        self._second = -1
-        self._second_text = b""
+        # For each type that passes the level.
+        self._openings = {name: opening(name) for name in TYPES if _level_of(name) >= level}
+        self._lines = EventLines()
+        self._restore_strays = gather_strays()
 
     def event_line(self, event: StoredEvent) -> None:
-        """Log a run event at the level its type has. As JSON the stored body is spliced in, not encoded again.
+        """Log a run event at the level its type has. As JSON the body of a small one is spliced in, not encoded again.
 
-        What is in the log of a run was kept free of secrets when it was recorded; these lines pass no redaction.
+        What is in the log of a run was kept free of secrets when it was recorded, but for delegation tokens, of which
+        the digest is shown; these lines pass no other redaction.
         """
-        opening = self._openings.get(event.type)
-        if opening is None:
+        start = self._openings.get(event.type)
+        if start is None:
             if spec(event.type) is not None or self._level > logging.INFO:
                 return
-            opening = _opening(event.type)
+            start = opening(event.type)
         if self._render is None:
-            self._sink.write(opening + self._iso(event.ts) + b'",' + event.body[1:] + b"\n")
+            self._sink.write(self._lines.line(start, event))
         else:
             self._sink.write(self._console(event, self._render))
 
@@ -66,17 +71,9 @@ class Logs:
     def close(self) -> None:
         """Write what waits and end the writer. Lines logged afterwards are lost. Safe to call often."""
         atexit.unregister(self.close)
+        self._restore_strays()
         _unroute_stdlib(self._sink)
         self._sink.close()
-
-    def _iso(self, ts: float) -> bytes:
-        if not 0 <= ts < _YEAR_10000:
-            ts = 0.0
-        whole = int(ts)
-        if whole != self._second:
-            text = datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-            self._second, self._second_text = whole, text.encode()
-        return b"%s.%06dZ" % (self._second_text, (ts - whole) * 1_000_000)
 
     def _console(self, event: StoredEvent, render: Processor) -> bytes:
         recorded = decode(event.body)
@@ -84,12 +81,12 @@ class Logs:
         entry: EventDict = {
             "event": event.type,
             "level": row.level if row else "info",
-            "timestamp": self._iso(event.ts).decode(),
+            "timestamp": self._lines.iso(event.ts).decode(),
             "run_id": recorded.run_id,
             "seq": event.seq,
         }
         if row is not None:
-            entry["narration"] = row.narrate(recorded)
+            entry["narration"] = digested(row.narrate(recorded))
         return _line(render(None, "", _printable(None, "", entry)))
 
 
@@ -109,9 +106,9 @@ def configure(
     console = format == "console" or (not format and out.isatty())
     render = _console_renderer(out) if console else _render_json
     threshold = logging.getLevelNamesMapping()[level]
-    shape: list[Processor] = [structlog.processors.format_exc_info, redact]
+    shape: list[Processor] = [structlog.processors.format_exc_info, redact, _bounded]
     shape += [_printable, render] if console else [render]
-    sink = LineSink(out, lambda count: _notice(count, render), max_pending)
+    sink = LineSink(out, lambda count: _notice(count, render), max_pending, lasting=True)
     structlog.configure(
         processors=[*_ORIGIN, *shape],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
@@ -161,7 +158,7 @@ class _SinkHandler(logging.Handler):
         try:
             self.sink.write(_line(self.format(record)))
         except Exception:  # noqa: BLE001 - a record that cannot be formatted must not break who logged it
-            self.handleError(record)
+            structlog.get_logger(__name__).exception("log.record_broken", logger=record.name, message=str(record.msg))
 
 
 def _route_stdlib(handler: logging.Handler, threshold: int) -> None:
@@ -189,6 +186,14 @@ def _render_json(_logger: WrappedLogger, _method: str, entry: EventDict) -> byte
 
 def _console_renderer(stream: IO[Any]) -> Processor:
     return structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=24)
+
+
+def _bounded(_logger: WrappedLogger, _method: str, entry: EventDict) -> EventDict:
+    """A line is to be read: of a long value it holds the beginning, of a traceback the end."""
+    return {
+        name: value[-_MAX_EXCEPTION:] if name == "exception" and isinstance(value, str) else shortened(value)
+        for name, value in entry.items()
+    }
 
 
 def _printable(_logger: WrappedLogger, _method: str, entry: EventDict) -> EventDict:
@@ -228,9 +233,3 @@ def _line(rendered: Any) -> bytes:
 def _level_of(event_type: str) -> int:
     row = spec(event_type)
     return logging.getLevelNamesMapping()[row.level.upper()] if row else logging.INFO
-
-
-def _opening(event_type: str) -> bytes:
-    row = spec(event_type)
-    head = encode_json({"event": event_type, "level": row.level if row else "info", "timestamp": ""})
-    return head.removesuffix(b'"}')

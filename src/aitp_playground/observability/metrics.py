@@ -64,8 +64,8 @@ _MAX_STARTED = 10_000
 class Metrics:
     """What is counted. Names start with ``aitp_playground_``; times are seconds.
 
-    ``routes``: ``(method, template)`` pairs as the router knows them; ``step_types``: the registered ones. Both may be
-    declared later too, before the first request or run.
+    ``routes``: ``(method, template)`` pairs as the router knows them, which may be declared later too, before the first
+    request; ``step_types``: the registered ones.
     """
 
     def __init__(self, *, routes: Iterable[tuple[str, str]] = (), step_types: Iterable[str] = ()) -> None:
@@ -75,12 +75,12 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self._make_run_metrics()
         self._make_service_metrics()
-        self.declare_step_types([OTHER, *step_types])
+        self._declare_step_types([OTHER, *step_types])
         self.declare_routes([(OTHER, OTHER), *routes])
 
     # -- declaring ----------------------------------------------------------------------------------------------------
 
-    def declare_step_types(self, step_types: Iterable[str]) -> None:
+    def _declare_step_types(self, step_types: Iterable[str]) -> None:
         """Make the series of these step types, for each outcome."""
         for step_type in step_types:
             for outcome in get_args(StepOutcome):

@@ -119,8 +119,8 @@ class RunActor(Actor[RunMessage]):
                 self._begin()
             case Conducted(error):
                 self._conclude(error)
-            case CancelRun():
-                return self._cancel()
+            case CancelRun(reason):
+                return self._cancel(draft("run.cancelled", error=reason))
             case Interrupted(error):
                 self._interrupt(draft("run.cancelled") if error is None else draft("run.failed", error=error))
             case CommitFailed(reason):
@@ -237,14 +237,14 @@ class RunActor(Actor[RunMessage]):
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
-    def _cancel(self) -> asyncio.Future[str] | str:
+    def _cancel(self, terminal: EventDraft) -> asyncio.Future[str] | str:
         if isinstance(self._phase, Over):
             return self._log.state.status
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._awaiting_end.append(future)
         if isinstance(self._phase, Pending):
-            self._end(draft("run.cancelled"))
-        self._stop(draft("run.cancelled"))
+            self._end(terminal)
+        self._stop(terminal)
         return future
 
     def _end(self, terminal: EventDraft) -> None:

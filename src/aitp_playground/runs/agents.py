@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from aitp_playground import strict_json
 from aitp_playground.errors import AgentCallError
 from aitp_playground.net import read_bounded
 
@@ -62,9 +63,9 @@ class LaunchedAgent:
 
     def _read(self, route: str, status: int, raw: bytes) -> dict[str, Any]:
         try:
-            answer = orjson.loads(raw)
-        except ValueError:
-            answer = None
+            answer = strict_json.loads(raw)
+        except strict_json.NotExact as fault:
+            raise self._unreachable(route, f"gave no usable JSON: {fault} (status {status})") from None
         if not isinstance(answer, dict):
             raise self._unreachable(route, f"gave no JSON object (status {status})")
         seq = answer.get("emitter_seq")

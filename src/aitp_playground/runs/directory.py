@@ -43,6 +43,7 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 CANCEL_WAIT = 3.0
+STOPPED = "the server was told to stop, and the run was not over within SHUTDOWN_GRACE_SECS ({:g} s)"
 DEFECT = "internal error: the run's actor ended early; the server's log has the details"
 #: Finished runs beyond the retention are removed each time this many have ended.
 PRUNE_EVERY = 25
@@ -181,8 +182,8 @@ class RunDirectory:
             async with asyncio.timeout(grace):
                 await self._running_done()
         except TimeoutError:
-            running = [run.header.run_id for run in self.admission.running]
-            await asyncio.gather(*(self.cancel(run_id) for run_id in running), return_exceptions=True)
+            ending = [self.cancel(run.header.run_id, STOPPED.format(grace)) for run in self.admission.running]
+            await asyncio.gather(*ending, return_exceptions=True)
         await self._recovery.close()
         await self.activations.close()
         await asyncio.gather(*self._chores, return_exceptions=True)
@@ -228,8 +229,11 @@ class RunDirectory:
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
-    async def cancel(self, run_id: str) -> CancelOutcome:
-        """Ends a run; returns when it is over, or after about 3 s with the intent stored. Raises RunNotFound."""
+    async def cancel(self, run_id: str, reason: str | None = None) -> CancelOutcome:
+        """Ends a run; returns when it is over, or after about 3 s with the intent stored. Raises RunNotFound.
+
+        ``reason``: a sentence that becomes the run's ``error``.
+        """
         row = await self.row(run_id)
         if row.summary.status in TERMINAL:
             return CancelOutcome(run_id, row.summary.status, cancelled=False, reason="already terminal")
@@ -240,7 +244,7 @@ class RunDirectory:
             run = self.activations.get(run_id)
         if run is not None and not run.over:
             with suppress(ActorError):  # no answer in time, or the run ended this very moment: its row tells
-                await run.ref.ask(CancelRun(), timeout=CANCEL_WAIT)
+                await run.ref.ask(CancelRun(reason), timeout=CANCEL_WAIT)
         status = (await self.row(run_id)).summary.status
         if status == "cancelled":
             return CancelOutcome(run_id, status, cancelled=True)

@@ -89,7 +89,12 @@ class Conducted:
 
 @dataclass(frozen=True, slots=True)
 class CancelRun:
-    """Ask for the end. Answer: the run's final status, once the terminal event is on disk."""
+    """Ask for the end. Answer: the run's final status, once the terminal event is on disk.
+
+    ``reason``: a sentence for the run's ``error`` where nobody asked for the end of this very run.
+    """
+
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

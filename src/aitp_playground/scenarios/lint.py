@@ -11,7 +11,7 @@ from aitp_playground.scenarios.folders import subfolders
 from aitp_playground.scenarios.index import Index
 from aitp_playground.scenarios.inputs import unfit_defaults
 from aitp_playground.scenarios.loaded import LoadedScenario
-from aitp_playground.scenarios.loader import StepTypes
+from aitp_playground.scenarios.loader import LOOSE, StepTypes
 from aitp_playground.scenarios.manifests import MANIFEST_DIR
 from aitp_playground.scenarios.models import AgentManifest, AgentRef, Scenario, StepSpec
 from aitp_playground.scenarios.patterns import is_linear
@@ -27,7 +27,8 @@ def lint(root: Path, step_types: StepTypes, beside: Sequence[Path] = ()) -> list
     """
     index = Index([root], step_types, beside)
     listing = index.scan()
-    findings = {*listing.errors, *listing.warnings, *_packs(root), *_manifest_ids(index)}
+    doubtful = (finding for finding in listing.warnings if finding.message != LOOSE)
+    findings = {*listing.errors, *doubtful, *_packs(root), *_manifest_ids(index)}
     for loaded in listing.scenarios:
         findings.update(_scenario(loaded))
     return sorted(findings)

@@ -21,6 +21,9 @@ from aitp_playground.scenarios.templates import merge
 TEMPLATE_SUFFIXES = {".yaml", ".yml"}
 
 StepTypes = Mapping[str, type[StepSpec]]
+#: A file beside the templates that does not claim to be one, as a note; the catalog warns of it, lint does not.
+LOOSE = "is no ScenarioTemplate, and nothing in it says that it should be: skipped"
+_OURS = frozenset({"apiVersion", "kind", "metadata", "spec"})
 
 
 @dataclass(slots=True)
@@ -138,6 +141,8 @@ class _Load:
         if kind != "ScenarioTemplate":
             said = "has no kind" if kind is None else f"is of kind {kind!r}"
             message = f"{said}, not ScenarioTemplate: skipped"
+            if isinstance(document.data, dict) and not document.data.keys() & _OURS:
+                message = LOOSE
             self.entry.warnings.append(Finding(relative(path, self.entry.root), 1, "kind", message, "warning"))
             return path.stem, None
         template, findings = self._shape(ScenarioTemplate, document)

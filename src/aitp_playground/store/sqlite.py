@@ -97,9 +97,9 @@ class SqliteRunStore:
         await asyncio.get_running_loop().run_in_executor(None, self._close)
 
     @property
-    def backlog(self) -> int:
-        """Events handed over and not yet on disk."""
-        return self._writer.backlog if self._writer is not None else 0
+    def pressure(self) -> tuple[int, float]:
+        """Events handed over and not yet on disk; seconds that the latest commit took."""
+        return (0, 0.0) if self._writer is None else (self._writer.backlog, self._writer.last_commit)
 
     async def ping(self) -> None:
         """Writes a few pages and frees them, behind the writes that wait; longer than ``PING_SECONDS`` is a failure."""

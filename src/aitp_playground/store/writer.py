@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -64,6 +65,8 @@ class Writer:
         self._bytes = 0
         self._stopping = False
         self._failing = False
+        #: How long the latest commit took, seconds.
+        self.last_commit = 0.0
         # A daemon: a disk that hangs in fsync must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
@@ -112,7 +115,9 @@ class Writer:
     def _run(self) -> None:
         try:
             while group := self._take():
+                begun = time.perf_counter()
                 outcomes = self._commit(group)
+                self.last_commit = time.perf_counter() - begun
                 self._note([outcome.error for outcome in outcomes])
                 # Before the answers: who has one may hand over the next piece at once.
                 with self._changed:

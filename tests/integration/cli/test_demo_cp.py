@@ -6,11 +6,11 @@ import signal
 import subprocess
 import sys
 
-from aitp_playground.cli.demo_cp import DEMOS
+from aitp_playground.cli.control_plane.demo import DEMOS
 
 from .shell import TIMEOUT, Shell, await_end, descendants
 
-ARGV = [sys.executable, "-m", "aitp_playground.cli.demo_cp"]
+ARGV = [sys.executable, "-m", "aitp_playground.cli.control_plane.demo"]
 
 
 def demonstrate(shell: Shell, **env: str) -> subprocess.CompletedProcess[str]:

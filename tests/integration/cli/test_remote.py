@@ -91,5 +91,9 @@ def test_a_server_that_is_not_there_exits_1_in_one_line(client: Shell) -> None:
     assert done.stderr == f"Error: {url} cannot be reached: Connection refused\n"
 
 
-def test_an_address_that_is_no_url_exits_2(client: Shell) -> None:
-    assert client("run", REF, "--server", "localhost:8000").returncode == 2
+@pytest.mark.parametrize("url", ["localhost:8000", "", "http://h:0", "http://h:port", "http://somebody:hunter2@h"])
+def test_an_address_that_is_no_url_or_holds_a_password_exits_2(client: Shell, url: str) -> None:
+    done = client("run", REF, "--server", url)
+    assert done.returncode == 2
+    assert "--server" in done.stderr
+    assert "hunter2" not in done.stderr

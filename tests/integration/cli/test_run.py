@@ -100,6 +100,7 @@ def test_a_signal_cancels_the_run_and_leaves_no_process(shell: Shell, number: in
     assert running.returncode == 130
     assert document["status"] == "cancelled"
     assert document["events"][-1]["type"] == "run.cancelled"
+    assert document["error"] == f"cancelled by {signal.Signals(number).name}"
     assert not alive(started)
 
 

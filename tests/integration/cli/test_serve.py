@@ -91,6 +91,20 @@ def test_a_wrong_setting_exits_2_and_names_the_variable(shell: Shell, env: dict[
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "::1", "[::1]", "localhost", "127.0.0.2"])
+def test_a_run_works_wherever_the_server_listens(shell: Shell, host: str) -> None:
+    with serving(shell, "--host", host, PLAYGROUND_API_KEYS="key-1234567") as (_, url):
+        run_id = json.loads(ask(f"{url}/runs", {"scenario_ref": REF}, key="key-1234567"))["run_id"]
+        request = urllib.request.Request(f"{url}/runs/{run_id}/events", headers={"Authorization": "Bearer key-1234567"})
+        urllib.request.urlopen(request, timeout=TIMEOUT).read()
+        assert json.loads(ask(f"{url}/runs/{run_id}", key="key-1234567"))["status"] == "success"
+
+
+@pytest.mark.parametrize("command", [["list"], ["validate"], ["run", "intra-org/trust-gate@1.0.0"]])
+def test_only_serving_wants_keys_for_an_address_that_others_reach(shell: Shell, command: list[str]) -> None:
+    assert shell(*command, env={"HOST": "0.0.0.0"}).returncode == 0
+
+
 def test_a_port_that_is_taken_exits_2(shell: Shell) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = shell("serve", "--port", str(taken.getsockname()[1]))

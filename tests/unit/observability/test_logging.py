@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import logging as stdlib_logging
 import os
 import subprocess
 import sys
+import threading
+import warnings
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -95,16 +99,98 @@ def test_an_exception_stays_inside_its_json_line(logs_to: Configure) -> None:
     assert "ValueError: invalid literal" in theirs["exception"]
 
 
-def test_an_event_line_holds_the_stored_bytes_themselves(logs_to: Configure) -> None:
+def test_an_event_line_says_type_and_time_once_and_holds_the_rest_as_stored(logs_to: Configure) -> None:
     logs, stream = logs_to()
     event = stored("capability.denied", agent_id="writer", capability="c", cause="tct_missing", odd="\ud800", big=2**70)
     logs.event_line(event)
     (line,) = lines(logs, stream)
-    assert event.body.decode()[1:] in stream.getvalue()
+    assert event.body[event.body.index(b'"run_id"') :].decode() in stream.getvalue()
     assert line.pop("event") == "capability.denied"
     assert line.pop("level") == "warning"
     assert line.pop("timestamp") == "2023-11-14T22:13:20.250000Z"
-    assert line == json.loads(event.body)
+    recorded = json.loads(event.body)
+    assert (recorded.pop("type"), recorded.pop("ts")) == ("capability.denied", event.ts)
+    assert line == recorded
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_an_event_line_is_one_of_each_whatever_the_size_of_the_event(logs_to: Configure, size: int) -> None:
+    logs, stream = logs_to()
+    logs.event_line(stored("step.complete", step_id="s", result={"type": "mine", "body": "x" * size}))
+    (line,) = lines(logs, stream)
+    assert line.keys() == {"event", "level", "timestamp", "seq", "id", "run_id", "step_id", "result"}
+    assert line["result"]["type"] == "mine"
+    assert line["result"]["body"].startswith("xxxxxxxxxx")
+
+
+@pytest.mark.parametrize(
+    "output",
+    [{"body": "y" * 900_000}, {str(n): "y" * 300 for n in range(3000)}, {"rows": [["y" * 300] * 50] * 50}],
+)
+def test_a_log_line_does_not_carry_a_whole_output(logs_to: Configure, output: dict[str, Any]) -> None:
+    logs, stream = logs_to()
+    logs.event_line(stored("step.complete", step_id="s", result=output))
+    structlog.get_logger().info("ours", output=output)
+    for line in lines(logs, stream):
+        assert len(json.dumps(line)) < 200_000
+        assert "more" in json.dumps(line, ensure_ascii=False)
+
+
+TOKEN = "eyJhbGciOiJFZERTQSJ9.eyJqdGkiOiIxMjM0NTY3OCJ9.c2lnbmF0dXJlLXNpZ25hdHVyZS1zaWduYXR1cmU"
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+@pytest.mark.parametrize(
+    "result",
+    [{"delegation_token": TOKEN}, {"deep": [{"said": f"here it is: {TOKEN}."}]}, {"pad": "z" * 9000, "t": TOKEN}],
+)
+def test_a_delegation_token_is_shown_as_its_digest(logs_to: Configure, form: str, result: dict[str, Any]) -> None:
+    logs, stream = logs_to(form)
+    logs.event_line(stored("step.complete", step_id="s", result=result))
+    assert logs.flush()
+    assert "c2lnbmF0dXJl" not in stream.getvalue()
+    if form == "json":
+        assert f"sha256:{sha256(TOKEN.encode()).hexdigest()}" in stream.getvalue()
+
+
+def test_what_python_itself_says_becomes_a_line(logs_to: Configure, capfd: pytest.CaptureFixture[str]) -> None:
+    logs, stream = logs_to()
+
+    def fail() -> None:
+        raise RuntimeError("in a thread")
+
+    class Broken:
+        def __del__(self) -> None:
+            raise RuntimeError("in a destructor")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging_restarted = configure("INFO", "json", stream)
+        warnings.warn("old ways", DeprecationWarning, stacklevel=1)
+        thread = threading.Thread(target=fail)
+        thread.start()
+        thread.join()
+        Broken()
+        gc.collect()
+        logging_restarted.close()
+    said = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert "old ways" in said[0]["event"]
+    assert [line["event"] for line in said[1:]] == ["thread.failed", "exception.ignored"]
+    assert all("RuntimeError: in a" in line["exception"] for line in said[1:])
+    assert capfd.readouterr().err == ""
+    assert logs.flush()
+
+
+def test_a_record_that_cannot_be_formatted_is_told_of_in_the_same_form(
+    logs_to: Configure, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logs, stream = logs_to()
+    record = stdlib_logging.LogRecord("somebody", 30, __file__, 1, "%d and %d", ("no number",), None)
+    (ours,) = [one for one in stdlib_logging.getLogger().handlers if type(one).__module__.startswith("aitp_playground")]
+    ours.handle(record)
+    (line,) = lines(logs, stream)
+    assert (line["event"], line["message"]) == ("log.record_broken", "%d and %d")
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("ts", [-1.0, float("nan"), 1e300])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import contextlib
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -11,7 +13,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from aitp_playground.events.model import RunEvent, draft
 from aitp_playground.events.vocabulary import TYPES
-from aitp_playground.observability.metrics import DeliveryResult, Metrics
+from aitp_playground.observability import metrics as metrics_module
+from aitp_playground.observability.metrics import (
+    DeliveryResult,
+    Fed,
+    Ingested,
+    Metrics,
+    StepOutcome,
+    TelemetryResult,
+)
 
 ROUTES = [("GET", "/runs/{id}"), ("POST", "/runs")]
 
@@ -137,3 +147,27 @@ def test_a_source_that_fails_hides_no_other_metric(metrics: Metrics) -> None:
 def test_two_services_in_one_process_count_apart(metrics: Metrics) -> None:
     metrics.idempotent_replay()
     assert value(Metrics(), "idempotent_replays_total") == 0
+
+
+# -- fed ---------------------------------------------------------------------------------------------------------------
+
+SOURCE = Path(metrics_module.__file__).parents[1]
+ELSEWHERE = [ast.parse(file.read_text()) for file in SOURCE.rglob("*.py") if file != Path(metrics_module.__file__)]
+NODES = [node for tree in ELSEWHERE for node in ast.walk(tree)]
+
+
+def test_every_gauge_that_is_declared_is_fed_by_the_service() -> None:
+    calls = [node for node in NODES if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
+    fed = {call.args[0].value for call in calls if call.func.attr == "feed" and isinstance(call.args[0], ast.Constant)}
+    assert fed == set(get_args(Fed))
+
+
+def test_every_way_to_count_is_used_by_the_service() -> None:
+    ways = {name for name in vars(Metrics) if not name.startswith("_")}
+    assert ways <= {node.attr for node in NODES if isinstance(node, ast.Attribute)}
+
+
+@pytest.mark.parametrize("results", [StepOutcome, TelemetryResult, DeliveryResult, Ingested])
+def test_every_result_that_is_declared_can_come_about(results: Any) -> None:
+    words = {node.value for node in NODES if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    assert set(get_args(results)) <= words

@@ -132,7 +132,7 @@ async def test_beyond_the_bound_appends_are_refused_and_a_cancel_is_still_taken(
             await refused
         assert not isinstance(overload.value, StoreUnavailable)
         cancel = store.request_cancel(run_id)
-        assert store.backlog == 8
+        assert store.pressure[0] == 8
     await asyncio.gather(first, cancel)
     await store.append(run_id, events(9, 16), summary(run_id, 16))
     assert len((await store.read(run_id)).events) == 16

@@ -1,0 +1,147 @@
+"""``run``: one scenario, in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+
+import click
+
+from aitp_playground.cli.process.settings import load_settings
+from aitp_playground.cli.process.signals import Interrupts
+from aitp_playground.cli.running.inputs import input_options
+from aitp_playground.cli.running.order import Order
+from aitp_playground.config import Settings
+from aitp_playground.hosting.launcher import AgentLauncher
+from aitp_playground.hosting.privacy import keep_private
+
+_MAX_LABEL = 200
+#: As the API has it; an emoji may hold characters that join others. Lone surrogates stand for bytes that are no UTF-8.
+_NO_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def _one_line(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and (len(value) > _MAX_LABEL or _NO_LINE.search(value)):
+        raise click.BadParameter(f"a label is one line of at most {_MAX_LABEL} characters, without control characters")
+    return value
+
+
+def _http_url(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
+    # Imported here: most runs name no server.
+    from aitp_playground.settings_values import http_url
+
+    try:
+        url = http_url(value)
+    except ValueError as fault:
+        raise click.BadParameter(str(fault)) from None
+    if not url:
+        raise click.BadParameter("must be an absolute http:// or https:// URL")
+    return url
+
+
+@click.command("run")
+@click.argument("ref")
+@input_options
+@click.option("--template", "-t", metavar="NAME", help="Run this variant of the scenario.")
+@click.option("--label", metavar="TEXT", callback=_one_line, help="A label to find the run by later.")
+@click.option("--json", "as_json", is_flag=True, help="Print the run as JSON on stdout; the narration goes to stderr.")
+@click.option(
+    "--server", metavar="URL", callback=_http_url, help="Run it on this playground instead of in this process."
+)
+@click.option(
+    "--api-key",
+    metavar="KEY",
+    envvar="AITP_PLAYGROUND_API_KEY",
+    show_envvar=True,
+    help="The server's key. Better given by the environment: other users of this machine can read arguments.",
+)
+@click.option("--require-proof", is_flag=True, help="Exit 3 when the run succeeds but a claim could not be tried.")
+@click.option(
+    "--with-control-plane",
+    is_flag=True,
+    help="Start a development Control Plane for this run, in place of CP_BASE_URL, and tell what it saw.",
+)
+def command(
+    ref: str,
+    pairs: tuple[str, ...],
+    document: str | None,
+    template: str | None,
+    label: str | None,
+    as_json: bool,
+    require_proof: bool,
+    server: str | None,
+    api_key: str | None,
+    with_control_plane: bool,
+) -> int:
+    """Run the scenario REF (pack/scenario@version) on real agents and tell what happens as it happens.
+
+    The run is recorded in the database of STATE_DIR, beside those of a server; with --server, in the server's own.
+    Ctrl-C cancels it in good order, a second Ctrl-C ends at once.
+
+    \b
+    Exit codes: 0 success, 1 failed, 2 wrong usage, ref or inputs,
+    3 unproven (with --require-proof), 130 cancelled.
+
+    \b
+    Example:
+      aitp-playground run intra-org/research-and-write@1.0.0 --input topic="zero trust"
+    """
+    order = Order(
+        ref=ref,
+        pairs=pairs,
+        document=document,
+        template=template,
+        label=label,
+        as_json=as_json,
+        require_proof=require_proof,
+        with_control_plane=with_control_plane,
+    )
+    if server is not None:
+        if with_control_plane:
+            raise click.UsageError("--with-control-plane is for runs in this process, --server names another")
+        from aitp_playground.cli.running import remote
+
+        return asyncio.run(remote.conduct(order, server, api_key))
+    settings = load_settings(host="127.0.0.1", port=0)
+    settings.refuse_missing_model_key()
+    return asyncio.run(_run(settings, order))
+
+
+async def _run(settings: Settings, order: Order) -> int:
+    keep_private()
+    with Interrupts() as interrupts:
+        async with _starting_launcher(settings) as launcher, _control_plane(settings, order) as settings:
+            # The rest of the service takes about as long to import as the fork server, on another core, to get ready.
+            from aitp_playground.cli.running.local import conduct
+
+            return await conduct(settings, order, launcher, interrupts)
+
+
+def _control_plane(settings: Settings, order: Order) -> AbstractAsyncContextManager[Settings]:
+    if not order.with_control_plane:
+        return contextlib.nullcontext(settings)
+    from aitp_playground.cli.control_plane.embedded import embedded_control_plane
+
+    return embedded_control_plane(settings, keep=False)
+
+
+@contextlib.asynccontextmanager
+async def _starting_launcher(settings: Settings) -> AsyncIterator[AgentLauncher]:
+    """A launcher whose fork server is already a process; whether it comes up shows when it is used."""
+    launcher = AgentLauncher.from_settings(settings)
+    starting = asyncio.create_task(launcher.start(), name="start-launcher")
+    try:
+        # One turn of the loop is enough for the task to spawn the process.
+        await asyncio.sleep(0)
+        yield launcher
+    finally:
+        starting.cancel()
+        await asyncio.wait({starting})
+        if not starting.cancelled():
+            starting.exception()
+        await launcher.close()

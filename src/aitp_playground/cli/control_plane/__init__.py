@@ -1,0 +1,1 @@
+"""The development Control Plane beside a command, what it holds about runs, and the demonstration of both."""

@@ -1,0 +1,1 @@
+"""``run``: one scenario, in this process or on a server."""

@@ -1,0 +1,142 @@
+"""Inputs given on the command line, typed by the scenario's schema."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from aitp_playground.errors import InputsInvalid, MalformedRequest
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_MAX_BYTES = 1 << 20
+_MAX_NESTING = 40
+
+
+def input_options(command: F) -> F:
+    """``--input`` as ``pairs`` and ``--inputs`` as ``document``."""
+    command = click.option(
+        "--inputs",
+        "document",
+        metavar="JSON|@FILE",
+        help="All inputs as a JSON object, or @FILE to read it from a file (@- for standard input).",
+    )(command)
+    return click.option(
+        "--input",
+        "-i",
+        "pairs",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="One input; repeatable. The value is JSON where the schema wants a number, boolean, list or object.",
+    )(command)
+
+
+def given_inputs(schema: Mapping[str, Any], pairs: Sequence[str], document: str | None) -> dict[str, Any]:
+    """What ``--inputs`` holds, with each ``--input`` on top. Raises MalformedRequest, InputsInvalid."""
+    inputs = {} if document is None else _object(_text(document))
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            raise MalformedRequest(f"--input {pair[:100]!r} is not KEY=VALUE")
+        if not pair.isascii() and not _is_utf8(pair):
+            raise MalformedRequest(f"--input {pair[:100]!r} is not UTF-8 text")
+        inputs[key] = _typed(schema, key, text)
+    return inputs
+
+
+def _text(document: str) -> bytes | str:
+    if not document.startswith("@"):
+        return document
+    name, shown = document[1:], repr(document[:200])
+    try:
+        raw = _read(name)
+    except (OSError, ValueError) as fault:
+        reason = fault.strerror if isinstance(fault, OSError) else str(fault)
+        raise MalformedRequest(f"--inputs {shown} cannot be read: {reason}") from None
+    if len(raw) > _MAX_BYTES:
+        raise MalformedRequest(f"--inputs {shown} is larger than {_MAX_BYTES} bytes")
+    return raw
+
+
+def _read(name: str) -> bytes:
+    if name != "-":
+        with Path(name).open("rb") as file:
+            return file.read(_MAX_BYTES + 1)
+    if sys.stdin is None or sys.stdin.closed:
+        raise ValueError("standard input is closed")
+    return sys.stdin.buffer.read(_MAX_BYTES + 1)
+
+
+def _object(text: bytes | str) -> dict[str, Any]:
+    from aitp_playground import strict_json
+
+    try:
+        inputs = strict_json.loads(text)
+    except strict_json.NotExact as fault:
+        raise MalformedRequest(f"--inputs is not JSON that can be used: {fault}") from None
+    if not isinstance(inputs, dict):
+        raise MalformedRequest("--inputs must be a JSON object")
+    return inputs
+
+
+def _typed(schema: Mapping[str, Any], key: str, text: str) -> Any:
+    # Imported here, like the rest of the scenario machinery: the option's own declaration must cost nothing.
+    from aitp_playground import strict_json
+    from aitp_playground.scenarios.findings import nearest
+
+    properties = schema.get("properties", {})
+    open_ended = "additionalProperties" in schema or "patternProperties" in schema or not properties
+    if key not in properties and not open_ended:
+        message = f"no input {key[:100]!r} is declared{nearest(key, properties)}"
+        raise InputsInvalid(message, details=[{"pointer": f"/{key}", "message": message}])
+    types = sorted(set(_types(schema, properties.get(key), 0)))
+    if not types or "string" in types:
+        return text
+    try:
+        return strict_json.loads(text)
+    except strict_json.NotExact as fault:
+        message = f"input {key!r} takes a JSON value ({' or '.join(types)}), not {text[:100]!r}: {fault}"
+        raise InputsInvalid(message, details=[{"pointer": f"/{key}", "message": message}]) from None
+
+
+def _is_utf8(text: str) -> bool:
+    """Arguments that are not are handed to us with lone surrogates in them."""
+    from aitp_playground.strict_json import is_text
+
+    return is_text(text)
+
+
+def _types(root: Mapping[str, Any], schema: Any, depth: int) -> Iterator[str]:
+    """The JSON types that ``schema`` allows, as far as it names them; empty when it takes anything."""
+    if not isinstance(schema, Mapping) or depth > _MAX_NESTING:
+        return
+    named = schema.get("type", [])
+    yield from [named] if isinstance(named, str) else named
+    if not named:
+        yield from (_type_of(value) for value in [*schema.get("enum", []), *_constant(schema)])
+    for keyword in ("anyOf", "oneOf", "allOf"):
+        for part in schema.get(keyword, []):
+            yield from _types(root, part, depth + 1)
+    if isinstance(schema.get("$ref"), str):
+        yield from _types(root, _referenced(root, schema["$ref"]), depth + 1)
+
+
+def _constant(schema: Mapping[str, Any]) -> list[Any]:
+    return [schema["const"]] if "const" in schema else []
+
+
+def _type_of(value: Any) -> str:
+    names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
+    return names.get(type(value), "null")
+
+
+def _referenced(root: Any, reference: str) -> Any:
+    """What a local reference (RFC 6901) leads to; None when it leads nowhere."""
+    for part in reference.split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        root = root.get(name) if isinstance(root, Mapping) else None
+    return root

@@ -1,0 +1,81 @@
+"""``run --server``: the same as a run of one's own, on a playground that is already running."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from aitp_playground.api.paths import checked_ref
+from aitp_playground.cli.exits import CANCELLED, SUCCESS, OutputLost
+from aitp_playground.cli.process.cancelling import cancelling
+from aitp_playground.cli.process.signals import Interrupts
+from aitp_playground.cli.process.startup import imported
+from aitp_playground.cli.running.api_client import ApiClient
+from aitp_playground.cli.running.inputs import given_inputs
+from aitp_playground.cli.running.order import Order
+from aitp_playground.cli.running.result import exit_code, print_document
+from aitp_playground.cli.scenario_files.find import unknown
+from aitp_playground.cli.terminal.lines import say
+from aitp_playground.cli.terminal.live_run import LiveRun
+from aitp_playground.cli.terminal.outputs import digest
+from aitp_playground.errors import ScenarioNotFound
+from aitp_playground.net import client_session
+from aitp_playground.observability.redaction import SECRETS
+
+
+async def conduct(order: Order, server: str, api_key: str | None) -> int:
+    """The exit code. Raises the errors of :mod:`aitp_playground.errors`."""
+    imported()
+    SECRETS.add(api_key or "")
+    with Interrupts() as interrupts:
+        async with client_session() as http:
+            client = ApiClient(http, server, api_key)
+            scenario = await _scenario(client, order)
+            if interrupts.asked.is_set():
+                say("cancelled before the run began", err=True)
+                return CANCELLED
+            run_id = await client.submit(_request(order, scenario["spec"]["inputs"]["schema"]))
+            steps = len(scenario["spec"]["workflow"]["steps"])
+            body, failure = await _tell(client, run_id, steps, order, interrupts)
+        if order.as_json:
+            await print_document(body, interrupts)
+    document = orjson.loads(body)
+    code = exit_code(document["status"], document["proof"], require_proof=order.require_proof)
+    if failure is not None and code == SUCCESS and not order.as_json:
+        raise failure
+    return code
+
+
+async def _scenario(client: ApiClient, order: Order) -> dict[str, Any]:
+    try:
+        return await client.scenario(checked_ref(order.ref), order.template)
+    except ScenarioNotFound:
+        raise unknown(order.ref, await client.refs()) from None
+
+
+def _request(order: Order, schema: Mapping[str, Any]) -> dict[str, Any]:
+    request = {
+        "scenario_ref": order.ref,
+        "inputs": given_inputs(schema, order.pairs, order.document),
+        "template": order.template,
+        "run_label": order.label,
+    }
+    return {name: value for name, value in request.items() if value is not None}
+
+
+async def _tell(
+    client: ApiClient, run_id: str, steps: int, order: Order, interrupts: Interrupts
+) -> tuple[bytes, OutputLost | None]:
+    live = LiveRun(sys.stderr if order.as_json else sys.stdout, steps)
+    try:
+        async with cancelling(interrupts, lambda: client.cancel(run_id)):
+            async for stored in client.events(run_id):
+                live.take([stored])
+        body = await client.document(run_id)
+        live.finish(run_id, digest(orjson.loads(body)["outputs"]))
+    finally:
+        await live.close(interrupts)
+    return body, live.lost()

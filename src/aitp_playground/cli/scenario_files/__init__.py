@@ -1,0 +1,1 @@
+"""Scenario files for the commands that read or make them."""

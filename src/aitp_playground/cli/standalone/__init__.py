@@ -1,0 +1,1 @@
+"""``agent``: one agent without a run."""

@@ -1,0 +1,1 @@
+"""What people read: lines, colours, a run told live, what came of it."""

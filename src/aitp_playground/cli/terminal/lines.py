@@ -1,0 +1,44 @@
+"""Lines for people, documents for programs. Scenario files are other people's text: nothing may drive the terminal."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import json
+import sys
+from typing import Any
+
+import click
+
+from aitp_playground.cli.exits import OutputLost
+from aitp_playground.events.narration import plain
+
+_LONGEST = 2000
+
+
+def say(line: str, *, bold: bool = False, err: bool = False) -> None:
+    """Print ``line``, unprintable characters escaped. Raises BrokenPipeError, OutputLost.
+
+    Standard error that cannot be written costs the line alone.
+    """
+    text = plain(line, _LONGEST)
+    if err:
+        with contextlib.suppress(OSError):
+            click.echo(text, err=True)
+    else:
+        _print(click.style(text, bold=True) if bold else text)
+
+
+def print_json(document: Any) -> None:
+    """Print ``document`` as indented JSON, in ASCII where the output has no other characters. Raises as :func:`say`."""
+    utf8 = codecs.lookup(sys.stdout.encoding or "ascii").name == "utf-8"
+    _print(json.dumps(document, indent=2, ensure_ascii=not utf8))
+
+
+def _print(text: str) -> None:
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        raise
+    except OSError as failure:
+        raise OutputLost(f"standard output cannot be written: {failure.strerror}") from failure

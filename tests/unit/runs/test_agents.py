@@ -1,0 +1,48 @@
+"""An agent's admin answer is read as strictly as anybody's input."""
+
+from __future__ import annotations
+
+import pytest
+from aiohttp import ClientSession, web
+from pytest_aiohttp.plugin import AiohttpServer
+
+from aitp_playground.errors import AgentCallError
+from aitp_playground.runs.agents import LaunchedAgent
+
+
+async def answered(aiohttp_server: AiohttpServer, body: bytes) -> dict[str, object]:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=body, content_type="application/json")
+
+    app = web.Application()
+    app.router.add_post("/admin/invoke", answer)
+    server = await aiohttp_server(app)
+    assert server.port is not None
+    async with ClientSession() as http:
+        return await LaunchedAgent("a", server.port, "token", http).post("invoke", {})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"n": NaN}',
+        b'{"n": 1' + b"0" * 40 + b"}",
+        b'{"a": 1, "a": 2}',
+        b'{"t": "\\ud800"}',
+        b'{"d": ' + b"[" * 300 + b"]" * 300 + b"}",
+        b"\xff",
+        b"",
+    ],
+)
+async def test_what_can_be_read_in_two_ways_fails_the_call_and_says_why(
+    aiohttp_server: AiohttpServer, body: bytes
+) -> None:
+    with pytest.raises(AgentCallError, match=r"agent a gave no usable JSON: .+ at invoke") as failed:
+        await answered(aiohttp_server, body)
+    assert failed.value.refusal == "agent_unreachable"
+
+
+async def test_what_is_exact_is_taken_as_it_is(aiohttp_server: AiohttpServer) -> None:
+    assert await answered(aiohttp_server, b'{"result": {"n": 18446744073709551615}}') == {
+        "result": {"n": 18446744073709551615}
+    }
