@@ -25,11 +25,11 @@ from aiohttp import web
 from base import linux
 from base.agent import Agent
 from base.bootstrap import Bootstrap, BootstrapError, read_bootstrap
+from base.bounded_server import BoundedServer
 from base.capabilities import Function
-from base.wire import Unquoted
+from base.wire import Unquoted, refusal_document
 
 EXIT_FLUSH = 1.0
-BACKLOG = 128
 EXIT_UNEXPECTED = 1
 EXIT_NOT_STARTED = 2
 
@@ -62,6 +62,7 @@ def run(functions: Mapping[str, Function]) -> NoReturn:
         # What a capability prints belongs in the log when it is printed, not when the process ends.
         sys.stdout.reconfigure(line_buffering=True)
     linux.keep_private()
+    linux.raise_open_files()
     logging.getLogger("aiohttp.server").addFilter(Unquoted())
     try:
         inherited = Inherited.from_environment()
@@ -98,8 +99,9 @@ async def _serve(
     agent = Agent(bootstrap, functions)
     runner = web.AppRunner(agent.app(), access_log=None, handle_signals=False)
     await runner.setup()
-    site = web.SockSite(runner, listener, backlog=BACKLOG)
-    await site.start()
+    assert runner.server is not None
+    server = BoundedServer(runner.server, refusal_document)
+    server.listen(listener)
     agent.start()
     # What is alive now stays alive: looking at it again on every collection would be for nothing.
     gc.freeze()
@@ -107,7 +109,7 @@ async def _serve(
     sys.stdout.write(f"AITP_AGENT_READY aid={agent.identity.aid} port={bootstrap.port}\n")
     sys.stdout.flush()
     await stop.wait()
-    await site.stop()
+    server.stop()
     await agent.telemetry.flush(EXIT_FLUSH)
     leave(0)
 

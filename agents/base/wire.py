@@ -16,6 +16,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from base.refusals import Fault, malformed
 
 READ_TIMEOUT = 10.0
+#: What aiohttp undoes, always and by itself; others it passes on as they came.
+ENCODINGS = ("identity", "gzip", "deflate")
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1"})
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -33,8 +35,16 @@ def fault_response(fault: Fault) -> web.Response:
     return json_response(fault.body(), status=fault.status)
 
 
+def refusal_document(_status: int, code: str, message: str) -> str:
+    """The error document of what never reached a route."""
+    return json.dumps({"error": {"code": code, "message": message}})
+
+
 async def read_text(request: web.Request, limit: int) -> str:
-    """The body as text. Raises 413 beyond ``limit`` bytes, 408 when it does not come, 400 when it is not UTF-8."""
+    """The body as text. Raises 413 beyond ``limit`` bytes, 408 when it does not come, 400 when it is not UTF-8, and 415
+    when it is encoded in a way that nobody here undoes."""
+    if request.headers.get("Content-Encoding", "identity").strip().lower() not in ENCODINGS:
+        raise Fault(415, "invalid_request", f"Content-Encoding: none but {', '.join(ENCODINGS)} is understood")
     body = bytearray()
     try:
         async with asyncio.timeout(READ_TIMEOUT):
