@@ -7,24 +7,24 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from base.agent_admin import AdminRoutes
-from base.aitp_server import ProtocolRoutes
-from base.bootstrap import Bootstrap
 from base.capabilities import Capabilities, Function, WorkerContext
-from base.delegation import Delegations
-from base.enrolment import Enrolment
-from base.handshake import Handshakes
-from base.identity import Identity
-from base.invocation import Invoker
-from base.peer_client import PeerClient
-from base.peers import PeerBook
-from base.redemption import Redemptions
-from base.revocation import RevocationState
-from base.revocation_refresh import Refresher
-from base.revoking import Revoker
+from base.http.peer_client import PeerClient
+from base.http.wire import edge, quiet_headers
+from base.process.bootstrap import Bootstrap
+from base.protocol.delegation import Delegations
+from base.protocol.enrolment import Enrolment
+from base.protocol.handshake import Handshakes
+from base.protocol.identity import Identity
+from base.protocol.invocation import Invoker
+from base.protocol.peers import PeerBook
+from base.protocol.redemption import Redemptions
+from base.protocol.revocation import RevocationState
+from base.protocol.revocation_refresh import Refresher
+from base.protocol.revoking import Revoker
+from base.protocol.routes import ProtocolRoutes
+from base.protocol.tokens import TokenBook
+from base.protocol.verification import Verifier
 from base.telemetry import Telemetry
-from base.tokens import TokenBook
-from base.verification import Verifier
-from base.wire import edge, quiet_headers
 
 
 class Agent:
@@ -76,7 +76,7 @@ class Agent:
         given = self.bootstrap
         llm = None
         if given.llm is not None:
-            from base.llm import build_llm
+            from base.text.llm import build_llm
 
             llm = build_llm(given.llm, self.client.session(), on_event=self.telemetry.emit)
         return WorkerContext(given.agent_id, given.display_name, given.offered_caps, llm)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from base.peers import Peer, http_url
+from base.http.wire import json_response, read_object, unforeseen
+from base.protocol.peers import Peer, http_url
 from base.refusals import Fault, malformed
-from base.wire import json_response, read_object, unforeseen
 
 if TYPE_CHECKING:
     from base.agent import Agent

@@ -20,7 +20,7 @@ from typing import Any
 
 import aiohttp
 
-from base.bootstrap import TelemetryConfig
+from base.process.bootstrap import TelemetryConfig
 
 MAX_EVENTS = 10_000
 MAX_BYTES = 16 << 20

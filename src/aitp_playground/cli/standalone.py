@@ -26,7 +26,7 @@ from aitp_playground.cp_client.client import CpClient
 from aitp_playground.errors import AgentCallError, AgentManifestNotFound, ConfigurationError, RegistryInvalid
 from aitp_playground.hosting.bootstrap import Bootstrap, ControlPlane, Revocation, Telemetry, mint_token
 from aitp_playground.hosting.contract import AgentProcess, LaunchSpec
-from aitp_playground.hosting.identity import derive_seed, installation_secret
+from aitp_playground.hosting.keys import derive_seed, installation_secret
 from aitp_playground.hosting.launcher import AgentLauncher
 from aitp_playground.hosting.privacy import keep_private
 from aitp_playground.net import client_session

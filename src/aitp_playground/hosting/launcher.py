@@ -14,9 +14,9 @@ import structlog
 from aitp_playground import resources
 from aitp_playground.config import Settings
 from aitp_playground.hosting.contract import LaunchSpec
-from aitp_playground.hosting.exec import ExecLauncher
-from aitp_playground.hosting.forkserver import ForkServerLauncher, fork_supported
-from aitp_playground.hosting.process import WorkerProcess
+from aitp_playground.hosting.exec_launcher import ExecLauncher
+from aitp_playground.hosting.fork_launcher import ForkServerLauncher, fork_supported
+from aitp_playground.hosting.worker_process import WorkerProcess
 
 _log = structlog.get_logger(__name__)
 

@@ -11,7 +11,7 @@ from aitp_playground.config import Settings
 from aitp_playground.errors import LaunchError
 from aitp_playground.hosting.bootstrap import Bootstrap, ControlPlane, LanguageModel, Revocation, Telemetry, mint_token
 from aitp_playground.hosting.contract import LaunchSpec
-from aitp_playground.hosting.identity import derive_seed
+from aitp_playground.hosting.keys import derive_seed
 from aitp_playground.runs.services import RunServices
 from aitp_playground.scenarios.models import AgentManifestSpec, AgentSpec, ResolvedScenario
 from aitp_playground.store.port import RunHeader

@@ -34,8 +34,8 @@ async def command_line(launcher: AgentLauncher, listener: socket.socket, **spec:
 
 
 async def test_an_agent_without_wishes_is_forked(launcher: AgentLauncher, listener: socket.socket) -> None:
-    assert "base.forkserver" in await command_line(launcher, listener)
-    assert "base.forkserver" in await command_line(launcher, listener, python=sys.executable)
+    assert "base.process.forkserver" in await command_line(launcher, listener)
+    assert "base.process.forkserver" in await command_line(launcher, listener, python=sys.executable)
 
 
 async def test_an_interpreter_of_its_own_is_executed(
@@ -43,13 +43,13 @@ async def test_an_interpreter_of_its_own_is_executed(
 ) -> None:
     own = tmp_path / "python"
     own.symlink_to(sys.executable)
-    assert (await command_line(launcher, listener, python=str(own)))[:3] == [str(own), "-m", "base.entrypoint"]
+    assert (await command_line(launcher, listener, python=str(own)))[:3] == [str(own), "-m", "base.process.entrypoint"]
 
 
 async def test_an_absolute_interpreter_that_does_not_exist_falls_back_to_the_default(
     launcher: AgentLauncher, listener: socket.socket
 ) -> None:
-    assert "base.forkserver" in await command_line(launcher, listener, python="/nowhere/bin/python")
+    assert "base.process.forkserver" in await command_line(launcher, listener, python="/nowhere/bin/python")
 
 
 async def test_a_named_interpreter_that_is_not_on_the_path_is_a_launch_error(
@@ -63,7 +63,7 @@ async def test_a_named_interpreter_that_is_not_on_the_path_is_a_launch_error(
 async def test_variables_that_only_a_starting_interpreter_heeds_need_one(
     launcher: AgentLauncher, listener: socket.socket
 ) -> None:
-    assert "base.entrypoint" in await command_line(launcher, listener, env={"PYTHONUTF8": "1"})
+    assert "base.process.entrypoint" in await command_line(launcher, listener, env={"PYTHONUTF8": "1"})
 
 
 async def test_the_setting_exec_starts_no_fork_server(listener: socket.socket, tmp_path: Path) -> None:
@@ -71,6 +71,6 @@ async def test_the_setting_exec_starts_no_fork_server(listener: socket.socket, t
     await launcher.start()
     try:
         assert launcher.fork_server_pid is None
-        assert "base.entrypoint" in await command_line(launcher, listener)
+        assert "base.process.entrypoint" in await command_line(launcher, listener)
     finally:
         await launcher.close()

@@ -261,7 +261,7 @@ async def test_closing_the_launcher_ends_every_agent(launcher: Launcher, listene
 
 async def test_a_real_worker_starts_and_stops(launcher: Launcher, listener: socket.socket) -> None:
     from aitp_playground.hosting.bootstrap import Bootstrap, Telemetry, mint_token
-    from aitp_playground.hosting.identity import derive_seed
+    from aitp_playground.hosting.keys import derive_seed
 
     port = listener.getsockname()[1]
     bootstrap = Bootstrap(

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from base.bounded_server import BoundedServer, Limits
+from base.http.bounded_server import BoundedServer, Limits
 
 #: For what must happen; long, so that a slow machine is none of our business.
 PATIENCE = 30.0

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from base.lineage import Lineage
+from base.protocol.lineage import Lineage
 from base.refusals import Fault
 
 SOON = time.time() + 3600

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from base.redemption import RedeemedBook, delegation_jti, fingerprint
+from base.protocol.redemption import RedeemedBook, delegation_jti, fingerprint
 from base.refusals import Fault, Refusal
 
 SOON = time.time() + 3600

@@ -12,11 +12,11 @@ from typing import Any
 import aitp
 import pytest
 
-from base.bootstrap import ControlPlaneConfig, RevocationConfig, parse_bootstrap
-from base.identity import DUMMY_GRANT, Identity
+from base.process.bootstrap import ControlPlaneConfig, RevocationConfig, parse_bootstrap
+from base.protocol.identity import DUMMY_GRANT, Identity
+from base.protocol.revocation import RevocationState
+from base.protocol.verification import Verifier
 from base.refusals import Refusal
-from base.revocation import RevocationState
-from base.verification import Verifier
 from tests.integration.agents.harness import SdkPeer, claims_of
 from tests.unit.agents_base.test_bootstrap import document
 
@@ -108,7 +108,7 @@ def test_manifest_stays_the_same_until_half_its_life_is_over(
     first = identity.serving.manifest()
     assert identity.serving.manifest() == first
     later = time.monotonic() + 3601
-    monkeypatch.setattr("base.identity.time", SimpleNamespace(monotonic=lambda: later))
+    monkeypatch.setattr("base.protocol.identity.time", SimpleNamespace(monotonic=lambda: later))
     second = identity.serving.manifest()
     aitp.verify_manifest_json(second)
     assert second != first

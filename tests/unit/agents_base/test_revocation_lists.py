@@ -11,11 +11,11 @@ from typing import Any
 import aitp
 import pytest
 
-from base import revocation_lists
-from base.bootstrap import ControlPlaneConfig, RevocationConfig
+from base.process.bootstrap import ControlPlaneConfig, RevocationConfig
+from base.protocol import revocation_lists
+from base.protocol.revocation import RevocationState
+from base.protocol.revocation_lists import IssuerList, ListRejectedError, SignedList, read_list
 from base.refusals import Refusal
-from base.revocation import RevocationState
-from base.revocation_lists import IssuerList, ListRejectedError, SignedList, read_list
 from tests.integration.agents.harness import SdkPeer
 
 NOW = int(time.time())

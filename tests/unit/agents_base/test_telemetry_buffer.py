@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from base.bootstrap import TelemetryConfig
-from base.peer_client import PeerClient
+from base.http.peer_client import PeerClient
+from base.process.bootstrap import TelemetryConfig
 from base.telemetry import MAX_EVENT_BYTES, Telemetry
 from tests.integration.agents.harness import TelemetrySink
 
