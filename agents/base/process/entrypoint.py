@@ -57,12 +57,14 @@ def remember_preloaded(packages: Iterable[str]) -> None:
 
 
 def reset_signals() -> None:
-    """Undo what a parent did to dispositions and mask: a worker starts like any Python program."""
+    """Undo what a parent did to dispositions and mask, both of which outlive exec: a worker starts like any Python
+    program, whoever started the service."""
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT):
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
@@ -157,9 +159,9 @@ def _finish(code: int) -> NoReturn:
 def main() -> NoReturn:
     """Run the job of the command line in this process."""
     linux.keep_private()
+    reset_signals()
     document = json.loads(sys.argv[1])
     linux.die_with(document["parent"])
-    reset_signals()
     del sys.path[0]  # the directory of this package: the job says where modules come from
     names = document["env"]
     run(parse_job(document | {"env": {name: os.environ[name] for name in names}}))

@@ -7,7 +7,7 @@ forked ahead of need, when there is one; every child serves one launch.
 The control socket is AF_UNIX SOCK_SEQPACKET, a JSON object per packet:
 
 - in: ``{"op": "launch", "id"}`` with the six descriptors of :data:`PASSED`; ``{"op": "signal", "id", "signal"}``;
-- out: ``{"op": "up"}`` once; ``{"op": "started", "id", "pid"}``; ``{"op": "failed", "id", "error"}``;
+- out: ``{"op": "up"}`` once; ``{"op": "started", "id", "pid"}``; ``{"op": "failed", "id", "error", "errno"}``;
   ``{"op": "exited", "id", "code"}`` after reaping (negative: the signal).
 
 End of file on it kills and reaps all children, and ends the server.
@@ -16,6 +16,7 @@ End of file on it kills and reaps all children, and ends the server.
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import importlib
 import json
@@ -97,7 +98,7 @@ class Server:
                 if (link := self._fork()) is not None:
                     return link
         except OSError as failure:
-            self._tell(op="failed", id=request["id"], error=str(failure))
+            self._tell(op="failed", id=request["id"], error=failure.strerror or str(failure), errno=failure.errno or 0)
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -106,7 +107,7 @@ class Server:
     def _handed_over(self, launch: int, packet: bytes, descriptors: list[int]) -> bool:
         """Give the launch to a waiting child; False when none waits."""
         if len(descriptors) != len(PASSED):
-            raise OSError("the fork server could not take the descriptors; is its limit of open files reached?")
+            raise OSError(errno.EMFILE, "the fork server could not take the descriptors")
         while self._idle:
             pid, link = self._idle.popitem()
             with link:
@@ -131,7 +132,12 @@ class Server:
         """Add an idle child. In the child: its link."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         server = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
         if pid == 0:
             ours.close()
             self._leave(server)
@@ -258,6 +264,7 @@ def _optional() -> Iterator[None]:
 
 def main() -> NoReturn:
     """Preload, then serve; children go on to run their job."""
+    entrypoint.reset_signals()  # a parent that blocks SIGCHLD would have no child ever reaped
     control, pool_size = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
     control.set_inheritable(False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -14,6 +14,7 @@ from aitp_playground.cli.exits import CANCELLED, FAILED, exit_code_of, explain
 from aitp_playground.cli.group import cli
 from aitp_playground.cli.startup import begin
 from aitp_playground.errors import PlaygroundError
+from aitp_playground.hosting.signals import clean_signals
 
 __all__ = ["main"]
 
@@ -22,6 +23,7 @@ _STDOUT, _STDERR = 1, 2
 
 def main() -> None:
     """Entry point: do what the arguments say and exit with the command's code; see :mod:`aitp_playground.cli.exits`."""
+    clean_signals()
     begin()
     if sys.stdout is None or sys.stderr is None:
         _give_missing_streams()

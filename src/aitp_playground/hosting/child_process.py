@@ -60,8 +60,12 @@ class Child:
             descriptor = os.pidfd_open(self.pid)
         except (AttributeError, OSError):
             self._poll()
-        else:
+            return
+        try:
             self._loop.add_reader(descriptor, self._ended, descriptor)
+        except OSError:
+            os.close(descriptor)
+            self._poll()
 
     def _ended(self, descriptor: int) -> None:
         self._loop.remove_reader(descriptor)
@@ -70,11 +74,16 @@ class Child:
         self.exited.set_result(self._process.wait())
 
     def _poll(self) -> None:
-        code = self._process.poll()
-        if code is None:
+        """Look without reaping: the group is killed while the child still owns its number."""
+        try:
+            over = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:
+            over = True
+        if not over:
             self._loop.call_later(_POLL_SECS, self._poll)
-        else:
-            self.exited.set_result(code)
+            return
+        self._kill_group()
+        self.exited.set_result(self._process.wait())
 
     def _kill_group(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -37,15 +38,28 @@ class Channel:
         return self._ended
 
     def post(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
-        """Send a packet; the descriptors stay the caller's. Nothing happens after the end."""
+        """Send a packet; the descriptors stay the caller's. Nothing happens after the end.
+
+        With descriptors it raises ``OSError`` in a shortage, and nothing was sent.
+        """
         if self._ended:
             return
         packet = json.dumps(message).encode()
-        if not self._waiting and self._send(packet, descriptors):
-            return
-        if not self._waiting:
-            self._loop.add_writer(self._sock, self._writable)
-        self._waiting.append((packet, [os.dup(descriptor) for descriptor in descriptors]))
+        try:
+            if not self._waiting and self._send(packet, descriptors):
+                return
+        except OSError:
+            if descriptors:
+                raise
+        with contextlib.ExitStack() as stack:
+            copies = []
+            for descriptor in descriptors:
+                copies.append(os.dup(descriptor))
+                stack.callback(os.close, copies[-1])
+            if not self._waiting:
+                self._loop.add_writer(self._sock, self._writable)
+            self._waiting.append((packet, copies))
+            stack.pop_all()
 
     def finish(self) -> None:
         """Let the other side see end of file; its last messages still arrive."""
@@ -76,7 +90,11 @@ class Channel:
     def _writable(self) -> None:
         while self._waiting:
             packet, descriptors = self._waiting[0]
-            if not self._send(packet, descriptors):
+            try:
+                if not self._send(packet, descriptors):
+                    return
+            except OSError:  # whoever posted it is told of the end; trying again would be trying without pause
+                self.close()
                 return
             self._waiting.popleft()
             _close_all(descriptors)
@@ -87,7 +105,7 @@ class Channel:
             packet = self._sock.recv(_PACKET)
         except BlockingIOError:
             return
-        except ConnectionError:
+        except OSError:
             packet = b""
         if packet:
             self._on_message(json.loads(packet))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 
 from aitp_playground.hosting.child_process import Child
@@ -33,8 +34,8 @@ class ExecLauncher:
 
     async def launch(self, spec: LaunchSpec) -> WorkerProcess:
         """See the contract."""
-        await self.start()
         try:
+            await self.start()
             process, child = self._spawn(spec)
         except OSError as failure:
             raise not_launched(spec, failure) from failure
@@ -56,7 +57,11 @@ class ExecLauncher:
                 stderr=given.stderr,
                 pass_fds=tuple(given.contract.values()),
             )
-            return WorkerProcess(spec, child.pid, child.exited, child.signal, *given.take_readers()), child
+            try:
+                return WorkerProcess(spec, child.pid, child.exited, child.signal, *given.take_readers()), child
+            except BaseException:
+                child.signal(signal.SIGKILL)
+                raise
 
     async def close(self) -> None:
         """See the contract."""

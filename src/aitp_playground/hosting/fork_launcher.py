@@ -21,15 +21,16 @@ from aitp_playground.errors import LaunchError
 from aitp_playground.hosting.child_process import Child
 from aitp_playground.hosting.contract import LaunchSpec
 from aitp_playground.hosting.control_channel import Channel
-from aitp_playground.hosting.handover import Lifeline, filled_pipe, handover
+from aitp_playground.hosting.handover import Lifeline, filled_pipe, handover, owned_pipe
 from aitp_playground.hosting.job import worker_environment, worker_job
 from aitp_playground.hosting.output import OutputPipe, Tail
-from aitp_playground.hosting.worker_process import WorkerProcess, not_launched
+from aitp_playground.hosting.worker_process import WorkerProcess, not_launched, shortage
 
 _log = structlog.get_logger(__name__)
 
-#: Seconds for the fork server to import what it shares, and to kill and reap its children.
+#: Seconds for the fork server to import what it shares, to kill one child, and to kill and reap them all.
 _START_SECS = 30.0
+_KILL_SECS = 3.0
 _END_SECS = 5.0
 #: Seconds for it to hand over a launch, which takes milliseconds: longer, and it is stuck.
 _ANSWER_SECS = 10.0
@@ -61,26 +62,28 @@ class _Server:
         self._ids = itertools.count(1)
         self._launches: dict[int, _Launch] = {}
         self._tail = Tail()
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        reader, writer = os.pipe()
-        try:
-            self._child = Child(
-                (python, "-m", "base.process.forkserver", str(theirs.fileno()), str(pool_size)),
-                env={},
-                cwd=agents_dir,
-                stdout=writer,
-                stderr=writer,
-                pass_fds=(theirs.fileno(),),
-            )
-        except OSError as failure:
-            ours.close()
-            os.close(reader)
-            raise _ServerFailure(f"the fork server cannot be started with {python}: {failure}") from failure
-        finally:
-            theirs.close()
-            os.close(writer)
-        self._output = OutputPipe(reader, self._tail.feed)
-        self._channel = Channel(ours, self._take, self._lost)
+        with contextlib.ExitStack() as kept, contextlib.ExitStack() as given:
+            try:
+                ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                kept.callback(ours.close)
+                given.callback(theirs.close)
+                reader, writer = owned_pipe(kept, given)
+                self._child = Child(
+                    (python, "-m", "base.process.forkserver", str(theirs.fileno()), str(pool_size)),
+                    env={},
+                    cwd=agents_dir,
+                    stdout=writer,
+                    stderr=writer,
+                    pass_fds=(theirs.fileno(),),
+                )
+                kept.callback(self._child.signal, signal.SIGKILL)
+                self._output = OutputPipe(reader, self._tail.feed)
+                kept.callback(loop.remove_reader, reader)
+                self._channel = Channel(ours, self._take, self._lost)
+            except OSError as failure:
+                said = shortage(failure) or str(failure)
+                raise _ServerFailure(f"the fork server cannot be started with {python}: {said}") from failure
+            kept.pop_all()
 
     @property
     def alive(self) -> bool:
@@ -110,7 +113,19 @@ class _Server:
         loop = asyncio.get_running_loop()
         self._channel.post({"op": "launch", "id": number}, descriptors)
         launch = self._launches[number] = _Launch(loop.create_future(), loop.create_future())
-        return launch, lambda sig: self._channel.post({"op": "signal", "id": number, "signal": int(sig)})
+
+        def send_signal(sig: int) -> None:
+            self._channel.post({"op": "signal", "id": number, "signal": int(sig)})
+            if sig == signal.SIGKILL:
+                # It takes milliseconds; a server that is stopped or stuck would keep its children alive for ever.
+                loop.call_later(_KILL_SECS, self._replace_if_stuck, number)
+
+        return launch, send_signal
+
+    def _replace_if_stuck(self, number: int) -> None:
+        if number in self._launches and not self._launches[number].exited.done():
+            _log.warning("fork_server.stuck", pid=self.pid)
+            self.kill()
 
     def kill(self) -> None:
         """End it and, by the kernel, all its children."""
@@ -135,7 +150,9 @@ class _Server:
                 if not launch.started.done():
                     launch.started.set_result(message["pid"])
             case "failed":
-                self._give_up(self._launches.pop(message["id"]), -signal.SIGKILL, message["error"])
+                failure = OSError(message["errno"], message["error"])
+                why = shortage(failure) or message["error"]
+                self._give_up(self._launches.pop(message["id"]), -signal.SIGKILL, why)
             case "exited":
                 self._launches.pop(message["id"]).exited.set_result(message["code"])
             case unknown:
@@ -166,6 +183,8 @@ class ForkServerLauncher:
         self._server: _Server | None = None
         self._lifeline: Lifeline | None = None
         self._starting = asyncio.Lock()
+        self._coming: _Server | None = None
+        self._closing = False
         self._processes: set[WorkerProcess] = set()
 
     @property
@@ -202,13 +221,25 @@ class ForkServerLauncher:
                 server.kill()
                 raise _ServerFailure("the fork server does not answer") from None
             except BaseException:
-                send_signal(signal.SIGKILL)
-                await asyncio.wait((launch.exited,), timeout=_END_SECS)
+                await self._withdraw(launch, send_signal)
                 raise
-            return WorkerProcess(spec, pid, launch.exited, send_signal, *given.take_readers()), launch.exited
+            try:
+                process = WorkerProcess(spec, pid, launch.exited, send_signal, *given.take_readers())
+            except BaseException:
+                await self._withdraw(launch, send_signal)
+                raise
+            return process, launch.exited
+
+    @staticmethod
+    async def _withdraw(launch: _Launch, send_signal: Callable[[int], None]) -> None:
+        send_signal(signal.SIGKILL)
+        await asyncio.wait((launch.exited,), timeout=_END_SECS)
 
     async def close(self) -> None:
         """See the contract."""
+        self._closing = True
+        if self._coming is not None:
+            self._coming.kill()  # whoever waits for it has the lock
         async with self._starting:
             processes = list(self._processes)
             if self._server is not None:
@@ -219,9 +250,12 @@ class ForkServerLauncher:
             if self._lifeline is not None:
                 self._lifeline.close()
                 self._lifeline = None
+            self._closing = False
 
     async def _running_server(self) -> _Server:
         async with self._starting:
+            if self._closing:
+                raise _ServerFailure("the service is shutting down")
             if self._server is not None and not self._server.alive:
                 _log.warning("fork_server.lost", pid=self._server.pid, output=self._server.output)
                 await self._server.end()
@@ -233,12 +267,14 @@ class ForkServerLauncher:
     async def _started_server(self) -> _Server:
         if self._lifeline is None:
             self._lifeline = Lifeline()
-        server = _Server(self._python, self._agents_dir, self._pool_size)
+        server = self._coming = _Server(self._python, self._agents_dir, self._pool_size)
         try:
             await server.up()
         except asyncio.CancelledError:
             await server.end()
             raise
+        finally:
+            self._coming = None
         return server
 
 

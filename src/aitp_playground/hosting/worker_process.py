@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -16,13 +18,20 @@ from aitp_playground.hosting.ready_line import ReadyLine, ReadyLineError
 _DRAIN_SECS = 1.0
 #: How much of stderr goes into an error message; the whole tail is in its details.
 _MESSAGE_CHARS = 500
+#: What the system is short of, where its own words would not tell; fork(2), clone(2), pipe(2).
+_SHORTAGES = {
+    errno.EAGAIN: "the system starts no more processes for this user (`ulimit -u`, or the container's pids limit)",
+    errno.ENOMEM: "the system has no memory for another process",
+    errno.EMFILE: "no more files may be opened (`ulimit -n`)",
+    errno.ENFILE: "the system may open no more files (see fs.file-max)",
+}
 
 
 class WorkerProcess:
     """Implements :class:`~aitp_playground.hosting.contract.AgentProcess`.
 
     ``exited`` gets the exit code (as in ``subprocess``) when the process is reaped; until then ``send_signal`` reaches
-    it. Takes over the two pipe ends. Must be made in the loop it lives in.
+    it. Takes over the two pipe ends, also when it cannot be made (``OSError``). Must be made in the loop it lives in.
     """
 
     def __init__(
@@ -45,7 +54,7 @@ class WorkerProcess:
         self._ready_line = ReadyLine(spec.listener.getsockname()[1])
         self._ready: asyncio.Future[Ready | ReadyLineError] = self._loop.create_future()
         self._tails = Tail(spec.secrets), Tail(spec.secrets)
-        self._pipes = OutputPipe(stdout, self._take_stdout), OutputPipe(stderr, self._tails[1].feed)
+        self._pipes = _output_pipes((stdout, self._take_stdout), (stderr, self._tails[1].feed))
         self._done: asyncio.Future[Exit] = self._loop.create_future()
         exited.add_done_callback(self._progress)
         for pipe in self._pipes:
@@ -123,11 +132,31 @@ class WorkerProcess:
         )
 
 
+def _output_pipes(*wanted: tuple[int, Callable[[bytes], object]]) -> list[OutputPipe]:
+    """All of them, or none, and then every descriptor closed."""
+    pipes: list[OutputPipe] = []
+    try:
+        for descriptor, feed in wanted:
+            pipes.append(OutputPipe(descriptor, feed))
+    except BaseException:
+        for pipe in pipes:
+            pipe.close()
+        for descriptor, _ in wanted[len(pipes) :]:
+            os.close(descriptor)
+        raise
+    return pipes
+
+
+def shortage(failure: Exception) -> str | None:
+    """What the system is short of, and what to do about it; None when the failure is another."""
+    return _SHORTAGES.get(failure.errno or 0) if isinstance(failure, OSError) else None
+
+
 def not_launched(spec: LaunchSpec, failure: Exception) -> LaunchError:
     """The error of an agent whose process never came to be."""
+    said = shortage(failure) or str(failure) or type(failure).__name__
     return LaunchError(
-        f"agent {spec.agent_id} was not started: {str(failure) or type(failure).__name__}",
-        details={"agent_id": spec.agent_id, "stderr": ""},
+        f"agent {spec.agent_id} was not started: {said}", details={"agent_id": spec.agent_id, "stderr": ""}
     )
 
 
