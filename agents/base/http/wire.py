@@ -13,6 +13,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from base.http import step_mark
 from base.refusals import Fault, malformed
 
 READ_TIMEOUT = 10.0
@@ -113,6 +114,7 @@ def unforeseen() -> Fault:
 @web.middleware
 async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Check who may ask at all, and turn every error into the error document."""
+    step_mark.take(request.headers)
     try:
         check_host(request)
         check_origin(request)

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from base.http.peer_client import Answer, PeerClient
+from base.http.step_mark import to_pass_on
 from base.protocol.identity import Identity
 from base.protocol.manifests import fetch_manifest
 from base.protocol.peers import Peer, PeerBook
@@ -106,9 +107,9 @@ class Delegations:
         if manifest_url is not None:
             base = (await fetch_manifest(self._client, peer, manifest_url)).origin
         body = json.dumps({"delegation_token": delegation})
-        challenge = (await self._client.post(base + CHALLENGE_PATH, body)).expect_ok()
+        challenge = (await self._client.post(base + CHALLENGE_PATH, body, to_pass_on())).expect_ok()
         proof = self._prove(challenge, delegation, peer)
-        answer = (await self._client.post(base + REDEEM_PATH, proof)).expect_ok()
+        answer = (await self._client.post(base + REDEEM_PATH, proof, to_pass_on())).expect_ok()
         token = await self._received(answer, peer)
         self._tokens.held.add(token)
         return {"ok": True, "peer_aid": peer.aid} | token.summary()

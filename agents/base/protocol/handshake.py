@@ -14,6 +14,7 @@ from typing import Any
 import aitp
 
 from base.http.peer_client import Answer, PeerClient
+from base.http.step_mark import to_pass_on
 from base.process.bootstrap import Bootstrap
 from base.protocol.envelopes import EnvelopeGuard, sender_of
 from base.protocol.identity import DUMMY_GRANT, Identity, Speaker
@@ -149,14 +150,14 @@ class Handshakes:
             raise PeerFailed("protocol", "the handshake endpoint is not an http or https URL", url=endpoint[:300])
         with protocol_errors(endpoint):
             hello = await self._oidc.present(session.build_hello, exchange.manifest, exchange.wanted, audience=peer.aid)
-        answer = (await self._client.post(endpoint, hello)).expect_ok()
+        answer = (await self._client.post(endpoint, hello, to_pass_on())).expect_ok()
         session_id = exchange.session_id = _session_id(answer)
         ack = self._open(answer, peer, "mutual_hello_ack")
         self._report("handshake.started", peer, session_id, payload=self._about(exchange))
         with protocol_errors(endpoint):
             commit = session.process_hello_ack(ack, session_id)
         issued = self._issued(commit, peer, exchange.one_way)
-        answer = await self._client.post(exchange.commit_url, commit, {SESSION_HEADER: session_id})
+        answer = await self._client.post(exchange.commit_url, commit, {SESSION_HEADER: session_id, **to_pass_on()})
         answer.expect_ok()
         commit_ack = self._open(answer, peer, "mutual_commit_ack")
         received = await self._complete(session, commit_ack, exchange, answer.url)

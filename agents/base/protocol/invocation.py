@@ -8,6 +8,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from base.http.peer_client import CALL_TIMEOUT, Answer, PeerClient
+from base.http.step_mark import to_pass_on
 from base.protocol.identity import Identity
 from base.protocol.manifests import fetch_manifest
 from base.protocol.peers import Peer, PeerBook
@@ -62,7 +63,7 @@ class Invoker:
         return token
 
     async def _challenge(self, base: str, token: Token) -> Answer:
-        return await self._client.post(base + CHALLENGE_PATH, "{}", {TCT_HEADER: token.tct})
+        return await self._client.post(base + CHALLENGE_PATH, "{}", {TCT_HEADER: token.tct, **to_pass_on()})
 
     def _prove(self, answer: Answer, token: Token) -> str:
         """Answer the challenge, but only one about the token that was shown: the SDK signs for any."""
@@ -80,7 +81,7 @@ class Invoker:
 
     async def _call(self, base: str, capability: str, task: dict[str, Any], headers: dict[str, str]) -> Answer:
         url = f"{base}/capabilities/{quote(capability, safe='')}"
-        return await self._client.post(url, json.dumps(task), headers, timeout=CALL_TIMEOUT)
+        return await self._client.post(url, json.dumps(task), {**headers, **to_pass_on()}, timeout=CALL_TIMEOUT)
 
 
 def _outcome(answer: Answer) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import sys
 from collections import defaultdict
@@ -13,6 +12,7 @@ import aitp
 
 from base.http.peer_client import PeerClient
 from base.process.bootstrap import ControlPlaneConfig, RevocationConfig
+from base.process.tasks import end_task
 from base.protocol.control_plane import EXCHANGE_TIMEOUT, failure_of, refusal_of
 from base.protocol.peers import PeerBook
 from base.protocol.revocation import RevocationState
@@ -58,9 +58,7 @@ class Refresher:
 
     async def close(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end_task(self._task)
 
     async def from_issuer(self, agent_id: str, jti: str | None) -> dict[str, Any]:
         """Pull the list of an introduced peer: ``{"revoked_count", "sees_jti", "cause"?}``. Raises ``peer_unknown``."""

@@ -10,6 +10,7 @@ from typing import Any
 from aitp_playground.errors import InvalidRequest
 from aitp_playground.events.model import PROMOTED, EventDraft, draft
 from aitp_playground.events.vocabulary import AGENT_TYPES
+from aitp_playground.runs.step_marks import step_of
 
 MAX_BATCH = 1000
 #: Later times than any calendar shows are no times: reports and log lines could not hold them.
@@ -26,7 +27,7 @@ _SHAPES: dict[str, type] = {
     "port": int,
     "foreign": bool,
 }
-_NOT_THEIRS = frozenset({"emitter_seq", "id", "type", "ts", "run_id", "seq", "agent_id", "step_id"})
+_NOT_THEIRS = frozenset({"emitter_seq", "id", "type", "ts", "run_id", "seq", "agent_id", "step_id", "step_mark"})
 
 
 def telemetry_drafts(
@@ -59,7 +60,7 @@ def _entry(agent_id: str, index: int, event: Mapping[str, Any]) -> tuple[int, Ev
         event_type,
         id=given if isinstance(given, str) and _UUID.fullmatch(given) else None,
         ts=_time(event.get("ts")),
-        **{**fields, "agent_id": agent_id},
+        **{**fields, "agent_id": agent_id, "step_id": step_of(event.get("step_mark"))},
     )
 
 
