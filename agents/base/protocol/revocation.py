@@ -90,9 +90,14 @@ class RevocationState:
         return {jti} if self.source_of(jti, issuer) else set()
 
     def require_fresh(self) -> None:
-        """Under ``fail_closed`` with a Control Plane, refuse while there is no fresh list of its."""
-        if self._config.fail_mode != "fail_closed" or self._cp is None:
+        """Under ``fail_closed``, refuse while there is no fresh list of the Control Plane's; without one there is none.
+
+        Raises ``revocation_unknown``.
+        """
+        if self._config.fail_mode != "fail_closed":
             return
+        if self._cp is None:
+            raise Refusal("revocation_unknown", "no Control Plane to know revocations from, and this agent fails closed")
         if self._cp.aid is None or not self.list_of(self._cp.aid).is_fresh:
             raise Refusal("revocation_unknown", "no fresh revocation list, and this agent fails closed")
 

@@ -210,6 +210,7 @@ def _launch(bootstrap: Bootstrap, manifest: AgentManifest, agents_root: Path, li
         cwd=inside(agents_root, spec.host.cwd or "", bootstrap.agent_id),
         path=tuple(dict.fromkeys((agents_root, resources.agents_dir()))),
         python=spec.host.python,
+        manifest=f"the manifest {manifest.metadata.id}",
         env=spec.host.env,
         bootstrap=bootstrap.encode(),
         listener=listener,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ from aitp_playground.hosting.ready_line import ReadyLine, ReadyLineError
 _DRAIN_SECS = 1.0
 #: How much of stderr goes into an error message; the whole tail is in its details.
 _MESSAGE_CHARS = 500
+_MISSING_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([\w.]{1,200})'", re.MULTILINE)
 #: What the system is short of, where its own words would not tell; fork(2), clone(2), pipe(2).
 _SHORTAGES = {
     errno.EAGAIN: "the system starts no more processes for this user (`ulimit -u`, or the container's pids limit)",
@@ -44,7 +46,7 @@ class WorkerProcess:
         stderr: int,
     ) -> None:
         self.pid = pid
-        self._agent_id = spec.agent_id
+        self._spec = spec
         self._startup_timeout = spec.startup_timeout
         self._loop = asyncio.get_running_loop()
         self._deadline = self._loop.time() + spec.startup_timeout
@@ -124,11 +126,16 @@ class WorkerProcess:
     def _launch_error(self, what: str, *, exit_code: int | None = None) -> LaunchError:
         stderr = self._tails[1].text()
         end = stderr.strip()[-_MESSAGE_CHARS:]
-        details: dict[str, Any] = {"agent_id": self._agent_id, "stderr": stderr}
+        details: dict[str, Any] = {"agent_id": self._spec.agent_id, "stderr": stderr}
         if exit_code is not None:
             details["exit_code"] = exit_code
+        if (missing := _MISSING_MODULE.search(stderr)) and self._spec.python is not None:
+            what = (
+                f"{what}: the interpreter {self._spec.python} that {self._spec.manifest or 'its manifest'} asks for "
+                f"(host.python) has no module {missing[1]!r}; install it there, or leave host.python out"
+            )
         return LaunchError(
-            f"agent {self._agent_id} {what}" + (f"; its stderr ends: {end}" if end else ""), details=details
+            f"agent {self._spec.agent_id} {what}" + (f"; its stderr ends: {end}" if end else ""), details=details
         )
 
 

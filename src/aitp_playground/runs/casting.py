@@ -74,6 +74,7 @@ def cast_part(
         cwd=inside(resolved.agents_root, manifest.host.cwd or "", agent.id),
         path=tuple(dict.fromkeys((resolved.agents_root, resources.agents_dir()))),
         python=manifest.host.python,
+        manifest=agent.ref,
         env=manifest.host.env,
         bootstrap=bootstrap.encode(),
         listener=listener,
