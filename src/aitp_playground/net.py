@@ -17,7 +17,7 @@ class LocalResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        if host != "localhost" and not host.endswith(".localhost"):
+        if not is_local_name(host):
             return await self._elsewhere.resolve(host, port, family)
         return [
             ResolveResult(
@@ -27,6 +27,13 @@ class LocalResolver(AbstractResolver):
 
     async def close(self) -> None:
         await self._elsewhere.close()
+
+
+def is_local_name(host: str) -> bool:
+    """Whether a name is this machine by rule, RFC 6761 section 6.3: ``localhost`` and all below it, in any case, with or
+    without the final dot. Agents follow the same rule in a copy of their own."""
+    name = host.lower().removesuffix(".")
+    return name == "localhost" or name.endswith(".localhost")
 
 
 def client_session() -> aiohttp.ClientSession:

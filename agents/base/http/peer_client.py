@@ -26,13 +26,20 @@ CALL_TIMEOUT = 125.0
 EXCHANGE_TIMEOUT = 10.0
 
 
+def is_local_name(host: str) -> bool:
+    """Whether a name is this machine by rule, RFC 6761 section 6.3: ``localhost`` and all below it, in any case, with or
+    without the final dot. The service follows the same rule in a copy of its own."""
+    name = host.lower().removesuffix(".")
+    return name == "localhost" or name.endswith(".localhost")
+
+
 class LoopbackResolver(AbstractResolver):
     """``localhost`` is 127.0.0.1, without a thread; any other name is looked up as usual."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        if host.lower().rstrip(".") == "localhost":
+        if is_local_name(host):
             return [_address(host, "127.0.0.1", port)]
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, family=family)
         return [_address(host, str(entry[4][0]), port, entry[0]) for entry in found]

@@ -97,7 +97,9 @@ class RevocationState:
         if self._config.fail_mode != "fail_closed":
             return
         if self._cp is None:
-            raise Refusal("revocation_unknown", "no Control Plane to know revocations from, and this agent fails closed")
+            raise Refusal(
+                "revocation_unknown", "no Control Plane to know revocations from, and this agent fails closed"
+            )
         if self._cp.aid is None or not self.list_of(self._cp.aid).is_fresh:
             raise Refusal("revocation_unknown", "no fresh revocation list, and this agent fails closed")
 

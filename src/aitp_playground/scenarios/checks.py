@@ -56,7 +56,7 @@ def _agents(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Faul
 
 
 def _not_yet(scenario: Scenario, manifests: Mapping[str, AgentManifest]) -> Iterator[Fault]:
-    """What the files can say and nothing heeds so far. A scenario that says it would be shown as something it is not."""
+    """What the files can say and nothing heeds so far: a scenario would be shown as what it is not."""
     for index, agent in enumerate(scenario.spec.agents):
         if (manifest := manifests.get(agent.id)) is None:
             continue
