@@ -1,15 +1,11 @@
-"""One agent: its parts, put together once, and the routes they serve."""
+"""One agent: its parts, put together once."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aiohttp import web
-
-from base.agent_admin import AdminRoutes
 from base.capabilities import Capabilities, Function, WorkerContext
 from base.http.peer_client import PeerClient
-from base.http.wire import edge, quiet_headers
 from base.process.bootstrap import Bootstrap
 from base.protocol.delegation import Delegations
 from base.protocol.enrolment import Enrolment
@@ -21,7 +17,7 @@ from base.protocol.redemption import Redemptions
 from base.protocol.revocation import RevocationState
 from base.protocol.revocation_refresh import Refresher
 from base.protocol.revoking import Revoker
-from base.protocol.routes import ProtocolRoutes
+from base.protocol.shared import Shared
 from base.protocol.tokens import TokenBook
 from base.protocol.verification import Verifier
 from base.telemetry import Telemetry
@@ -39,12 +35,10 @@ class Agent:
         self.tokens = TokenBook()
         self.revocations = RevocationState(bootstrap.revocation, bootstrap.cp, self.tokens.expiry_of)
         self.verifier = Verifier(self.identity, self.revocations)
-        self.handshakes = Handshakes(
-            bootstrap, self.identity, self.peers, self.tokens, self.revocations, self.client, self.telemetry
-        )
-        shared = (self.identity, self.peers, self.tokens, self.revocations, self.client, self.telemetry)
-        self.delegations = Delegations(*shared)
-        self.redemptions = Redemptions(*shared)
+        shared = Shared(self.identity, self.peers, self.tokens, self.revocations, self.client, self.telemetry)
+        self.handshakes = Handshakes(bootstrap, shared)
+        self.delegations = Delegations(shared)
+        self.redemptions = Redemptions(shared)
         self.revoker = Revoker(self.tokens, self.revocations, self.telemetry)
         self.refresher = Refresher(
             bootstrap.revocation, bootstrap.cp, self.peers, self.revocations, self.client, self.telemetry
@@ -63,14 +57,6 @@ class Agent:
         await self.refresher.close()
         await self.telemetry.close()
         await self.client.close()
-
-    def app(self) -> web.Application:
-        """The HTTP application: protocol routes and admin routes."""
-        app = web.Application(middlewares=[edge])
-        app.on_response_prepare.append(quiet_headers)
-        ProtocolRoutes(self).add_to(app)
-        AdminRoutes(self).add_to(app)
-        return app
 
     def _context(self) -> WorkerContext:
         given = self.bootstrap

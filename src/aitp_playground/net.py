@@ -30,8 +30,8 @@ class LocalResolver(AbstractResolver):
 
 
 def is_local_name(host: str) -> bool:
-    """Whether a name is this machine by rule, RFC 6761 section 6.3: ``localhost`` and all below it, in any case, with or
-    without the final dot. Agents follow the same rule in a copy of their own."""
+    """Whether a name is this machine by rule: ``localhost`` and all below it, in any case, with or without the final
+    dot; RFC 6761, section 6.3. Agents follow the same rule in a copy of their own."""
     name = host.lower().removesuffix(".")
     return name == "localhost" or name.endswith(".localhost")
 

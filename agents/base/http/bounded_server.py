@@ -40,8 +40,7 @@ _FAULTS = (
     (http_exceptions.LineTooLong, "the address or a header field is too long"),
     (http_exceptions.InvalidURLError, "the address is not one of HTTP"),
 )
-#: The JSON text of a refusal, from its status, a code and a sentence.
-Refusal = Callable[[int, str, str], str]
+Refusal = Callable[[int, str, str], str]  # the JSON text of a refusal, from its status, a code and a sentence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,8 +141,8 @@ class Connection(web.RequestHandler):
     def pause_writing(self) -> None:
         """The client leaves its answer unread."""
         super().pause_writing()
-        if (stalled_secs := self._bounds.limits.stalled_secs) is not None:
-            self._stalled = self._loop.call_later(stalled_secs, self.drop)
+        if (secs := self._bounds.limits.stalled_secs) is not None:
+            self._stalled = self._loop.call_later(secs, self.drop)
 
     def resume_writing(self) -> None:
         """It reads again."""

@@ -27,8 +27,8 @@ EXCHANGE_TIMEOUT = 10.0
 
 
 def is_local_name(host: str) -> bool:
-    """Whether a name is this machine by rule, RFC 6761 section 6.3: ``localhost`` and all below it, in any case, with or
-    without the final dot. The service follows the same rule in a copy of its own."""
+    """Whether a name is this machine by rule: ``localhost`` and all below it, in any case, with or without the final
+    dot; RFC 6761, section 6.3. The service follows the same rule in a copy of its own."""
     name = host.lower().removesuffix(".")
     return name == "localhost" or name.endswith(".localhost")
 

@@ -23,11 +23,13 @@ from typing import NoReturn
 from aiohttp import web
 
 from base.agent import Agent
+from base.agent_admin import AdminRoutes
 from base.capabilities import Function
 from base.http.bounded_server import BoundedServer
-from base.http.wire import Unquoted, refusal_document
+from base.http.wire import Unquoted, edge, quiet_headers, refusal_document
 from base.process import linux
 from base.process.bootstrap import Bootstrap, BootstrapError, read_bootstrap
+from base.protocol.routes import ProtocolRoutes
 
 EXIT_FLUSH = 1.0
 EXIT_UNEXPECTED = 1
@@ -97,7 +99,7 @@ async def _serve(
     # A terminal's interrupt goes to the whole group; the service decides what it means for its agents.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     agent = Agent(bootstrap, functions)
-    runner = web.AppRunner(agent.app(), access_log=None, handle_signals=False)
+    runner = web.AppRunner(application(agent), access_log=None, handle_signals=False)
     await runner.setup()
     assert runner.server is not None
     server = BoundedServer(runner.server, refusal_document)
@@ -112,6 +114,15 @@ async def _serve(
     server.stop()
     await agent.telemetry.flush(EXIT_FLUSH)
     leave(0)
+
+
+def application(agent: Agent) -> web.Application:
+    """What an agent serves: protocol routes and admin routes."""
+    app = web.Application(middlewares=[edge])
+    app.on_response_prepare.append(quiet_headers)
+    ProtocolRoutes(agent).add_to(app)
+    AdminRoutes(agent).add_to(app)
+    return app
 
 
 def _on_lifeline(descriptor: int) -> None:

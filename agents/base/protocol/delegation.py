@@ -7,37 +7,22 @@ import json
 import time
 from typing import Any
 
-from base.http.peer_client import Answer, PeerClient
+from base.http.peer_client import Answer
 from base.http.step_mark import to_pass_on
-from base.protocol.identity import Identity
 from base.protocol.manifests import fetch_manifest
-from base.protocol.peers import Peer, PeerBook
+from base.protocol.peers import Peer
 from base.protocol.received import await_clock, belongs, token_with
 from base.protocol.redemption import CHALLENGE_PATH, PROOF_TYPE, REDEEM_PATH, delegation_jti, told
-from base.protocol.revocation import RevocationState
-from base.protocol.tokens import Token, TokenBook, decode_claims
+from base.protocol.shared import Shared
+from base.protocol.tokens import Token, decode_claims
 from base.refusals import Fault, PeerFailed, first_line, protocol_errors
-from base.telemetry import Telemetry
 
 
 class Delegations:
     """The delegator's and the delegatee's part."""
 
-    def __init__(
-        self,
-        identity: Identity,
-        peers: PeerBook,
-        tokens: TokenBook,
-        revocations: RevocationState,
-        client: PeerClient,
-        telemetry: Telemetry,
-    ) -> None:
-        self._identity = identity
-        self._peers = peers
-        self._tokens = tokens
-        self._revocations = revocations
-        self._client = client
-        self._telemetry = telemetry
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
 
     async def delegate(
         self, delegatee: str, via_peer: str, scope: list[str], ttl_secs: int | None, manifest_url: str | None = None
@@ -48,13 +33,13 @@ class Delegations:
         ``no_voucher_held``, and 409 ``delegation_refused`` when the voucher does not cover it. With a ``manifest_url``
         the delegatee is looked up there first.
         """
-        peer = self._peers.named(delegatee)
+        peer = self._shared.peers.named(delegatee)
         if manifest_url is not None:
-            await fetch_manifest(self._client, peer, manifest_url)
+            await fetch_manifest(self._shared.client, peer, manifest_url)
         voucher = self._newest_voucher(via_peer)
         granted = decode_claims(voucher)
         try:
-            token = self._identity.serving.agent().build_delegation(voucher, peer.aid, scope, ttl_secs=ttl_secs)
+            token = self._shared.identity.serving.agent().build_delegation(voucher, peer.aid, scope, ttl_secs=ttl_secs)
         except (ValueError, RuntimeError) as error:
             missing = sorted(set(scope) - set(granted.get("grants", ())))
             details = {"not_granted": missing} if missing else None
@@ -74,17 +59,17 @@ class Delegations:
         }
 
     def _newest_voucher(self, agent_id: str) -> str:
-        held = self._tokens.held.of_agent(agent_id)
+        held = self._shared.tokens.held.of_agent(agent_id)
         voucher = next((token.voucher for token in held if token.voucher), None)
         if voucher is None:
             raise Fault(409, "no_voucher_held", f"no grant voucher was received from {agent_id[:100]}")
         return voucher
 
     def _report_issued(self, claims: dict[str, Any], jti: str, parent: str, delegatee: Peer) -> None:
-        self._telemetry.emit(
+        self._shared.telemetry.emit(
             "delegation.issued",
             target=delegatee.agent_id,
-            aid_a=self._identity.aid,
+            aid_a=self._shared.identity.aid,
             aid_b=delegatee.aid,
             jti=jti,
             grants=list(claims["scope"]),
@@ -102,16 +87,16 @@ class Delegations:
         ``{"ok": True, "peer_aid", "grants", "jti", "expires_at"}``. Raises :class:`PeerFailed`, with the target's own
         code when it refused. With a ``manifest_url`` the target is looked up there anew.
         """
-        peer = self._peers.named(target)
+        peer = self._shared.peers.named(target)
         base = peer.base_url
         if manifest_url is not None:
-            base = (await fetch_manifest(self._client, peer, manifest_url)).origin
+            base = (await fetch_manifest(self._shared.client, peer, manifest_url)).origin
         body = json.dumps({"delegation_token": delegation})
-        challenge = (await self._client.post(base + CHALLENGE_PATH, body, to_pass_on())).expect_ok()
+        challenge = (await self._shared.client.post(base + CHALLENGE_PATH, body, to_pass_on())).expect_ok()
         proof = self._prove(challenge, delegation, peer)
-        answer = (await self._client.post(base + REDEEM_PATH, proof, to_pass_on())).expect_ok()
+        answer = (await self._shared.client.post(base + REDEEM_PATH, proof, to_pass_on())).expect_ok()
         token = await self._received(answer, peer)
-        self._tokens.held.add(token)
+        self._shared.tokens.held.add(token)
         return {"ok": True, "peer_aid": peer.aid} | token.summary()
 
     def _prove(self, answer: Answer, delegation: str, peer: Peer) -> str:
@@ -124,7 +109,7 @@ class Delegations:
             raise PeerFailed("protocol", message, url=answer.url, peer_code="challenge_mismatch")
         proof = {"delegation_token": delegation, "nonce_echo": challenge["nonce"], "audience": peer.aid}
         with protocol_errors(answer.url):
-            return self._identity.serving.agent().sign_envelope(PROOF_TYPE, json.dumps(proof))
+            return self._shared.identity.serving.agent().sign_envelope(PROOF_TYPE, json.dumps(proof))
 
     async def _received(self, answer: Answer, peer: Peer) -> Token:
         """The token in the answer, verified as its holder."""
@@ -134,8 +119,8 @@ class Delegations:
             grant, jti = next(iter(token.claims["grants"]), ""), token.jti
         await await_clock(token.claims)
         with protocol_errors(answer.url):
-            deny = self._revocations.deny(jti, peer.aid)
-            self._identity.serving.agent().verify_tct(token.tct, grant, revoked_jtis=deny)
-            if not belongs(token, self._identity.aid):
+            deny = self._shared.revocations.deny(jti, peer.aid)
+            self._shared.identity.serving.agent().verify_tct(token.tct, grant, revoked_jtis=deny)
+            if not belongs(token, self._shared.identity.aid):
                 raise ValueError("the token or its voucher is not ours")
         return token

@@ -13,19 +13,18 @@ from typing import Any
 
 import aitp
 
-from base.http.peer_client import Answer, PeerClient
+from base.http.peer_client import Answer
 from base.http.step_mark import to_pass_on
 from base.process.bootstrap import Bootstrap
 from base.protocol.envelopes import EnvelopeGuard, sender_of
-from base.protocol.identity import DUMMY_GRANT, Identity, Speaker
+from base.protocol.identity import DUMMY_GRANT, Speaker
 from base.protocol.manifests import fetch_manifest, presented_by
 from base.protocol.oidc import OidcTrust
-from base.protocol.peers import Peer, PeerBook, is_http_url
+from base.protocol.peers import Peer, is_http_url
 from base.protocol.received import await_clock, belongs, token_with
-from base.protocol.revocation import RevocationState
-from base.protocol.tokens import Token, TokenBook, decode_claims
+from base.protocol.shared import Shared
+from base.protocol.tokens import Token, decode_claims
 from base.refusals import Fault, PeerFailed, Refusal, RefusalCode, first_line, malformed, protocol_errors, sdk_code
-from base.telemetry import Telemetry
 
 SESSION_HEADER = "X-Aitp-Session-Id"
 MAX_SESSIONS = 256
@@ -93,24 +92,10 @@ class SessionMap:
 class Handshakes:
     """Starts handshakes with peers and answers theirs. What comes out goes to the token book and the log."""
 
-    def __init__(
-        self,
-        bootstrap: Bootstrap,
-        identity: Identity,
-        peers: PeerBook,
-        tokens: TokenBook,
-        revocations: RevocationState,
-        client: PeerClient,
-        telemetry: Telemetry,
-    ) -> None:
+    def __init__(self, bootstrap: Bootstrap, shared: Shared) -> None:
         self._bootstrap = bootstrap
-        self._identity = identity
-        self._peers = peers
-        self._tokens = tokens
-        self._revocations = revocations
-        self._client = client
-        self._telemetry = telemetry
-        self._oidc = OidcTrust(bootstrap.oidc, identity, client)
+        self._shared = shared
+        self._oidc = OidcTrust(bootstrap.oidc, shared.identity, shared.client)
         self._guard = EnvelopeGuard()
         self._sessions = SessionMap()
 
@@ -122,7 +107,7 @@ class Handshakes:
         ``{"session_id", "peer_aid", "received", "issued"}``; ``issued`` is None when ``one_way``. Raises ``PeerFailed``
         (class ``protocol`` and code ``grants_reduced`` when less was granted than asked for).
         """
-        peer = self._peers.named(agent_id)
+        peer = self._shared.peers.named(agent_id)
         exchange: Exchange | None = None
         try:
             exchange = await self._introduce(peer, requested, one_way, manifest_url or peer.manifest_url)
@@ -137,8 +122,8 @@ class Handshakes:
 
     async def _introduce(self, peer: Peer, requested: list[str], one_way: bool, manifest_url: str) -> Exchange:
         """Fetch and verify the peer's manifest; the SDK builds a hello for any."""
-        manifest = await fetch_manifest(self._client, peer, manifest_url)
-        speaker = self._identity.calling if one_way else self._identity.serving
+        manifest = await fetch_manifest(self._shared.client, peer, manifest_url)
+        speaker = self._shared.identity.calling if one_way else self._shared.identity.serving
         wanted = requested or list(manifest.offered)
         return Exchange(peer, speaker, one_way, manifest.endpoint, manifest.raw, wanted)
 
@@ -150,18 +135,20 @@ class Handshakes:
             raise PeerFailed("protocol", "the handshake endpoint is not an http or https URL", url=endpoint[:300])
         with protocol_errors(endpoint):
             hello = await self._oidc.present(session.build_hello, exchange.manifest, exchange.wanted, audience=peer.aid)
-        answer = (await self._client.post(endpoint, hello, to_pass_on())).expect_ok()
+        answer = (await self._shared.client.post(endpoint, hello, to_pass_on())).expect_ok()
         session_id = exchange.session_id = _session_id(answer)
         ack = self._open(answer, peer, "mutual_hello_ack")
         self._report("handshake.started", peer, session_id, payload=self._about(exchange))
         with protocol_errors(endpoint):
             commit = session.process_hello_ack(ack, session_id)
         issued = self._issued(commit, peer, exchange.one_way)
-        answer = await self._client.post(exchange.commit_url, commit, {SESSION_HEADER: session_id, **to_pass_on()})
+        answer = await self._shared.client.post(
+            exchange.commit_url, commit, {SESSION_HEADER: session_id, **to_pass_on()}
+        )
         answer.expect_ok()
         commit_ack = self._open(answer, peer, "mutual_commit_ack")
         received = await self._complete(session, commit_ack, exchange, answer.url)
-        self._tokens.held.add(received)
+        self._shared.tokens.held.add(received)
         kept = [received, issued] if issued else [received]
         self._report(
             "handshake.complete",
@@ -193,7 +180,7 @@ class Handshakes:
             return None
         payload = json.loads(envelope)["payload"]
         token = token_with(payload["tct"], payload["grant_voucher"], peer)
-        self._tokens.issued.add(token)
+        self._shared.tokens.issued.add(token)
         return token
 
     async def _complete(self, session: aitp.InitiatorSession, commit_ack: str, exchange: Exchange, url: str) -> Token:
@@ -202,10 +189,10 @@ class Handshakes:
             claims = decode_claims(json.loads(commit_ack)["payload"]["tct"])
         await await_clock(claims)
         with protocol_errors(url):
-            deny = self._revocations.deny(str(claims["jti"]), peer.aid)
+            deny = self._shared.revocations.deny(str(claims["jti"]), peer.aid)
             result = json.loads(session.complete(commit_ack, revoked_jtis=deny))
         token = token_with(result["tct"], result["grant_voucher"], peer)
-        if not belongs(token, self._identity.aid):
+        if not belongs(token, self._shared.identity.aid):
             raise PeerFailed("protocol", "the token or its voucher is not ours", url=url, peer_code="token_mismatch")
         if missing := set(exchange.wanted) - set(token.claims["grants"]):
             message = f"not granted: {', '.join(sorted(missing))}"
@@ -216,9 +203,9 @@ class Handshakes:
         """The ack and the session id. Raises :class:`Refusal`, reported, or 400."""
         with self._refusals_reported(raw) as peer:
             self._guard.open(raw, peer.aid, "mutual_hello")
-            self._peers.admit(peer)
+            self._shared.peers.admit(peer)
             options = self._oidc.session_options()
-            responder = self._identity.serving.agent().new_responder(pinned_keys=[peer.aid], **options)
+            responder = self._shared.identity.serving.agent().new_responder(pinned_keys=[peer.aid], **options)
             with _refusals_from_sdk():
                 ack, session_id = await self._oidc.present(responder.process_hello, raw, audience=peer.aid)
             self._sessions.add(session_id, responder, peer)
@@ -233,23 +220,23 @@ class Handshakes:
                 claims = decode_claims(envelope["payload"]["tct"])
             await await_clock(claims)
             with _refusals_from_sdk():
-                deny = self._revocations.deny(str(claims["jti"]), peer.aid)
+                deny = self._shared.revocations.deny(str(claims["jti"]), peer.aid)
                 commit_ack, result = pending.responder.process_commit(raw, revoked_jtis=deny)
             given = json.loads(result)
             token = token_with(given["tct"], given["grant_voucher"], peer)
-            if not belongs(token, self._identity.aid):
+            if not belongs(token, self._shared.identity.aid):
                 raise Refusal("handshake_refused", "the token or its voucher is not ours", sdk_code="token_mismatch")
             if token.claims["grants"] != [DUMMY_GRANT]:
-                self._tokens.held.add(token)
+                self._shared.tokens.held.add(token)
             self._issued(commit_ack, peer)
             return commit_ack
 
     def _sender(self, aid: str, raw: str, session_id: str | None) -> Peer:
         """Whoever was introduced; for a hello also a stranger with a good manifest, where strangers are welcome."""
         try:
-            return self._peers.greeter(aid)
+            return self._shared.peers.greeter(aid)
         except Refusal:
-            if session_id is not None or not self._peers.open_to_verified:
+            if session_id is not None or not self._shared.peers.open_to_verified:
                 raise
             return presented_by(aid, raw)
 
@@ -260,12 +247,12 @@ class Handshakes:
         try:
             yield self._sender(aid, raw, session_id)
         except Refusal as refusal:
-            self._telemetry.emit_refusal(
+            self._shared.telemetry.emit_refusal(
                 "handshake.failed",
-                initiator=self._peers.agent_id_of(aid),
+                initiator=self._shared.peers.agent_id_of(aid),
                 target=self._bootstrap.agent_id,
                 aid_a=aid[:100],
-                aid_b=self._identity.aid,
+                aid_b=self._shared.identity.aid,
                 session_id=session_id and session_id[:64],
                 error=str(refusal),
                 payload={"code": refusal.code, **refusal.details, "refused_by": "responder"},
@@ -276,11 +263,11 @@ class Handshakes:
         return {"boundary": self._bootstrap.boundary, "direction": "one" if exchange.one_way else "both"}
 
     def _report(self, event_type: str, peer: Peer, session_id: str | None = None, **fields: Any) -> None:
-        self._telemetry.emit(
+        self._shared.telemetry.emit(
             event_type,
             initiator=self._bootstrap.agent_id,
             target=peer.agent_id,
-            aid_a=self._identity.aid,
+            aid_a=self._shared.identity.aid,
             aid_b=peer.aid,
             session_id=session_id,
             **fields,

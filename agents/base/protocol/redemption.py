@@ -19,17 +19,14 @@ from typing import Any
 
 import aitp
 
-from base.http.peer_client import PeerClient
 from base.protocol.envelopes import EnvelopeGuard, sender_of
-from base.protocol.identity import Identity
 from base.protocol.manifests import fetch_manifest
-from base.protocol.peers import Peer, PeerBook
+from base.protocol.peers import Peer
 from base.protocol.received import token_with
-from base.protocol.revocation import RevocationState
-from base.protocol.tokens import Token, TokenBook, decode_claims
+from base.protocol.shared import Shared
+from base.protocol.tokens import Token, decode_claims
 from base.protocol.verification import CHALLENGE_SECS, ChallengeBook
 from base.refusals import Fault, Refusal, first_line, malformed, sdk_code
-from base.telemetry import Telemetry
 
 CHALLENGE_PATH = "/aitp/delegation/challenge"
 REDEEM_PATH = "/aitp/delegation/redeem"
@@ -74,21 +71,8 @@ class RedeemedBook:
 class Redemptions:
     """Gives out challenges for delegations and turns a proven one into a token of the delegatee's own."""
 
-    def __init__(
-        self,
-        identity: Identity,
-        peers: PeerBook,
-        tokens: TokenBook,
-        revocations: RevocationState,
-        client: PeerClient,
-        telemetry: Telemetry,
-    ) -> None:
-        self._identity = identity
-        self._peers = peers
-        self._tokens = tokens
-        self._revocations = revocations
-        self._client = client
-        self._telemetry = telemetry
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
         self._guard = EnvelopeGuard()
         self._challenges = ChallengeBook()
         self._redeemed = RedeemedBook()
@@ -100,7 +84,7 @@ class Redemptions:
         return {
             "delegation_sha256": hashlib.sha256(delegation.encode()).hexdigest(),
             "nonce": nonce,
-            "audience": self._identity.aid,
+            "audience": self._shared.identity.aid,
             "expires_at": int(time.time()) + CHALLENGE_SECS,
         }
 
@@ -109,7 +93,7 @@ class Redemptions:
         aid = sender_of(raw)
         delegation: str | None = None
         try:
-            delegatee = self._peers.sender(aid)
+            delegatee = self._shared.peers.sender(aid)
             delegation = self._prove(raw, delegatee)
             return await self._redeem(delegation, delegatee)
         except Fault as fault:
@@ -129,7 +113,7 @@ class Redemptions:
         delegation, nonce, audience = (parts.get(name) for name in ("delegation_token", "nonce_echo", "audience"))
         if not (isinstance(delegation, str) and isinstance(nonce, str) and isinstance(audience, str)):
             raise malformed("not a redemption: delegation_token, nonce_echo and audience are texts")
-        if audience != self._identity.aid:
+        if audience != self._shared.identity.aid:
             raise Refusal("pop_invalid", "the proof was made for another agent")
         if self._challenges.take(nonce, delegation) is None:
             raise Refusal("pop_invalid", "no such challenge is open for this delegation")
@@ -139,15 +123,15 @@ class Redemptions:
         claims, source = _read(delegation)
         if claims.get("sub") != delegatee.aid:
             raise Refusal("pop_invalid", "the delegation is for another key")
-        if str(claims.get("aud")) not in self._identity.own_aids:
+        if str(claims.get("aud")) not in self._shared.identity.own_aids:
             raise Refusal("wrong_audience", "the delegation is for another agent to redeem")
-        if str(source.get("iss")) not in self._identity.own_aids:
+        if str(source.get("iss")) not in self._shared.identity.own_aids:
             raise Refusal("wrong_issuer", "another agent granted what is delegated")
-        delegator = self._peers.sender(str(claims.get("iss")))
+        delegator = self._shared.peers.sender(str(claims.get("iss")))
         with self._redeemed.claim(delegation) as outcome:
-            manifest = await fetch_manifest(self._client, delegator, delegator.manifest_url)
+            manifest = await fetch_manifest(self._shared.client, delegator, delegator.manifest_url)
             # From here on nothing waits: what is revoked now is revoked before the token is minted.
-            self._revocations.require_fresh()
+            self._shared.revocations.require_fresh()
             verified = self._verify(delegation, claims, source, manifest.raw)
             minted = self._mint(verified, str(source["src_jti"]), delegatee)
             outcome["expires_at"] = verified.expires_at
@@ -165,11 +149,11 @@ class Redemptions:
         src_jti = str(source.get("src_jti"))
         try:
             verified = aitp.verify_delegation(
-                delegation, claims["aud"], [manifest], revoked_jtis=self._revocations.deny(src_jti)
+                delegation, claims["aud"], [manifest], revoked_jtis=self._shared.revocations.deny(src_jti)
             )
         except (ValueError, RuntimeError) as error:
             raise self._explain(error, claims, src_jti) from error
-        if withdrawn := set(verified.grants) - set(self._identity.serving.offered):
+        if withdrawn := set(verified.grants) - set(self._shared.identity.serving.offered):
             # The SDK mints all that was delegated or nothing.
             raise Refusal("grant_missing", f"no longer offered: {', '.join(sorted(withdrawn))}")
         return verified
@@ -178,7 +162,7 @@ class Redemptions:
         """The SDK names only a revocation."""
         code = sdk_code(error)
         if code == "DELEGATION_SOURCE_TCT_REVOKED":
-            said = self._revocations.source_of(src_jti)
+            said = self._shared.revocations.source_of(src_jti)
             return Refusal("tct_revoked", "the token it was delegated from was revoked", source=said)
         expires_at = claims.get("exp")
         if isinstance(expires_at, int) and expires_at < time.time():
@@ -187,19 +171,19 @@ class Redemptions:
 
     def _mint(self, verified: aitp.DelegationVerified, src_jti: str, delegatee: Peer) -> Token:
         """A token that ends with the delegation; it falls with the token it was delegated from."""
-        lineage = self._revocations.lineage
+        lineage = self._shared.revocations.lineage
         lineage.make_room()
         left = verified.expires_at - math.ceil(time.time())
         if left < 1:
             raise Refusal("tct_expired", "the delegation has expired")
-        given = json.loads(self._identity.serving.agent().issue_tct_for_delegatee(verified, ttl_secs=left))
+        given = json.loads(self._shared.identity.serving.agent().issue_tct_for_delegatee(verified, ttl_secs=left))
         minted = token_with(given["tct"], given["grant_voucher"], delegatee)
         lineage.record(minted.jti, src_jti, minted.claims["exp"], "redeemed")
-        self._tokens.issued.add(minted)
+        self._shared.tokens.issued.add(minted)
         return minted
 
     def _report_redeemed(self, minted: Token, delegator: Peer, delegatee: Peer, about: dict[str, Any]) -> None:
-        self._telemetry.emit(
+        self._shared.telemetry.emit(
             "delegation.redeemed",
             initiator=delegator.agent_id,
             target=delegatee.agent_id,
@@ -220,9 +204,12 @@ class Redemptions:
             delegator = str(decode_claims(delegation or "").get("iss"))
         except ValueError:
             delegator = ""
-        named = {"delegatee": self._peers.agent_id_of(aid), "delegator": self._peers.agent_id_of(delegator)}
+        named = {
+            "delegatee": self._shared.peers.agent_id_of(aid),
+            "delegator": self._shared.peers.agent_id_of(delegator),
+        }
         known = {name: agent_id for name, agent_id in named.items() if agent_id is not None}
-        self._telemetry.emit_refusal(
+        self._shared.telemetry.emit_refusal(
             "delegation.rejected",
             initiator=known.get("delegator"),
             target=known.get("delegatee"),

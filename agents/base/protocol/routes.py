@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import aitp
 from aiohttp import web
 
+from base.agent import Agent
 from base.http.wire import LOOPBACK_NAMES, json_response, read_object, read_text
 from base.protocol.handshake import SESSION_HEADER
 from base.protocol.identity import COMMIT_PATH, HELLO_PATH, MANIFEST_PATH
@@ -17,11 +18,8 @@ from base.protocol.invocation import CHALLENGE_PATH, POP_HEADER, TCT_HEADER
 from base.protocol.redemption import CHALLENGE_PATH as REDEEM_CHALLENGE_PATH
 from base.protocol.redemption import REDEEM_PATH
 from base.protocol.tokens import decode_claims
+from base.protocol.verification import Caller
 from base.refusals import Fault, Refusal, malformed
-
-if TYPE_CHECKING:
-    from base.agent import Agent
-    from base.protocol.verification import Caller
 
 MAX_ENVELOPE = 64 << 10
 MAX_INPUT = 2 << 20
