@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from base.http.bodies import read_bounded
 from base.refusals import PeerFailed
 
 MAX_ANSWER = 4 << 20
@@ -145,12 +146,10 @@ class PeerClient:
 
 
 async def _read(response: aiohttp.ClientResponse, url: str) -> bytes:
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > MAX_ANSWER:
-            raise PeerFailed("protocol", "the answer is too large", url=url, peer_code="too_large")
-    return bytes(body)
+    body = await read_bounded(response.content, MAX_ANSWER)
+    if body is None:
+        raise PeerFailed("protocol", "the answer is too large", url=url, peer_code="too_large")
+    return body
 
 
 def _error_code(body: bytes) -> str | None:

@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from base.http import step_mark
+from base.http.bodies import read_bounded
 from base.refusals import Fault, malformed
 
 READ_TIMEOUT = 10.0
@@ -46,13 +47,11 @@ async def read_text(request: web.Request, limit: int) -> str:
     when it is encoded in a way that nobody here undoes."""
     if request.headers.get("Content-Encoding", "identity").strip().lower() not in ENCODINGS:
         raise Fault(415, "invalid_request", f"Content-Encoding: none but {', '.join(ENCODINGS)} is understood")
-    body = bytearray()
     try:
         async with asyncio.timeout(READ_TIMEOUT):
-            async for chunk in request.content.iter_any():
-                body += chunk
-                if len(body) > limit:
-                    raise Fault(413, "payload_too_large", f"the body is larger than {limit} bytes")
+            body = await read_bounded(request.content, limit)
+        if body is None:
+            raise Fault(413, "payload_too_large", f"the body is larger than {limit} bytes")
         return body.decode("utf-8")
     except TimeoutError:
         raise Fault(408, "invalid_request", "the body did not arrive in time") from None

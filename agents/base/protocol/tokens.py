@@ -1,6 +1,6 @@
 """The tokens this agent holds and those it issued, by peer AID and by agent id, newest first.
 
-AITP calls the token itself a TCT (trust capability token); its grant voucher is what a delegation is built from.
+AITP calls the token itself a TCT (Trust Context Token); its grant voucher is what a delegation is built from.
 """
 
 from __future__ import annotations
