@@ -24,7 +24,8 @@ from aitp_playground.hosting.control_channel import Channel
 from aitp_playground.hosting.handover import Lifeline, filled_pipe, handover, owned_pipe
 from aitp_playground.hosting.job import worker_environment, worker_job
 from aitp_playground.hosting.output import OutputPipe, Tail
-from aitp_playground.hosting.worker_process import WorkerProcess, not_launched, shortage
+from aitp_playground.hosting.shortages import shortage
+from aitp_playground.hosting.worker_process import WorkerProcess, not_launched
 
 _log = structlog.get_logger(__name__)
 

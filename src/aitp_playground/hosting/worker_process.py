@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import re
 import signal
@@ -14,19 +13,13 @@ from aitp_playground.errors import LaunchError
 from aitp_playground.hosting.contract import Exit, LaunchSpec, Ready
 from aitp_playground.hosting.output import OutputPipe, Tail
 from aitp_playground.hosting.ready_line import ReadyLine, ReadyLineError
+from aitp_playground.hosting.shortages import shortage
 
 #: Seconds for the pipes to reach end of file once the process is reaped: a stray grandchild may hold them open.
 _DRAIN_SECS = 1.0
 #: How much of stderr goes into an error message; the whole tail is in its details.
 _MESSAGE_CHARS = 500
 _MISSING_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([\w.]{1,200})'", re.MULTILINE)
-#: What the system is short of, where its own words would not tell; fork(2), clone(2), pipe(2).
-_SHORTAGES = {
-    errno.EAGAIN: "the system starts no more processes for this user (`ulimit -u`, or the container's pids limit)",
-    errno.ENOMEM: "the system has no memory for another process",
-    errno.EMFILE: "no more files may be opened (`ulimit -n`)",
-    errno.ENFILE: "the system may open no more files (see fs.file-max)",
-}
 
 
 class WorkerProcess:
@@ -152,11 +145,6 @@ def _output_pipes(*wanted: tuple[int, Callable[[bytes], object]]) -> list[Output
             os.close(descriptor)
         raise
     return pipes
-
-
-def shortage(failure: Exception) -> str | None:
-    """What the system is short of, and what to do about it; None when the failure is another."""
-    return _SHORTAGES.get(failure.errno or 0) if isinstance(failure, OSError) else None
 
 
 def not_launched(spec: LaunchSpec, failure: Exception) -> LaunchError:
