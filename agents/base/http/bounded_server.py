@@ -25,10 +25,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from aiohttp import http_exceptions, web
+from aiohttp import EMPTY_PAYLOAD, http_exceptions, web
 
 _log = logging.getLogger(__name__)
-
 _AT_ONCE = 32  # connections accepted before others on the loop have their turn
 _PAUSE = 0.25  # seconds until accepting is tried again when no connection has gone
 _SILENCE = 60.0  # seconds between two log lines of a kind
@@ -59,7 +58,7 @@ class Limits:
 class Connection(web.RequestHandler):
     """aiohttp's connection, with the clocks that it lacks."""
 
-    __slots__ = ("_bounds", "_busy", "_clock", "_gone", "_heard", "_next_began", "_payload", "_stalled")
+    __slots__ = ("_bounds", "_busy", "_clock", "_gone", "_heard", "_next_began", "_payload", "_stalled", "_tail")
 
     def __init__(self, bounds: BoundedServer, server: web.Server, **options: Any) -> None:
         loop = asyncio.get_running_loop()
@@ -67,6 +66,7 @@ class Connection(web.RequestHandler):
         self._bounds = bounds
         self._busy = self._heard = self._next_began = False
         self._payload: Any = None
+        self._tail = b""
         self._clock: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
         self._gone: asyncio.Future[None] = loop.create_future()
@@ -87,10 +87,9 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """The first byte after a request is the next head's. (Bytes in one packet with the end of a body do not show:
-        for such a beginning, idle time is the bound.)"""
+        """The first byte after a request is the next head's. (One in the packet that ends a body does not show.)"""
         if data:
-            self._heard = True
+            self._heard, self._tail = True, (self._tail + data[-4:])[-4:]
             if self._payload is None or self._payload.is_eof():
                 self._next_began = True
                 if not self._busy:
@@ -99,7 +98,8 @@ class Connection(web.RequestHandler):
 
     def request_began(self, payload: Any) -> None:
         """A head is whole and its request is handled next; ``payload`` is where its body arrives."""
-        self._payload, self._busy, self._next_began = payload, True, False
+        self._payload, self._busy = payload, True
+        self._next_began = payload is EMPTY_PAYLOAD and self._tail != b"\r\n\r\n"
         _stop(self._clock)
         self._clock = None
         self._bounds.idle.pop(self, None)

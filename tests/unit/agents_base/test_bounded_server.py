@@ -169,6 +169,28 @@ async def test_half_a_head_on_a_used_connection_has_the_limit_of_a_head_not_of_i
         assert (await client.answer())[0] == 408
 
 
+@pytest.mark.parametrize("whole", [GET, GET + GET, b"POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"])
+async def test_half_a_head_in_one_packet_with_requests_is_cut_off_after_their_answers(whole: bytes) -> None:
+    async with site(head_secs=0.3) as served:
+        client = await served.connect()
+        await client.say(whole + GET[:10])
+        for _ in range(whole.count(b"HTTP/1.1")):
+            assert (await client.answer())[0] == 200
+        assert (await client.answer())[0] == 408
+
+
+async def test_idle_connection_stays_beyond_the_time_of_a_head_however_its_request_was_cut() -> None:
+    async with site(head_secs=0.3) as served:
+        client = await served.connect()
+        body = b"POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"
+        for pieces in ([GET], [GET[:-1], GET[-1:]], [GET[:-3], GET[-3:]], [body], [body[:-2], body[-2:]]):
+            for piece in pieces:
+                await client.say(piece)
+                await asyncio.sleep(0.05)
+            assert (await client.answer())[0] == 200
+            await asyncio.sleep(0.6)
+
+
 async def test_half_a_head_sent_while_a_request_is_under_way_is_cut_off_after_its_answer() -> None:
     async with site(head_secs=0.3) as served:
         client = await served.connect()
@@ -365,7 +387,7 @@ async def test_a_share_of_the_descriptors_is_never_taken_by_connections() -> Non
             client = await served.connect()
             await client.say(GET)
             assert (await client.answer())[2] == b"hello"
-            assert in_use() <= limit * 0.8 + 2
+            assert in_use() <= limit * 0.8 + 5  # a few may have had numbers beyond a gap
             assert len(served.server.open) < 51
 
 
