@@ -133,8 +133,9 @@ class Telemetry:
     async def flush(self, timeout: float) -> bool:
         """Wait until everything emitted so far is acknowledged, at most ``timeout`` seconds. Says whether it is."""
         withheld, self._withheld = self._withheld, Counter()
-        for event_type, missing in withheld.items():
-            self.emit(event_type, error=_MISSING, payload={"dropped": missing})
+        with step_mark.outside():  # strangers were turned away, whichever step asks for the rest
+            for event_type, missing in withheld.items():
+                self.emit(event_type, error=_MISSING, payload={"dropped": missing})
         goal = self.emitter_seq
         self._hurry.set()
         try:

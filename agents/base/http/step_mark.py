@@ -5,7 +5,8 @@ The service signs marks and alone can tell whether one is good; to an agent it i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 HEADER = "X-AITP-Step"
@@ -18,6 +19,16 @@ def take(headers: Mapping[str, str]) -> None:
     """From now on, in this request's context, its mark is the current one; none when it bears none."""
     mark = headers.get(HEADER)
     _current.set(mark if mark and len(mark) <= LONGEST else None)
+
+
+@contextmanager
+def outside() -> Iterator[None]:
+    """Meanwhile no mark is the current one: for what is told at an occasion that is not its cause."""
+    token = _current.set(None)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def current() -> str | None:
