@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from analyzer.risks import Risk, Sentence, find_risks, level, traced
-from base.material import Material, topic_of
-from base.text import defused, plain, sentences
+from base.text.material import Material, topic_of
+from base.text.prose import defused, plain, sentences
 
 MAX_RECOMMENDATIONS = 5
 

@@ -25,7 +25,7 @@ from analyzer.lexicon import (
     Category,
     Cues,
 )
-from base.text import clip, defused, terms
+from base.text.prose import clip, defused, terms
 
 MAX_SENTENCES = 2_000
 MAX_RISKS = 25

@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
-from base.peers import Peer, http_url
+from base.agent import Agent
+from base.http.wire import json_response, read_object, unforeseen
+from base.protocol.peers import Peer, http_url
 from base.refusals import Fault, malformed
-from base.wire import json_response, read_object, unforeseen
-
-if TYPE_CHECKING:
-    from base.agent import Agent
 
 MAX_BODY = 4 << 20
 FLUSH_TIMEOUT = 1.0

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from base.refusals import CapabilityError, Fault
 
 if TYPE_CHECKING:
-    from base.llm import LlmClient
+    from base.text.llm import LlmClient
 
 #: Seconds a capability may take; a language model's long answer fits.
 TIME_LIMIT = 120.0

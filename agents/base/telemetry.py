@@ -20,7 +20,9 @@ from typing import Any
 
 import aiohttp
 
-from base.bootstrap import TelemetryConfig
+from base.http import step_mark
+from base.process.bootstrap import TelemetryConfig
+from base.process.tasks import end_task
 
 MAX_EVENTS = 10_000
 MAX_BYTES = 16 << 20
@@ -94,9 +96,7 @@ class Telemetry:
 
     async def close(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end_task(self._task)
 
     def emit(self, event_type: str, /, **fields: Any) -> None:
         """Record an event; fields that are None are left out. Never blocks, never raises for what a field holds."""
@@ -122,6 +122,8 @@ class Telemetry:
     def _append(self, event_type: str, fields: dict[str, Any]) -> None:
         self.emitter_seq += 1
         head = {"emitter_seq": self.emitter_seq, "id": str(uuid.uuid4()), "type": event_type, "ts": time.time()}
+        if (mark := step_mark.current()) is not None:
+            head["step_mark"] = mark
         encoded = _encode(head | _arranged(fields))
         if len(encoded) > MAX_EVENT_BYTES:
             encoded = _encode(head | {"payload": {"omitted_bytes": len(encoded)}})
@@ -131,8 +133,9 @@ class Telemetry:
     async def flush(self, timeout: float) -> bool:
         """Wait until everything emitted so far is acknowledged, at most ``timeout`` seconds. Says whether it is."""
         withheld, self._withheld = self._withheld, Counter()
-        for event_type, missing in withheld.items():
-            self.emit(event_type, error=_MISSING, payload={"dropped": missing})
+        with step_mark.outside():  # strangers were turned away, whichever step asks for the rest
+            for event_type, missing in withheld.items():
+                self.emit(event_type, error=_MISSING, payload={"dropped": missing})
         goal = self.emitter_seq
         self._hurry.set()
         try:

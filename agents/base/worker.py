@@ -49,6 +49,6 @@ class Worker:
 
     def run(self) -> None:
         """Serve until the service says stop or is gone. Does not return: the process ends."""
-        from base.process import run
+        from base.process.serving import run
 
         run(self.functions)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from base.material import read_material
-from base.rewording import reworded
-from base.text import clip, defused
+from base.text.material import read_material
+from base.text.prose import clip, defused
+from base.text.rewording import reworded
 from base.worker import Worker, WorkerContext
 from researcher.report import deep_report, query_report
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from base.material import Material, topic_of
-from base.text import clip, sentences, terms
+from base.text.material import Material, topic_of
+from base.text.prose import clip, sentences, terms
 from researcher.search import Hit, confidence, index, query_terms
 
 FINDINGS, DEEP_FINDINGS = 5, 10

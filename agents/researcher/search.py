@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from base.text import terms
+from base.text.prose import terms
 from researcher.library import Passage, passages
 
 K1, B = 1.4, 0.6

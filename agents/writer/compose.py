@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from base.material import Finding, Material, is_prompt, topic_of
 from base.refusals import CapabilityError
-from base.text import clip, defused, plain, sentences
+from base.text.material import Finding, Material, is_prompt, topic_of
+from base.text.prose import clip, defused, plain, sentences
 from writer.markdown import escaped, headings, tamed
 from writer.styles import STYLES, UNSOURCED, UNSOURCED_HEADINGS, Claim
 

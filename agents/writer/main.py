@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from base.material import read_material
-from base.rewording import reworded
+from base.text.material import read_material
+from base.text.rewording import reworded
 from base.worker import Worker, WorkerContext
 from writer.compose import compose, recompose
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 
-from base.text import clean, one_line
+from base.text.prose import clean, one_line
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|~])")
 _LINE_START = re.compile(r"^([#+=-]|\d+(?=[.)]))")

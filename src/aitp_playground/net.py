@@ -51,8 +51,7 @@ class LocalResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        name = host.lower().removesuffix(".")
-        if name != "localhost" and not name.endswith(".localhost"):
+        if not is_local_name(host):
             return await self._elsewhere.resolve(host, port, family)
         return [
             ResolveResult(hostname=host, host=address, port=port, family=own, proto=0, flags=socket.AI_NUMERICHOST)
@@ -62,6 +61,13 @@ class LocalResolver(AbstractResolver):
 
     async def close(self) -> None:
         await self._elsewhere.close()
+
+
+def is_local_name(host: str) -> bool:
+    """Whether a name is this machine by rule: ``localhost`` and all below it, in any case, with or without the final
+    dot; RFC 6761, section 6.3. Agents follow the same rule in a copy of their own."""
+    name = host.lower().removesuffix(".")
+    return name == "localhost" or name.endswith(".localhost")
 
 
 def client_session() -> aiohttp.ClientSession:

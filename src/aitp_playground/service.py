@@ -18,7 +18,7 @@ from aitp_playground.cp_client.delivery import Means
 from aitp_playground.cp_client.leftovers import Leftovers
 from aitp_playground.cp_client.reporting import Reporter, reporting
 from aitp_playground.errors import ConfigurationError
-from aitp_playground.hosting.identity import installation_secret
+from aitp_playground.hosting.keys import installation_secret
 from aitp_playground.hosting.launcher import AgentLauncher
 from aitp_playground.hosting.privacy import UNQUOTED
 from aitp_playground.net import client_session, served_at

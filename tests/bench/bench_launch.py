@@ -14,7 +14,7 @@ from pathlib import Path
 
 from aitp_playground.hosting.bootstrap import Bootstrap, Telemetry, mint_token
 from aitp_playground.hosting.contract import LaunchSpec
-from aitp_playground.hosting.identity import derive_seed
+from aitp_playground.hosting.keys import derive_seed
 from aitp_playground.hosting.launcher import AgentLauncher
 from aitp_playground.resources import agents_dir
 from tests.integration.hosting.staging import listening, scripted

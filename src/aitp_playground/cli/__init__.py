@@ -17,6 +17,7 @@ from aitp_playground.cli.exits import BROKEN_PIPE, CANCELLED, FAILED, OutputLost
 from aitp_playground.cli.group import LOGGED, cli
 from aitp_playground.cli.process.startup import begin
 from aitp_playground.errors import InvalidRequest, PlaygroundError
+from aitp_playground.hosting.signals import clean_signals
 
 __all__ = ["main"]
 
@@ -25,6 +26,7 @@ _STDOUT, _STDERR = 1, 2
 
 def main() -> None:
     """Entry point: do what the arguments say and exit with the command's code; see :mod:`aitp_playground.cli.exits`."""
+    clean_signals()
     begin()
     if None in (sys.stdin, sys.stdout, sys.stderr):
         _give_missing_streams()

@@ -30,7 +30,8 @@ class LaunchSpec:
     """One agent to start. ``bootstrap`` is secret: it goes through a descriptor, never argv, environment or a file.
 
     ``path``: directories put first on ``sys.path``, in this order (the pack's agents directory, the shipped one).
-    ``python``: an interpreter of its own, else the launcher's. ``listener`` stays the caller's; the launcher duplicates
+    ``python``: an interpreter of its own, else the launcher's; ``manifest`` is where it was asked for, for errors.
+    ``listener`` stays the caller's; the launcher duplicates
     what it passes on. ``secrets`` are strings (tokens, seeds) blotted out of anything the process prints.
     """
 
@@ -41,6 +42,7 @@ class LaunchSpec:
     cwd: Path
     path: tuple[Path, ...] = ()
     python: str | None = None
+    manifest: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
     bootstrap: bytes
     listener: socket.socket

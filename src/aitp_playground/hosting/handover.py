@@ -27,9 +27,9 @@ class Lifeline:
         os.close(self._writer)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Handover:
-    """The worker's descriptors, and the reading ends of its output as ``readers``."""
+    """The worker's descriptors, and the reading ends of its output as ``readers``, which ``owner`` closes."""
 
     bootstrap: int
     listen: int
@@ -37,7 +37,7 @@ class Handover:
     stdout: int
     stderr: int
     readers: tuple[int, int]
-    taken: bool = False
+    owner: contextlib.ExitStack
 
     @property
     def contract(self) -> dict[str, int]:
@@ -50,47 +50,50 @@ class Handover:
 
     def take_readers(self) -> tuple[int, int]:
         """Stdout's and stderr's reading ends; they are the caller's from now on."""
-        self.taken = True
+        self.owner.pop_all()
         return self.readers
 
 
 @contextlib.contextmanager
 def handover(spec: LaunchSpec, lifeline: Lifeline) -> Iterator[Handover]:
     """Open what the worker gets. Afterwards only the reading ends stay open, and only if they were taken."""
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as ours, contextlib.ExitStack() as readers:
         bootstrap = filled_pipe(spec.bootstrap)
-        stack.callback(os.close, bootstrap)
-        (out_reader, stdout), (err_reader, stderr) = _pipe(stack), _pipe(stack)
-        given = Handover(
-            bootstrap, spec.listener.fileno(), lifeline.reader, stdout, stderr, readers=(out_reader, err_reader)
+        ours.callback(os.close, bootstrap)
+        out_reader, stdout = owned_pipe(readers, ours)
+        err_reader, stderr = owned_pipe(readers, ours)
+        yield Handover(
+            bootstrap,
+            spec.listener.fileno(),
+            lifeline.reader,
+            stdout,
+            stderr,
+            readers=(out_reader, err_reader),
+            owner=readers,
         )
-        try:
-            yield given
-        finally:
-            if not given.taken:
-                os.close(out_reader)
-                os.close(err_reader)
 
 
-def _pipe(stack: contextlib.ExitStack) -> tuple[int, int]:
-    """A pipe whose writing end ``stack`` closes."""
+def owned_pipe(reader_owner: contextlib.ExitStack, writer_owner: contextlib.ExitStack) -> tuple[int, int]:
+    """A pipe's reading and writing end, each with its owner from the start. Raises ``OSError``."""
     reader, writer = os.pipe()
-    stack.callback(os.close, writer)
+    reader_owner.callback(os.close, reader)
+    writer_owner.callback(os.close, writer)
     return reader, writer
 
 
 def filled_pipe(content: bytes) -> int:
     """The reading end of a pipe that holds ``content`` (1 MiB at most) and then ends. Raises ``OSError``."""
-    reader, writer = os.pipe()
-    try:
+    with contextlib.ExitStack() as kept, contextlib.ExitStack() as used:
+        reader, writer = owned_pipe(kept, used)
         if len(content) > _PIPE_BYTES and hasattr(fcntl, "F_SETPIPE_SZ"):
             with contextlib.suppress(OSError):  # the write below tells whether it was enough
                 fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, min(len(content), _MOST_BYTES))
         os.set_blocking(writer, False)
-        taken = os.write(writer, content) if content else 0
-    finally:
-        os.close(writer)
-    if taken != len(content):
-        os.close(reader)
-        raise OSError(f"{len(content)} bytes are too much to hand to an agent")
-    return reader
+        try:
+            taken = os.write(writer, content) if content else 0
+        except BlockingIOError:
+            taken = 0
+        if taken != len(content):
+            raise OSError(f"{len(content)} bytes are too much to hand to an agent")
+        kept.pop_all()
+        return reader

@@ -17,7 +17,7 @@ def worker_environment(spec: LaunchSpec) -> dict[str, str]:
 
 
 def worker_job(spec: LaunchSpec) -> dict[str, Any]:
-    """The job of ``agents/base/entrypoint.py``, without ``env``. Raises ``OSError`` when the file is not there."""
+    """The job of ``base/process/entrypoint.py``, without ``env``. Raises ``OSError`` when the file is not there."""
     value = spec.entrypoint if spec.entrypoint_type == "python_module" else str(_entrypoint_file(spec))
     return {
         "agent_id": spec.agent_id,

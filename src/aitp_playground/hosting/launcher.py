@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +15,14 @@ import structlog
 from aitp_playground import resources
 from aitp_playground.config import Settings
 from aitp_playground.hosting.contract import LaunchSpec
-from aitp_playground.hosting.exec import ExecLauncher
-from aitp_playground.hosting.forkserver import ForkServerLauncher, fork_supported
-from aitp_playground.hosting.process import WorkerProcess
+from aitp_playground.hosting.exec_launcher import ExecLauncher
+from aitp_playground.hosting.fork_launcher import ForkServerLauncher, fork_supported
+from aitp_playground.hosting.worker_process import WorkerProcess
 
 _log = structlog.get_logger(__name__)
 
+#: Whoever writes these means the interpreter that the playground runs on, whatever PATH says.
+_THIS = frozenset({"python", "python3", f"python{sys.version_info[0]}.{sys.version_info[1]}"})
 #: Variables that only a starting interpreter or dynamic linker heeds; a forked child would ignore them.
 _START_ONLY = ("PYTHON", "LD_")
 
@@ -88,11 +91,26 @@ class AgentLauncher:
 
     def _own_interpreter(self, agent_id: str, python: str | None) -> str | None:
         """The manifest's interpreter; None for the default one, also when an absolute path leads nowhere."""
-        if python is None or python == self._python:
+        if python is None or python in _THIS:
             return None
-        if os.path.isabs(python):  # noqa: PTH117 - it stays a string
-            if Path(python).exists():
-                return python
+        if os.path.isabs(python) and not Path(python).exists():  # noqa: PTH117 - it stays a string
             _log.warning("agent.python_missing", agent_id=agent_id, python=python, using=self._python)
             return None
-        return shutil.which(python) or python
+        found = shutil.which(python) or python
+        return None if same_interpreter(found, self._python) else found
+
+
+def same_interpreter(one: str, other: str) -> bool:
+    """Whether both are one installation: the same program, in the same virtual environment or in none.
+
+    An environment's interpreter is a link to the one it was made with, which has other packages.
+    """
+    return one == other or (os.path.realpath(one), _environment(one)) == (os.path.realpath(other), _environment(other))
+
+
+def _environment(python: str) -> Path | None:
+    """Where its virtual environment lies, found as the interpreter itself does; None when it is of none."""
+    for directory in (Path(python).parent, Path(python).parent.parent):
+        if (directory / "pyvenv.cfg").is_file():
+            return directory.resolve()
+    return None

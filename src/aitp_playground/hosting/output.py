@@ -84,7 +84,8 @@ class Tail:
 
 
 class OutputPipe:
-    """The reading end of a pipe, drained by the running loop until end of file. Owns the descriptor."""
+    """The reading end of a pipe, drained by the running loop until end of file. Owns the descriptor, once it is made.
+    Raises ``OSError`` when the loop cannot watch it."""
 
     def __init__(self, descriptor: int, feed: Callable[[bytes], object]) -> None:
         self._descriptor = descriptor

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import socket
 
+from aitp_playground.errors import LaunchError
+from aitp_playground.hosting.shortages import shortage
+
 _BACKLOG = 128
 
 
 def bind_agent_socket(base_port: int, offset: int) -> socket.socket:
     """A TCP socket listening on 127.0.0.1, on ``base_port + offset`` when that is free, else on any free port.
 
-    The caller owns it; it is not inherited by child processes. Raises ``OSError`` when no port is left.
+    The caller owns it; it is not inherited by child processes. Raises LaunchError when none can be had.
     """
     wanted = base_port + offset
     if wanted <= 65535:
@@ -18,7 +21,10 @@ def bind_agent_socket(base_port: int, offset: int) -> socket.socket:
             return _listening(wanted)
         except OSError:
             pass
-    return _listening(0)
+    try:
+        return _listening(0)
+    except OSError as failure:
+        raise LaunchError(f"no port can be had for an agent: {shortage(failure) or failure.strerror}") from failure
 
 
 def _listening(port: int) -> socket.socket:

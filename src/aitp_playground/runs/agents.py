@@ -12,6 +12,7 @@ import orjson
 from aitp_playground import strict_json
 from aitp_playground.errors import AgentCallError
 from aitp_playground.net import read_bounded
+from aitp_playground.runs import step_marks
 
 #: For pokes outside of a step; within one, the step's own time-out is shorter or was asked for.
 ADMIN_TIMEOUT = 600.0
@@ -49,7 +50,7 @@ class LaunchedAgent:
                 method,
                 url,
                 data=io.BytesIO(orjson.dumps(body)),  # aiohttp warns of large bodies given as bytes
-                headers={**self._headers, "Content-Type": "application/json"},
+                headers={**self._headers, **step_marks.headers(), "Content-Type": "application/json"},
                 timeout=aiohttp.ClientTimeout(total=timeout),
                 allow_redirects=False,
             ) as response:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
-from pathlib import Path
 
-from aitp_playground import resources
 from aitp_playground.config import Settings
-from aitp_playground.errors import LaunchError
-from aitp_playground.hosting.bootstrap import Bootstrap, ControlPlane, LanguageModel, Revocation, Telemetry, mint_token
+from aitp_playground.hosting.bootstrap import Bootstrap, ControlPlane, LanguageModel, Telemetry, mint_token
 from aitp_playground.hosting.contract import LaunchSpec
-from aitp_playground.hosting.identity import derive_seed
+from aitp_playground.hosting.keys import derive_seed
+from aitp_playground.hosting.launches import launch_of, revocation_of
 from aitp_playground.runs.services import RunServices
-from aitp_playground.scenarios.models import AgentManifestSpec, AgentSpec, ResolvedScenario
+from aitp_playground.scenarios.models import AgentSpec, ResolvedScenario
 from aitp_playground.store.port import RunHeader
 
 
@@ -59,53 +57,11 @@ def cast_part(
         admin_token=mint_token(),
         telemetry=telemetry,
         cp=ControlPlane(url=services.cp.base_url, aid=cp_aid or None) if services.cp.enabled else None,
-        revocation=Revocation(
-            fail_mode=settings.revocation_fail_mode,
-            max_staleness_secs=round(settings.revocation_max_staleness_secs),
-            poll_secs=round(settings.revocation_poll_secs),
-        ),
+        revocation=revocation_of(settings),
         llm=language_model(settings) if manifest.llm else None,
     )
-    launch = LaunchSpec(
-        run_id=header.run_id,
-        agent_id=agent.id,
-        entrypoint_type=manifest.entrypoint.type,
-        entrypoint=entrypoint_of(manifest, resolved.agents_root, agent.id),
-        cwd=inside(resolved.agents_root, manifest.host.cwd or "", agent.id),
-        path=tuple(dict.fromkeys((resolved.agents_root, resources.agents_dir()))),
-        python=manifest.host.python,
-        env=manifest.host.env,
-        bootstrap=bootstrap.encode(),
-        listener=listener,
-        startup_timeout=manifest.host.startup_timeout_ms / 1000,
-        secrets=bootstrap.secrets(),
-    )
+    launch = launch_of(manifest, agent.ref, resolved.agents_root, bootstrap, listener)
     return Part(launch, bootstrap.admin_token, telemetry.token)
-
-
-def entrypoint_of(manifest: AgentManifestSpec, agents_root: Path, agent_id: str) -> str:
-    """The module, or the file's path. Raises LaunchError as :func:`inside` does."""
-    if manifest.entrypoint.type == "python_module":
-        return manifest.entrypoint.value
-    return str(inside(agents_root, manifest.entrypoint.value, agent_id))
-
-
-def inside(agents_root: Path, relative: str, agent_id: str) -> Path:
-    """A path relative to the agents directory's parent, out of which it may not lead.
-
-    What a pack's own agents directory does not have is looked for beside the shipped one: a pack may bring agents of
-    its own and use the shipped ones as well.
-    """
-    if not relative:
-        return agents_root
-    roots = [root.parent.resolve() for root in (agents_root, resources.agents_dir())]
-    found = [(root / relative).resolve() for root in roots]
-    for root, path in zip(roots, found, strict=True):
-        if not path.is_relative_to(root):
-            raise LaunchError(f"agent {agent_id}: {relative} leads out of {root}", details={"agent_id": agent_id})
-        if path.exists():
-            return path
-    raise LaunchError(f"agent {agent_id}: there is no {relative} in {roots[0]}", details={"agent_id": agent_id})
 
 
 def language_model(settings: Settings) -> LanguageModel | None:

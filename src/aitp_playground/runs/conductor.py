@@ -23,6 +23,7 @@ from aitp_playground.runs.concurrency import apart, together
 from aitp_playground.runs.context import RunContext, fault_for, provider
 from aitp_playground.runs.messages import MoreEvents, Record, RunMessage, StepEvents
 from aitp_playground.runs.services import RunServices
+from aitp_playground.runs.step_marks import marked
 from aitp_playground.scenarios.models import ResolvedScenario
 from aitp_playground.steps import Step
 from aitp_playground.steps.base import Completed, Skipped, StepOutcome
@@ -144,7 +145,8 @@ class Conductor:
         ctx = RunContext(run, self._header, self._resolved, cast, self._outputs, self._services, step)
         await ctx.record("step.started", **ctx.labels())
         try:
-            outcome = self._unproven(step) or await self._in_time(step, ctx)
+            with marked(step.id):
+                outcome = self._unproven(step) or await self._in_time(step, ctx)
             _refuse_large(step, outcome)
             if isinstance(outcome, Completed) and not outcome.degraded_by_cp and step.expect:
                 await self._check(run, step, outcome, ctx.unheard)

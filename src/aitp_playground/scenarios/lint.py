@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from aitp_playground.resources import agents_dir
 from aitp_playground.scenarios.checks import AGENTS, STEPS, Fault
+from aitp_playground.scenarios.entrypoints import entrypoint_faults
 from aitp_playground.scenarios.findings import Finding
 from aitp_playground.scenarios.folders import subfolders
 from aitp_playground.scenarios.index import Index
@@ -28,7 +30,7 @@ def lint(root: Path, step_types: StepTypes, beside: Sequence[Path] = ()) -> list
     index = Index([root], step_types, beside)
     listing = index.scan()
     doubtful = (finding for finding in listing.warnings if finding.message != LOOSE)
-    findings = {*listing.errors, *doubtful, *_packs(root), *_manifest_ids(index)}
+    findings = {*listing.errors, *doubtful, *_packs(root), *_manifest_ids(index), *_entrypoints(index, root)}
     for loaded in listing.scenarios:
         findings.update(_scenario(loaded))
     return sorted(findings)
@@ -45,6 +47,14 @@ def _manifest_ids(index: Index) -> Iterator[Finding]:
         if file.manifest is not None and file.manifest.metadata.id != path.stem:
             message = f"is {file.manifest.metadata.id!r}, but the file's name is what a ref names"
             yield Finding(f"{MANIFEST_DIR}/{path.name}", 1, "metadata.id", message, "warning")
+
+
+def _entrypoints(index: Index, root: Path) -> Iterator[Finding]:
+    roots = [directory for directory in (root.resolve().parent / "agents", agents_dir()) if directory.is_dir()]
+    for _, file in index.manifest_files():
+        if file.manifest is not None and file.marks is not None:
+            for fault in entrypoint_faults(file.manifest.spec, roots):
+                yield file.marks.finding(("spec", "entrypoint", "value"), fault)
 
 
 def _scenario(loaded: LoadedScenario) -> Iterator[Finding]:

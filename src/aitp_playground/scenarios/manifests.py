@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aitp_playground.scenarios.findings import Finding
+from aitp_playground.scenarios.findings import Finding, Marks
 from aitp_playground.scenarios.folders import files
 from aitp_playground.scenarios.models import AgentManifest
 from aitp_playground.scenarios.shape import shaped
@@ -24,6 +24,7 @@ class ManifestFile:
     manifest: AgentManifest | None
     findings: list[Finding]
     stamps: dict[Path, Stamp]
+    marks: Marks | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,4 +91,4 @@ def _read(path: Path, root: Path) -> ManifestFile:
     except Broken as broken:
         return ManifestFile(None, [broken.finding], {**before, **broken.stamps})
     manifest, findings = shaped(AgentManifest, document.data, document.marks)
-    return ManifestFile(manifest, findings, document.stamps)
+    return ManifestFile(manifest, findings, document.stamps, document.marks)

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 
 from aitp_playground.hosting.contract import Launcher
-from aitp_playground.hosting.exec import ExecLauncher
-from aitp_playground.hosting.forkserver import ForkServerLauncher
+from aitp_playground.hosting.exec_launcher import ExecLauncher
+from aitp_playground.hosting.fork_launcher import ForkServerLauncher
 from aitp_playground.resources import agents_dir
 from tests.integration.hosting.staging import listening
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from aitp_playground.hosting.contract import Exit
-from aitp_playground.hosting.forkserver import ForkServerLauncher
+from aitp_playground.hosting.fork_launcher import ForkServerLauncher
 from aitp_playground.resources import agents_dir
 from tests.integration.hosting.staging import scripted
 
@@ -39,9 +39,9 @@ if not os.environ.get("AITP_LISTEN_FD") is None:
 def agents(tmp_path: Path) -> Path:
     """An agents directory of our own, with one more shared module."""
     base = tmp_path / "base"
-    base.mkdir()
-    for name in ("__init__", "entrypoint", "forkserver", "linux"):
-        shutil.copy(agents_dir() / "base" / f"{name}.py", base)
+    (base / "process").mkdir(parents=True)
+    for name in ("__init__", "process/__init__", "process/entrypoint", "process/forkserver", "process/linux"):
+        shutil.copy(agents_dir() / "base" / f"{name}.py", base / f"{name}.py")
     (base / "extra.py").write_text("VALUE = 'old'")
     (base / "broken.py").write_text("raise RuntimeError('half written')")
     (tmp_path / "main.py").write_text(MAIN)

@@ -261,7 +261,7 @@ async def test_closing_the_launcher_ends_every_agent(launcher: Launcher, listene
 
 async def test_a_real_worker_starts_and_stops(launcher: Launcher, listener: socket.socket) -> None:
     from aitp_playground.hosting.bootstrap import Bootstrap, Telemetry, mint_token
-    from aitp_playground.hosting.identity import derive_seed
+    from aitp_playground.hosting.keys import derive_seed
 
     port = listener.getsockname()[1]
     bootstrap = Bootstrap(
@@ -289,3 +289,19 @@ async def test_a_real_worker_starts_and_stops(launcher: Launcher, listener: sock
     process = await launched(launcher, listener, "unused", spec=spec)
     assert (await process.ready()).aid.startswith("aid:pubkey:")
     assert await process.stop(GRACE) == Exit(0)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [("def broken(:\n", "SyntaxError: "), ("import reqests_of_nowhere\n", "No module named 'reqests_of_nowhere'")],
+)
+async def test_what_python_says_of_a_worker_that_it_cannot_run_is_in_the_error(
+    launcher: Launcher, listener: socket.socket, tmp_path: Path, code: str, said: str
+) -> None:
+    (tmp_path / "faulty.py").write_text(f"# token-of-the-agent\n{code}")
+    spec = {"entrypoint": "faulty.py", "path": (tmp_path,), "secrets": ("token-of-the-agent", "reqests")}
+    process = await launcher.launch(scripted(listener, "report", spec=spec))
+    with pytest.raises(LaunchError) as failure:
+        await process.ready()
+    assert said.replace("reqests", "[redacted]") in failure.value.message
+    assert "token-of-the-agent" not in failure.value.message

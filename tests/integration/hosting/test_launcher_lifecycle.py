@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from aitp_playground.errors import LaunchError
-from aitp_playground.hosting import forkserver
+from aitp_playground.hosting import fork_launcher as launching
 from aitp_playground.hosting.contract import Exit, Launcher
-from aitp_playground.hosting.forkserver import ForkServerLauncher
+from aitp_playground.hosting.fork_launcher import ForkServerLauncher
 from aitp_playground.resources import agents_dir
 from tests.integration.hosting.staging import (
     children_of,
@@ -91,7 +91,7 @@ async def test_a_fork_server_that_does_not_answer_is_replaced(
     assert stuck is not None
     os.kill(stuck, signal.SIGSTOP)
     with monkeypatch.context() as hurry:
-        hurry.setattr(forkserver, "_ANSWER_SECS", 0.1)
+        hurry.setattr(launching, "_ANSWER_SECS", 0.1)
         with pytest.raises(LaunchError, match="the fork server does not answer"):
             await fork_launcher.launch(scripted(listener, "until_told_to_end"))
     process = await fork_launcher.launch(scripted(listener, "until_told_to_end"))

@@ -21,7 +21,7 @@ import yaml
 from aitp_playground import resources
 from aitp_playground.events.model import RunEvent
 from aitp_playground.hosting.bootstrap import mint_token
-from aitp_playground.hosting.identity import derive_seed, installation_secret
+from aitp_playground.hosting.keys import derive_seed, installation_secret
 from aitp_playground.observability.logging import configure
 from aitp_playground.runs.requests import NewRun
 from aitp_playground.service import Playground, playground
@@ -188,7 +188,7 @@ async def test_no_secret_of_any_run_is_in_anything_that_can_be_seen(
     assert sum(token.startswith("eyJ") for token in known.tokens) > 2 * len(RUNS)
     assert all(run.run_id.encode() in part for run in runs for part in (visible, log.read_bytes()))
     # A new interpreter shows what it is to run; a fork goes on under its server's arguments.
-    assert any((b"telltale.main" if launcher == "exec" else b"base.forkserver") in seen for seen in during)
+    assert any((b"telltale.main" if launcher == "exec" else b"base.process.forkserver") in seen for seen in during)
     assert found([*needles, API_KEY.encode()], haystack) == set()
     assert readable_by_others(settings.state_dir) == []
 

@@ -71,11 +71,12 @@ async def forger(running: Playground, monkeypatch: pytest.MonkeyPatch) -> AsyncI
 async def test_identity_place_and_step_of_an_event_are_not_the_speakers_to_choose(forger: Forger) -> None:
     other = await submit(forger.running, ACT)
     elsewhere = await follow(forger.running, other)
-    claims = {"run_id": other, "agent_id": "service", "seq": 1, "step_id": "another", "marked": "forged"}
+    places = {"run_id": other, "agent_id": "service", "seq": 1, "step_id": "act", "step_mark": "act"}
+    claims = {**places, "marked": "forged"}
     assert await forger.say(type=SAID, **claims, payload={**claims, "unproven": True}) == 200
     outcome = await forger.end()
     (event,) = outcome.of(SAID, marked="forged")
-    assert (event.run_id, event.get("agent_id"), event.get("step_id")) == (forger.run_id, "worker", "act")
+    assert (event.run_id, event.get("agent_id"), event.get("step_id")) == (forger.run_id, "worker", None)
     assert len((await forger.running.directory.view(other)).events) == len(elsewhere.events)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from base.bootstrap import BootstrapError, parse_bootstrap, read_bootstrap
+from base.process.bootstrap import BootstrapError, parse_bootstrap, read_bootstrap
 
 SEED = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 OIDC = {

@@ -9,13 +9,13 @@ from typing import Any
 import aitp
 import pytest
 
-from base import envelopes, handshake, verification
-from base.envelopes import EnvelopeGuard
-from base.handshake import SessionMap
-from base.peers import Peer, PeerBook
+from base.protocol import envelopes, handshake, verification
+from base.protocol.envelopes import EnvelopeGuard
+from base.protocol.handshake import SessionMap
+from base.protocol.peers import Peer, PeerBook
+from base.protocol.tokens import Shelf, Token, decode_claims
+from base.protocol.verification import ChallengeBook, TokenCache
 from base.refusals import Fault, Refusal
-from base.tokens import Shelf, Token, decode_claims
-from base.verification import ChallengeBook, TokenCache
 
 
 class Clock:

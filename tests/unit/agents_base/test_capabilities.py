@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from base.aitp_server import did_document
 from base.capabilities import Capabilities
+from base.protocol.routes import did_document
 from base.worker import Worker, WorkerContext
 
 

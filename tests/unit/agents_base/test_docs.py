@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any, get_args
 
-from base.bootstrap import parse_bootstrap
+from base.process.bootstrap import parse_bootstrap
 from base.refusals import RefusalCode
 
 PAGE = (Path(__file__).parents[3] / "docs" / "agents.md").read_text()

@@ -12,11 +12,11 @@ from typing import Any
 import aitp
 import pytest
 
-from base.bootstrap import ControlPlaneConfig, RevocationConfig, parse_bootstrap
-from base.identity import DUMMY_GRANT, Identity
+from base.process.bootstrap import ControlPlaneConfig, RevocationConfig, parse_bootstrap
+from base.protocol.identity import DUMMY_GRANT, Identity
+from base.protocol.revocation import RevocationState
+from base.protocol.verification import Verifier
 from base.refusals import Refusal
-from base.revocation import RevocationState
-from base.verification import Verifier
 from tests.integration.agents.harness import SdkPeer, claims_of
 from tests.unit.agents_base.test_bootstrap import document
 
@@ -75,11 +75,11 @@ def test_challenges_do_not_count_as_look_ups(identity: Identity, issue: Callable
 def test_fail_closed_refuses_without_a_fresh_list(identity: Identity, issue: Callable[[SdkPeer], str]) -> None:
     peer = SdkPeer("p")
     token = issue(peer)
-    closed = Verifier(identity, state("fail_closed", SdkPeer("cp").aid))
-    with pytest.raises(Refusal) as caught:
-        call(closed, peer, token)
-    assert caught.value.code == "revocation_unknown"
-    for open_state in (state("soft_fail", SdkPeer("cp").aid), state("fail_closed")):
+    for closed in (state("fail_closed", SdkPeer("cp").aid), state("fail_closed")):
+        with pytest.raises(Refusal) as caught:
+            call(Verifier(identity, closed), peer, token)
+        assert caught.value.code == "revocation_unknown"
+    for open_state in (state("soft_fail", SdkPeer("cp").aid), state("soft_fail")):
         assert call(Verifier(identity, open_state), peer, token).aid == peer.aid
 
 
@@ -108,7 +108,7 @@ def test_manifest_stays_the_same_until_half_its_life_is_over(
     first = identity.serving.manifest()
     assert identity.serving.manifest() == first
     later = time.monotonic() + 3601
-    monkeypatch.setattr("base.identity.time", SimpleNamespace(monotonic=lambda: later))
+    monkeypatch.setattr("base.protocol.identity.time", SimpleNamespace(monotonic=lambda: later))
     second = identity.serving.manifest()
     aitp.verify_manifest_json(second)
     assert second != first

@@ -11,19 +11,28 @@ from typing import Any
 import aitp
 import pytest
 
-from base import revocation_lists
-from base.bootstrap import ControlPlaneConfig, RevocationConfig
+from base.process.bootstrap import ControlPlaneConfig, RevocationConfig
+from base.protocol import revocation_lists
+from base.protocol.revocation import RevocationState
+from base.protocol.revocation_lists import IssuerList, ListRejectedError, SignedList, read_list
 from base.refusals import Refusal
-from base.revocation import RevocationState
-from base.revocation_lists import IssuerList, ListRejectedError, SignedList, read_list
 from tests.integration.agents.harness import SdkPeer
 
-NOW = int(time.time())
+#: The time at which the clock stands in the tests that stop it; lists that the SDK verifies are dated by the real one.
+NOW = 1_800_000_000
 DAY = 86400
 
 
 def signed(*jtis: str, published_at: int = NOW, expires_at: int = NOW + DAY) -> SignedList:
     return SignedList(published_at, expires_at, frozenset(jtis))
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A clock that stands still unless a test moves it."""
+    stopped = SimpleNamespace(time=lambda: NOW, monotonic=lambda: 1000.0)
+    monkeypatch.setattr(revocation_lists, "time", stopped)
+    return stopped
 
 
 def rejected(take: Any, *arguments: Any) -> str:
@@ -36,6 +45,7 @@ def unknown(_jti: str) -> None:
     """No token of that id was ever seen."""
 
 
+@pytest.mark.usefixtures("clock")
 def test_older_list_is_refused_and_changes_nothing() -> None:
     known = IssuerList(unknown)
     known.take(signed("a", "b"), 300)
@@ -45,6 +55,7 @@ def test_older_list_is_refused_and_changes_nothing() -> None:
     assert "c" in known
 
 
+@pytest.mark.usefixtures("clock")
 def test_id_that_is_listed_no_longer_stays_denied_and_is_missed_in_every_list_that_lacks_it() -> None:
     known = IssuerList(unknown)
     known.take(signed("a", "b"), 300)
@@ -56,14 +67,16 @@ def test_id_that_is_listed_no_longer_stays_denied_and_is_missed_in_every_list_th
     assert (known.lost, len(known)) == (0, 3)
 
 
+@pytest.mark.usefixtures("clock")
 def test_id_whose_token_has_expired_may_go() -> None:
-    known = IssuerList({"old": time.time() - 1, "live": time.time() + DAY}.get)
+    known = IssuerList({"old": NOW - 1, "live": NOW + DAY}.get)
     known.take(signed("old", "live"), 300)
     known.take(signed("live"), 300)
     assert ("old" in known, "live" in known) == (False, True)
     assert rejected(known.take, signed(), 300) == "entries_lost"
 
 
+@pytest.mark.usefixtures("clock")
 def test_list_that_loses_more_than_can_be_kept_is_no_list() -> None:
     known = IssuerList(unknown, max_lost=2)
     known.take(signed("a", "b", "c"), 300)
@@ -84,10 +97,8 @@ def test_list_that_loses_more_than_can_be_kept_is_no_list() -> None:
     ],
 )
 def test_list_is_fresh_by_its_own_date_and_not_beyond_its_end(
-    monkeypatch: pytest.MonkeyPatch, newer: SignedList, ahead: float, fresh: bool
+    clock: SimpleNamespace, newer: SignedList, ahead: float, fresh: bool
 ) -> None:
-    clock = SimpleNamespace(time=lambda: NOW, monotonic=lambda: 1000.0)
-    monkeypatch.setattr(revocation_lists, "time", clock)
     known = IssuerList(unknown)
     assert not known.is_fresh
     known.take(newer, 300)
@@ -95,13 +106,13 @@ def test_list_is_fresh_by_its_own_date_and_not_beyond_its_end(
     assert known.is_fresh == fresh
 
 
-def test_suspect_list_is_not_fresh() -> None:
+def test_suspect_list_is_not_fresh(clock: SimpleNamespace) -> None:
     known = IssuerList(unknown)
     known.take(signed("a", published_at=NOW - 299), 300)
-    assert rejected(known.take, signed(published_at=NOW), 300) == "entries_lost"
-    known = IssuerList(unknown)
-    known.take(signed("a"), 300)
     assert known.is_fresh
+    assert rejected(known.take, signed(published_at=NOW), 300) == "entries_lost"
+    clock.monotonic = lambda: 1002.0
+    assert not known.is_fresh
 
 
 def test_what_does_not_verify_is_named() -> None:
@@ -112,16 +123,17 @@ def test_what_does_not_verify_is_named() -> None:
     assert rejected(read_list, good.replace("lost", "gone"), issuer.aid) == "signature_invalid"
     for text in ("", "{}", "[]", good[:-30], json.dumps(json.loads(good)["revocation_list"])):
         assert rejected(read_list, text, issuer.aid) in ("malformed", "unknown_field")
-    late = issuer.revocation_list(published_at=NOW - 20, expires_at=NOW - 10)
+    now = int(time.time())
+    late = issuer.revocation_list(published_at=now - 20, expires_at=now - 10)
     assert rejected(read_list, late, issuer.aid) == "expired"
 
 
 def test_list_from_the_future_does_not_shut_out_the_lists_to_come() -> None:
-    issuer = SdkPeer("i")
-    ahead = issuer.revocation_list(published_at=NOW + DAY, expires_at=NOW + 2 * DAY)
+    issuer, now = SdkPeer("i"), int(time.time())
+    ahead = issuer.revocation_list(published_at=now + DAY, expires_at=now + 2 * DAY)
     assert rejected(read_list, ahead, issuer.aid) == "from_the_future"
-    soon = issuer.revocation_list(published_at=NOW + 60, expires_at=NOW + DAY)
-    assert read_list(soon, issuer.aid).published_at == NOW + 60
+    soon = issuer.revocation_list(published_at=now + 60, expires_at=now + DAY)
+    assert read_list(soon, issuer.aid).published_at == now + 60
 
 
 @pytest.fixture
@@ -140,8 +152,8 @@ def test_each_voice_is_told_apart(state: RevocationState, cp: SdkPeer) -> None:
     state.revoke(local)
     state.take_list(cp.revocation_list(listed), cp.aid)
     state.take_list(peer.revocation_list(issued), peer.aid)
-    state.lineage.record(child, listed, NOW + 60, "redeemed")
-    state.lineage.record(grandchild, child, NOW + 60, "redeemed")
+    state.lineage.record(child, listed, time.time() + 3600, "redeemed")
+    state.lineage.record(grandchild, child, time.time() + 3600, "redeemed")
     assert state.source_of(local.upper()) == "local"
     assert state.source_of(listed) == "cp-snapshot"
     assert state.source_of(issued, peer.aid) == "issuer-list"

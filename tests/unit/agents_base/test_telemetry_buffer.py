@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from base.bootstrap import TelemetryConfig
-from base.peer_client import PeerClient
-from base.telemetry import MAX_EVENT_BYTES, Telemetry
+from base.http import step_mark
+from base.http.peer_client import PeerClient
+from base.process.bootstrap import TelemetryConfig
+from base.telemetry import MAX_EVENT_BYTES, REFUSALS_AT_ONCE, Telemetry
 from tests.integration.agents.harness import TelemetrySink
 
 
@@ -120,3 +121,34 @@ async def test_flush_does_not_wait_for_the_pause_after_a_failure(
     sink.gate.set()
     assert await flushing
     assert len(sink.events) == 1
+
+
+async def test_an_event_bears_the_mark_of_the_request_it_comes_of_and_what_strangers_did_bears_none(
+    sink: TelemetrySink, client: PeerClient
+) -> None:
+    telemetry = Telemetry(TelemetryConfig(sink.url, "secret"), client.session)
+    for _ in range(REFUSALS_AT_ONCE + 5):
+        telemetry.emit_refusal("capability.denied")
+    telemetry.start()
+
+    async def request() -> None:
+        step_mark.take({step_mark.HEADER: "the-mark"})
+        telemetry.emit("capability.invoked")
+        assert await telemetry.flush(10)
+        assert step_mark.current() == "the-mark"
+
+    await asyncio.create_task(request())
+    await telemetry.close()
+    marks = {event["type"]: event.get("step_mark") for event in sink.events}
+    assert marks == {"capability.denied": None, "capability.invoked": "the-mark"}
+    assert sum(event.get("payload", {}).get("dropped", 0) for event in sink.events) >= 4
+
+
+async def test_a_mark_of_any_length_or_none_leaves_nothing_of_the_request_before() -> None:
+    step_mark.take({step_mark.HEADER: "x" * (step_mark.LONGEST + 1)})
+    assert step_mark.current() is None
+    assert step_mark.to_pass_on() == {}
+    step_mark.take({step_mark.HEADER: "a"})
+    assert step_mark.to_pass_on() == {step_mark.HEADER: "a"}
+    step_mark.take({})
+    assert step_mark.current() is None

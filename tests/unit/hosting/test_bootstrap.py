@@ -16,7 +16,7 @@ from aitp_playground.hosting.bootstrap import (
     base64url,
     mint_token,
 )
-from base.bootstrap import parse_bootstrap
+from base.process.bootstrap import parse_bootstrap
 
 PLAIN = Bootstrap(
     run_id="run",

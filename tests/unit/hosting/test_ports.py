@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 
 import pytest
 
+from aitp_playground.errors import LaunchError
 from aitp_playground.hosting.ports import bind_agent_socket
 
 
@@ -45,3 +48,14 @@ def test_a_port_is_taken_again_right_after_a_connection_closed(free_port: int) -
         client.close()
     with bind_agent_socket(free_port, 0) as sock:
         assert sock.getsockname()[1] == free_port
+
+
+def test_without_a_descriptor_left_it_is_said_what_is_short_and_nothing_stays_open(
+    free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scarce(*_args: object) -> socket.socket:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(socket, "socket", scarce)
+    with pytest.raises(LaunchError, match=r"no port can be had for an agent: no more files .*ulimit -n"):
+        bind_agent_socket(free_port, 0)

@@ -92,6 +92,7 @@ class Tree:
 
     def sound(self) -> Tree:
         self.write("_shared/agents/greeter.yaml", GREETER)
+        self.write("../agents/greeter/main.py", "")
         self.write("demo/pack.yaml", PACK)
         self.write(HELLO, SCENARIO)
         return self

@@ -168,9 +168,9 @@ async def test_two_files_with_one_ref_in_one_root_are_an_error_of_the_second(tre
 
 
 async def test_workers_come_from_beside_the_scenarios_directory_or_else_the_shipped_ones(tree: Tree) -> None:
-    assert (await tree.catalog().resolve(REF)).agents_root == agents_dir()
-    (tree.root.parent / "agents").mkdir()
     assert (await tree.catalog().resolve(REF)).agents_root == tree.root.parent / "agents"
+    shutil.rmtree(tree.root.parent / "agents")
+    assert (await tree.catalog().resolve(REF)).agents_root == agents_dir()
 
 
 async def test_directories_set_apart_by_an_underscore_are_no_packs(tree: Tree) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from analyzer.report import MAX_RECOMMENDATIONS, risk_report
 from analyzer.risks import MAX_RISKS
-from base.material import read_material
+from base.text.material import read_material
 
 
 def analyze(**task: Any) -> dict[str, Any]:

@@ -12,8 +12,8 @@ import analyzer.main
 import researcher.main
 import writer.main
 from base.capabilities import Capabilities, WorkerContext
-from base.llm import LlmClient
-from base.rewording import LlmError, Model
+from base.text.llm import LlmClient
+from base.text.rewording import LlmError, Model
 from base.worker import CapabilityError
 
 FUNCTIONS = researcher.main.worker.functions | writer.main.worker.functions | analyzer.main.worker.functions

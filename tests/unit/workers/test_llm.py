@@ -12,10 +12,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-import base.llm as llm_module
-from base.bootstrap import LlmConfig
-from base.llm import MAX_ANSWER, MAX_PROMPT, LlmClient, build_llm
-from base.rewording import LlmError, reworded
+import base.text.llm as llm_module
+from base.process.bootstrap import LlmConfig
+from base.text.llm import MAX_ANSWER, MAX_PROMPT, LlmClient, build_llm
+from base.text.rewording import LlmError, reworded
 
 KEY = "sk-test-4f1d0c-secret"
 PROVIDERS = ["openai", "anthropic"]
@@ -223,7 +223,7 @@ async def test_retry_after_is_honoured_within_bounds(
     async def note(seconds: float) -> None:
         waits.append(seconds)
 
-    monkeypatch.setattr("base.llm.asyncio.sleep", note)
+    monkeypatch.setattr("base.text.llm.asyncio.sleep", note)
     served[0].says("{}", 503, **({} if header is None else {"Retry-After": header}))
     served[0].says(good("openai", "ok"))
     await client(served, "openai").complete("s", "p")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from base.material import MAX_ENTRIES, MAX_TEXT, MAX_TOPIC, read_material, topic_of
+from base.text.material import MAX_ENTRIES, MAX_TEXT, MAX_TOPIC, read_material, topic_of
 from base.worker import CapabilityError
 
 

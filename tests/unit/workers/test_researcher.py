@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from base.material import read_material
-from base.text import terms
+from base.text.material import read_material
+from base.text.prose import terms
 from researcher.library import CORPUS, Passage, anchor, passages
 from researcher.report import DEEP_FINDINGS, FINDINGS, deep_report, query_report
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from base.text import clean, clip, defused, plain, sentences, stem, terms
+from base.text.prose import clean, clip, defused, plain, sentences, stem, terms
 
 
 @pytest.mark.parametrize(

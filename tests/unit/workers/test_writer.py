@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from base.material import read_material
-from base.text import sentences
+from base.text.material import read_material
+from base.text.prose import sentences
 from base.worker import CapabilityError
 from researcher.report import query_report
 from writer.compose import MAX_CLAIMS, compose, recompose

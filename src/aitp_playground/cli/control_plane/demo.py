@@ -30,6 +30,7 @@ from aitp_playground.errors import PlaygroundError
 from aitp_playground.events.codec import decode
 from aitp_playground.hosting.handover import Lifeline
 from aitp_playground.hosting.privacy import keep_private
+from aitp_playground.hosting.signals import clean_signals
 from aitp_playground.observability.logging import configure
 from aitp_playground.runs.directory import RunDirectory
 from aitp_playground.runs.requests import NewRun, RunView
@@ -61,6 +62,7 @@ async def demonstrate() -> int:
         settings = load_settings(
             host="127.0.0.1", port=0, state_dir=Path(state), run_history_db="", scenarios_dir=shipped
         )
+        clean_signals()
         keep_private()
         logs = configure("WARNING", settings.log_format)
         announcements = Announcements()

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from aitp_playground.cli.process.parent import LIFELINE
 from aitp_playground.config import Settings
 from aitp_playground.errors import ConfigurationError
-from aitp_playground.hosting.child import Child
+from aitp_playground.hosting.child_process import Child
 from aitp_playground.hosting.handover import Lifeline
 from aitp_playground.observability.redaction import SECRETS
 

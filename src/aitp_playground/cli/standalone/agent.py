@@ -23,15 +23,16 @@ from aitp_playground.cli.terminal.announcements import Announcements
 from aitp_playground.config import Settings
 from aitp_playground.cp_client.client import CpClient
 from aitp_playground.errors import AgentCallError, AgentManifestNotFound, ConfigurationError, RegistryInvalid
-from aitp_playground.hosting.bootstrap import Bootstrap, ControlPlane, Revocation, Telemetry, mint_token
-from aitp_playground.hosting.contract import AgentProcess, LaunchSpec
-from aitp_playground.hosting.identity import derive_seed, installation_secret
+from aitp_playground.hosting.bootstrap import Bootstrap, ControlPlane, Telemetry, mint_token
+from aitp_playground.hosting.contract import AgentProcess
+from aitp_playground.hosting.keys import derive_seed, installation_secret
 from aitp_playground.hosting.launcher import AgentLauncher
+from aitp_playground.hosting.launches import launch_of, revocation_of
 from aitp_playground.hosting.privacy import keep_private
 from aitp_playground.net import client_session
 from aitp_playground.observability.logging import configure
 from aitp_playground.runs.agents import LaunchedAgent
-from aitp_playground.runs.casting import entrypoint_of, inside, language_model
+from aitp_playground.runs.casting import language_model
 from aitp_playground.scenarios.manifests import MANIFEST_DIR, ManifestFile, Manifests
 from aitp_playground.scenarios.models import AgentManifest
 
@@ -63,7 +64,8 @@ async def run(settings: Settings, order: Standalone) -> int:
             stack.push_async_callback(launcher.close)
             listener = stack.enter_context(_listener(order.port))
             bootstrap = _bootstrap(settings, order, manifest, listener, telemetry, cp, await cp.pinned_aid())
-            process = await launcher.launch(_launch(bootstrap, manifest, agents_root, listener))
+            named = f"the manifest {manifest.metadata.id}"
+            process = await launcher.launch(launch_of(manifest.spec, named, agents_root, bootstrap, listener))
             stack.push_async_callback(process.stop, GRACE)
             agent = LaunchedAgent(bootstrap.agent_id, bootstrap.port, bootstrap.admin_token, http)
             agent.aid = (await process.ready()).aid
@@ -182,29 +184,7 @@ def _bootstrap(
         admin_token=mint_token(),
         telemetry=telemetry,
         cp=ControlPlane(url=cp.base_url, aid=cp_aid or None) if cp.enabled else None,
-        revocation=Revocation(
-            fail_mode=settings.revocation_fail_mode,
-            max_staleness_secs=round(settings.revocation_max_staleness_secs),
-            poll_secs=round(settings.revocation_poll_secs),
-        ),
+        revocation=revocation_of(settings),
         llm=language_model(settings) if manifest.spec.llm else None,
         accept="any-verified" if ANY_VERIFIED in order.accept else "introduced",
-    )
-
-
-def _launch(bootstrap: Bootstrap, manifest: AgentManifest, agents_root: Path, listener: socket.socket) -> LaunchSpec:
-    spec = manifest.spec
-    return LaunchSpec(
-        run_id=RUN_ID,
-        agent_id=bootstrap.agent_id,
-        entrypoint_type=spec.entrypoint.type,
-        entrypoint=entrypoint_of(spec, agents_root, bootstrap.agent_id),
-        cwd=inside(agents_root, spec.host.cwd or "", bootstrap.agent_id),
-        path=tuple(dict.fromkeys((agents_root, resources.agents_dir()))),
-        python=spec.host.python,
-        env=spec.host.env,
-        bootstrap=bootstrap.encode(),
-        listener=listener,
-        startup_timeout=spec.host.startup_timeout_ms / 1000,
-        secrets=bootstrap.secrets(),
     )

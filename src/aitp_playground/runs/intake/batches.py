@@ -13,6 +13,7 @@ from aitp_playground.events.model import PROMOTED, EventDraft, draft
 from aitp_playground.events.vocabulary import AGENT_TYPES
 from aitp_playground.observability.metrics import Metrics
 from aitp_playground.runs.messages import Telemetry
+from aitp_playground.runs.step_marks import step_of
 from aitp_playground.runs.tokens import TelemetryTokens
 
 MAX_BATCH = 1000
@@ -31,7 +32,7 @@ _SHAPES: dict[str, type] = {
     "port": int,
     "foreign": bool,
 }
-_NOT_THEIRS = frozenset({"emitter_seq", "id", "type", "ts", "run_id", "seq", "agent_id", "step_id"})
+_NOT_THEIRS = frozenset({"emitter_seq", "id", "type", "ts", "run_id", "seq", "agent_id", "step_id", "step_mark"})
 
 
 class TelemetryDoor:
@@ -91,7 +92,7 @@ def _entry(agent_id: str, index: int, event: Mapping[str, Any]) -> tuple[int, Ev
         event_type,
         id=given if isinstance(given, str) and _UUID.fullmatch(given) else None,
         ts=_time(event.get("ts")),
-        **{**fields, "agent_id": agent_id},
+        **{**fields, "agent_id": agent_id, "step_id": step_of(event.get("step_mark"))},
     )
 
 

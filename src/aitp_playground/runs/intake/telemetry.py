@@ -50,8 +50,9 @@ class TelemetryIntake:
 
 
 def within_step(entry: EventDraft, state: RunState) -> EventDraft:
-    """Steps run one at a time and end when their parties' telemetry is in, so the step in progress is the cause."""
-    if state.current_step is None or "step_id" in entry.fields:
+    """What bears the mark of the step in progress gets its labels. What only falls into its time does not: anybody may
+    call an agent while a step is under way."""
+    if state.current_step is None or entry.fields.get("step_id") != state.current_step:
         return entry
     labels = {name: state.step_labels[name] for name in ("agent", "capability") if name in state.step_labels}
-    return EventDraft(entry.type, {**labels, **entry.fields, "step_id": state.current_step}, entry.id, entry.ts)
+    return EventDraft(entry.type, {**labels, **entry.fields}, entry.id, entry.ts)

@@ -100,6 +100,7 @@ def report() -> None:
         "inheritable": [n for n in open_descriptors() if n > 2 and os.get_inheritable(n)],
         "stdin": str(Path("/proc/self/fd/0").readlink()),
         "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
+        "ignored": sorted(n for n in signal.valid_signals() if signal.getsignal(n) == signal.SIG_IGN),
         "term": signal.getsignal(signal.SIGTERM) == signal.SIG_DFL,
         "preloaded": sorted(name for name in ("aiohttp",) if name in sys.modules),
     }

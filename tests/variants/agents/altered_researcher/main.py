@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from base.enrolment import Enrolment
+from base.protocol.enrolment import Enrolment
 from researcher.main import worker
 
 _post = Enrolment._post

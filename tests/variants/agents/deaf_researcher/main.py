@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from base.revocation_refresh import Refresher
+from base.protocol.revocation_refresh import Refresher
 from researcher.main import worker
 
 

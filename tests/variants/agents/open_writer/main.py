@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from base.verification import Caller, Verifier
+from base.protocol.verification import Caller, Verifier
 from writer.main import worker
 
 

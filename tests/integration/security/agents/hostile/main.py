@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 
 from base import agent
-from base.bootstrap import TelemetryConfig
+from base.process.bootstrap import TelemetryConfig
 from base.telemetry import Telemetry
 from base.worker import Worker
 

@@ -6,7 +6,7 @@ import importlib
 import json
 import os
 
-from base.tokens import Shelf, Token
+from base.protocol.tokens import Shelf, Token
 
 _add = Shelf.add
 

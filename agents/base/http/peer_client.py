@@ -1,0 +1,160 @@
+"""Talking to other agents: one HTTP session per process, and no surprise in what comes back.
+
+No redirects, no proxies from the environment, no cookies, bounded bodies, a time-out on everything. Whatever goes
+wrong becomes a :class:`~base.refusals.PeerFailed` with a class, so that callers never see the library's errors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from base.http.bodies import read_bounded
+from base.refusals import PeerFailed
+
+MAX_ANSWER = 4 << 20
+CONNECT_TIMEOUT = 3.0
+#: Shorter than a capability's own limit would cut honest answers off.
+CALL_TIMEOUT = 125.0
+EXCHANGE_TIMEOUT = 10.0
+
+
+def is_local_name(host: str) -> bool:
+    """Whether a name is this machine by rule: ``localhost`` and all below it, in any case, with or without the final
+    dot; RFC 6761, section 6.3. The service follows the same rule in a copy of its own."""
+    name = host.lower().removesuffix(".")
+    return name == "localhost" or name.endswith(".localhost")
+
+
+class LoopbackResolver(AbstractResolver):
+    """``localhost`` is 127.0.0.1, without a thread; any other name is looked up as usual."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        if is_local_name(host):
+            return [_address(host, "127.0.0.1", port)]
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, family=family)
+        return [_address(host, str(entry[4][0]), port, entry[0]) for entry in found]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def _address(host: str, ip: str, port: int, family: int = socket.AF_INET) -> ResolveResult:
+    return ResolveResult(hostname=host, host=ip, port=port, family=family, proto=0, flags=socket.AI_NUMERICHOST)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A peer's answer, whole."""
+
+    url: str
+    status: int
+    body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+
+    def json(self) -> Any:
+        """The parsed body. Raises ``PeerFailed`` (``not_json``)."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            raise PeerFailed("not_json", "the answer is not JSON", url=self.url, status=self.status) from None
+
+    def text(self) -> str:
+        """The body as text. Raises ``PeerFailed`` (``not_json``)."""
+        try:
+            return self.body.decode("utf-8")
+        except UnicodeDecodeError:
+            raise PeerFailed("not_json", "the answer is not UTF-8", url=self.url, status=self.status) from None
+
+    def expect_ok(self) -> Answer:
+        """Itself when the status is 200. Raises ``PeerFailed`` with the peer's own code otherwise."""
+        if self.status == 200:
+            return self
+        code = _error_code(self.body)
+        kind = "http_5xx" if self.status >= 500 else "http_4xx" if self.status >= 400 else "protocol"
+        message = f"the peer answered {self.status}" + (f" {code}" if code else "")
+        raise PeerFailed(kind, message, url=self.url, status=self.status, peer_code=code)  # type: ignore[arg-type]
+
+
+class PeerClient:
+    """The process's one HTTP session, opened at first use."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    def session(self) -> aiohttp.ClientSession:
+        """The session; telemetry and the language model's client share it."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(resolver=LoopbackResolver(), use_dns_cache=False, limit_per_host=64),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+                timeout=aiohttp.ClientTimeout(total=CALL_TIMEOUT, sock_connect=CONNECT_TIMEOUT),
+                headers={"User-Agent": "aitp-agent"},
+            )
+        return self._session
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def get(self, url: str, *, timeout: float = EXCHANGE_TIMEOUT) -> Answer:
+        """GET, any status, from the source: a cache's copy of a revocation list says too little."""
+        return await self._request("GET", url, None, {"Cache-Control": "no-cache"}, timeout)
+
+    async def post(
+        self, url: str, body: str, headers: Mapping[str, str] | None = None, *, timeout: float = EXCHANGE_TIMEOUT
+    ) -> Answer:
+        """POST a JSON text, any status."""
+        return await self._request("POST", url, body, headers or {}, timeout)
+
+    async def _request(
+        self, method: str, url: str, body: str | None, headers: Mapping[str, str], timeout: float
+    ) -> Answer:
+        if body is not None:
+            headers = {**headers, "Content-Type": "application/json"}
+        try:
+            async with (
+                asyncio.timeout(timeout),
+                self.session().request(
+                    method,
+                    url,
+                    data=None if body is None else io.BytesIO(body.encode()),
+                    headers=headers,
+                    allow_redirects=False,
+                ) as response,
+            ):
+                return Answer(url, response.status, await _read(response, url), response.headers)
+        except TimeoutError:
+            raise PeerFailed("timeout", "the peer did not answer in time", url=url) from None
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, ConnectionResetError):
+            raise PeerFailed("truncated", "the peer hung up", url=url) from None
+        except (aiohttp.ClientConnectionError, OSError):
+            raise PeerFailed("refused", "the peer could not be reached", url=url) from None
+        except (aiohttp.ClientError, ValueError):
+            raise PeerFailed("protocol", "the peer does not speak HTTP as it should", url=url) from None
+
+
+async def _read(response: aiohttp.ClientResponse, url: str) -> bytes:
+    body = await read_bounded(response.content, MAX_ANSWER)
+    if body is None:
+        raise PeerFailed("protocol", "the answer is too large", url=url, peer_code="too_large")
+    return body
+
+
+def _error_code(body: bytes) -> str | None:
+    try:
+        code = json.loads(body)["error"]["code"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return code[:100] if isinstance(code, str) else None

@@ -1,0 +1,135 @@
+"""HTTP at the agent's edge: bounded reading, strict parsing, one error shape, no talkative headers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from base.http import step_mark
+from base.http.bodies import read_bounded
+from base.refusals import Fault, malformed
+
+READ_TIMEOUT = 10.0
+#: What aiohttp undoes, always and by itself; others it passes on as they came.
+ENCODINGS = ("identity", "gzip", "deflate")
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1"})
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def json_response(
+    body: Mapping[str, Any] | str, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """A JSON answer; a ``str`` is JSON already."""
+    text = body if isinstance(body, str) else json.dumps(body, separators=(",", ":"))
+    return web.Response(text=text, status=status, headers=headers, content_type="application/json")
+
+
+def fault_response(fault: Fault) -> web.Response:
+    return json_response(fault.body(), status=fault.status)
+
+
+def refusal_document(_status: int, code: str, message: str) -> str:
+    """The error document of what never reached a route."""
+    return json.dumps({"error": {"code": code, "message": message}})
+
+
+async def read_text(request: web.Request, limit: int) -> str:
+    """The body as text. Raises 413 beyond ``limit`` bytes, 408 when it does not come, 400 when it is not UTF-8, and 415
+    when it is encoded in a way that nobody here undoes."""
+    if request.headers.get("Content-Encoding", "identity").strip().lower() not in ENCODINGS:
+        raise Fault(415, "invalid_request", f"Content-Encoding: none but {', '.join(ENCODINGS)} is understood")
+    try:
+        async with asyncio.timeout(READ_TIMEOUT):
+            body = await read_bounded(request.content, limit)
+        if body is None:
+            raise Fault(413, "payload_too_large", f"the body is larger than {limit} bytes")
+        return body.decode("utf-8")
+    except TimeoutError:
+        raise Fault(408, "invalid_request", "the body did not arrive in time") from None
+    except UnicodeDecodeError:
+        raise malformed("the body is not UTF-8") from None
+    except (ConnectionError, web.RequestPayloadError):
+        raise malformed("the body could not be read to its end") from None
+
+
+async def read_object(request: web.Request, limit: int) -> dict[str, Any]:
+    """The body as a JSON object. Raises as :func:`read_text`, and 400 when it is none."""
+    return parse_object(await read_text(request, limit))
+
+
+def parse_object(text: str) -> dict[str, Any]:
+    """Parse a JSON object; NaN and Infinity are not JSON. Raises 400."""
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise malformed("the body is not JSON") from None
+    if not isinstance(value, dict):
+        raise malformed("the body is not a JSON object")
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def check_host(request: web.Request) -> None:
+    """Refuse names that are not loopback: a page in a browser reaches this port under its own name (DNS rebinding)."""
+    name, _, port = request.headers.get("Host", "").partition(":")
+    if name.lower() not in LOOPBACK_NAMES or not (port.isdecimal() or not port):
+        raise Fault(421, "forbidden", "this agent answers to localhost only")
+
+
+def check_origin(request: web.Request) -> None:
+    """Refuse what a page in a browser sends: it may post to any local port, and every refusal costs room in the log."""
+    if "Origin" in request.headers:
+        raise Fault(403, "forbidden", "this agent does not answer to web pages")
+
+
+class Unquoted(logging.Filter):
+    """Errors of the HTTP parser without their traces: those quote the header at fault, and tokens travel in headers."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            record.msg, record.args, record.exc_info = f"not HTTP: {type(error).__name__}", (), None
+        return True
+
+
+def unforeseen() -> Fault:
+    """What is answered to the exception being handled; its trace goes to stderr and nowhere else."""
+    traceback.print_exc(file=sys.stderr)
+    return Fault(500, "internal_error", "the agent failed; its log says how")
+
+
+@web.middleware
+async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Check who may ask at all, and turn every error into the error document."""
+    step_mark.take(request.headers)
+    try:
+        check_host(request)
+        check_origin(request)
+        return await handler(request)
+    except Fault as fault:
+        return fault_response(fault)
+    except web.HTTPMethodNotAllowed as error:
+        refused = Fault(405, "method_not_allowed", f"{request.method} is not for this route")
+        return json_response(refused.body(), status=405, headers={"Allow": ", ".join(sorted(error.allowed_methods))})
+    except web.HTTPException as error:
+        code = "not_found" if error.status == 404 else "invalid_request"
+        return fault_response(Fault(error.status, code, error.reason))
+    except Exception:  # noqa: BLE001 - the last stop before the socket
+        return fault_response(unforeseen())
+
+
+async def quiet_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    """Nobody needs to know which server this is."""
+    response.headers.popall("Server", None)

@@ -1,0 +1,13 @@
+"""Ending a task that one owns."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+async def end_task(task: asyncio.Task[None]) -> None:
+    """Cancel it and wait for its end. What it ended with is raised, its own cancellation is not; the caller's is."""
+    task.cancel()
+    await asyncio.wait((task,))  # which, unlike awaiting the task, tells whose cancellation it was
+    if not task.cancelled():
+        task.result()

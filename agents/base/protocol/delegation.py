@@ -1,0 +1,126 @@
+"""Delegating what a peer granted, and redeeming what another agent delegated: the two sides that hold tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from typing import Any
+
+from base.http.peer_client import Answer
+from base.http.step_mark import to_pass_on
+from base.protocol.manifests import fetch_manifest
+from base.protocol.peers import Peer
+from base.protocol.received import await_clock, belongs, token_with
+from base.protocol.redemption import CHALLENGE_PATH, PROOF_TYPE, REDEEM_PATH, delegation_jti, told
+from base.protocol.shared import Shared
+from base.protocol.tokens import Token, decode_claims
+from base.refusals import Fault, PeerFailed, first_line, protocol_errors
+
+
+class Delegations:
+    """The delegator's and the delegatee's part."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+
+    async def delegate(
+        self, delegatee: str, via_peer: str, scope: list[str], ttl_secs: int | None, manifest_url: str | None = None
+    ) -> dict[str, Any]:
+        """Delegate ``scope`` to a peer, out of the newest grant voucher that ``via_peer`` gave.
+
+        ``{"delegation_token", "delegatee_aid", "scope", "jti", "parent_jti", "expires_at"}``. Raises 409
+        ``no_voucher_held``, and 409 ``delegation_refused`` when the voucher does not cover it. With a ``manifest_url``
+        the delegatee is looked up there first.
+        """
+        peer = self._shared.peers.named(delegatee)
+        if manifest_url is not None:
+            await fetch_manifest(self._shared.client, peer, manifest_url)
+        voucher = self._newest_voucher(via_peer)
+        granted = decode_claims(voucher)
+        try:
+            token = self._shared.identity.serving.agent().build_delegation(voucher, peer.aid, scope, ttl_secs=ttl_secs)
+        except (ValueError, RuntimeError) as error:
+            missing = sorted(set(scope) - set(granted.get("grants", ())))
+            details = {"not_granted": missing} if missing else None
+            raise Fault(409, "delegation_refused", first_line(error), details) from error
+        claims = decode_claims(token)
+        if claims["exp"] <= time.time():
+            raise Fault(409, "delegation_refused", "the voucher has expired")
+        jti, parent = delegation_jti(token), str(granted["src_jti"])
+        self._report_issued(claims, jti, parent, peer)
+        return {
+            "delegation_token": token,
+            "delegatee_aid": peer.aid,
+            "scope": list(claims["scope"]),
+            "jti": jti,
+            "parent_jti": parent,
+            "expires_at": claims["exp"],
+        }
+
+    def _newest_voucher(self, agent_id: str) -> str:
+        held = self._shared.tokens.held.of_agent(agent_id)
+        voucher = next((token.voucher for token in held if token.voucher), None)
+        if voucher is None:
+            raise Fault(409, "no_voucher_held", f"no grant voucher was received from {agent_id[:100]}")
+        return voucher
+
+    def _report_issued(self, claims: dict[str, Any], jti: str, parent: str, delegatee: Peer) -> None:
+        self._shared.telemetry.emit(
+            "delegation.issued",
+            target=delegatee.agent_id,
+            aid_a=self._shared.identity.aid,
+            aid_b=delegatee.aid,
+            jti=jti,
+            grants=list(claims["scope"]),
+            payload={
+                "delegatee": delegatee.agent_id,
+                "scope": list(claims["scope"]),
+                "parent_jti": parent,
+                "delegation": {"claims": told(claims)},
+            },
+        )
+
+    async def redeem(self, target: str, delegation: str, manifest_url: str | None = None) -> dict[str, Any]:
+        """Redeem at ``target``; the token and its voucher are then held like any other.
+
+        ``{"ok": True, "peer_aid", "grants", "jti", "expires_at"}``. Raises :class:`PeerFailed`, with the target's own
+        code when it refused. With a ``manifest_url`` the target is looked up there anew.
+        """
+        peer = self._shared.peers.named(target)
+        base = peer.base_url
+        if manifest_url is not None:
+            base = (await fetch_manifest(self._shared.client, peer, manifest_url)).origin
+        body = json.dumps({"delegation_token": delegation})
+        challenge = (await self._shared.client.post(base + CHALLENGE_PATH, body, to_pass_on())).expect_ok()
+        proof = self._prove(challenge, delegation, peer)
+        answer = (await self._shared.client.post(base + REDEEM_PATH, proof, to_pass_on())).expect_ok()
+        token = await self._received(answer, peer)
+        self._shared.tokens.held.add(token)
+        return {"ok": True, "peer_aid": peer.aid} | token.summary()
+
+    def _prove(self, answer: Answer, delegation: str, peer: Peer) -> str:
+        """Sign the nonce together with the delegation and the peer it is meant for: of no use anywhere else."""
+        challenge = answer.json()
+        expected = {"delegation_sha256": hashlib.sha256(delegation.encode()).hexdigest(), "audience": peer.aid}
+        fits = isinstance(challenge, dict) and challenge | expected == challenge
+        if not fits or not isinstance(challenge.get("nonce"), str):
+            message = "the challenge is about another delegation"
+            raise PeerFailed("protocol", message, url=answer.url, peer_code="challenge_mismatch")
+        proof = {"delegation_token": delegation, "nonce_echo": challenge["nonce"], "audience": peer.aid}
+        with protocol_errors(answer.url):
+            return self._shared.identity.serving.agent().sign_envelope(PROOF_TYPE, json.dumps(proof))
+
+    async def _received(self, answer: Answer, peer: Peer) -> Token:
+        """The token in the answer, verified as its holder."""
+        with protocol_errors(answer.url):
+            given = answer.json()
+            token = token_with(given["tct"], given["grant_voucher"], peer)
+            grant, jti = next(iter(token.claims["grants"]), ""), token.jti
+        await await_clock(token.claims)
+        with protocol_errors(answer.url):
+            deny = self._shared.revocations.deny(jti, peer.aid)
+            self._shared.identity.serving.agent().verify_tct(token.tct, grant, revoked_jtis=deny)
+            if not belongs(token, self._shared.identity.aid):
+                raise ValueError("the token or its voucher is not ours")
+        return token

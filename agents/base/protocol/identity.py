@@ -1,0 +1,78 @@
+"""The agent's key, its manifests, and the twin that calls without giving anything away."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import aitp
+
+from base.process.bootstrap import Bootstrap
+
+#: What the twin offers. The SDK refuses an empty offer, and gives a responder everything the initiator offers; a
+#: token for this grant opens nothing, and a responder throws it away.
+DUMMY_GRANT = "peer.hello"
+
+MANIFEST_PATH = "/.well-known/aitp-manifest"
+HELLO_PATH = "/aitp/handshake/hello"
+COMMIT_PATH = "/aitp/handshake/commit"
+
+
+class Speaker:
+    """One SDK agent with a manifest that is minted anew at half its life.
+
+    Sessions copy the manifest when they are made, so an old one must never be near its end.
+    """
+
+    def __init__(self, bootstrap: Bootstrap, offered: list[str]) -> None:
+        self._bootstrap = bootstrap
+        self.offered = offered
+        self._agent = aitp.AitpAgent.from_seed(bootstrap.seed, bootstrap.signing_suite)
+        self._manifest = ""
+        self._fresh_until = 0.0
+
+    @property
+    def aid(self) -> str:
+        return self._agent.aid
+
+    def agent(self) -> aitp.AitpAgent:
+        """The SDK agent, its manifest fresh."""
+        self.manifest()
+        return self._agent
+
+    def manifest(self) -> str:
+        """The current manifest document, as published."""
+        if time.monotonic() >= self._fresh_until:
+            self.mint()
+        return self._manifest
+
+    def mint(self) -> None:
+        """Replace the manifest now. Tokens issued afterwards may live as long as the new one."""
+        given = self._bootstrap
+        options: dict[str, Any] = {}
+        if given.oidc is not None:
+            options["accepted_identity_types"] = ["pinned_key", "oidc"]
+            options["accepted_trust_anchors"] = list(given.oidc.trusted)
+            if given.identity_type == "oidc":
+                options |= {"oidc_issuer": given.oidc.issuer, "oidc_subject": given.oidc.subject}
+        self._manifest = self._agent.build_manifest(
+            given.display_name,
+            given.base_url + HELLO_PATH,
+            self.offered,
+            ttl_secs=given.ttl_secs,
+            identity_type=given.identity_type,
+            revocation_list_uri=given.base_url + aitp.REVOCATION_LIST_PATH,
+            **options,
+        )
+        self._fresh_until = time.monotonic() + given.ttl_secs / 2
+
+
+class Identity:
+    """Who this agent is. ``serving`` answers; ``calling`` is the same key offering :data:`DUMMY_GRANT` alone."""
+
+    def __init__(self, bootstrap: Bootstrap) -> None:
+        self.serving = Speaker(bootstrap, list(bootstrap.offered_caps))
+        self.calling = Speaker(bootstrap, [DUMMY_GRANT])
+        self.aid = self.serving.aid
+        #: Every AID under which this agent's own tokens may have been issued.
+        self.own_aids = frozenset({self.aid})

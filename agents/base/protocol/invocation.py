@@ -1,0 +1,88 @@
+"""Calling a peer's capability: with the newest token held from it and a proof of possession, or with nothing."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any, Literal
+from urllib.parse import quote
+
+from base.http.peer_client import CALL_TIMEOUT, Answer, PeerClient
+from base.http.step_mark import to_pass_on
+from base.protocol.identity import Identity
+from base.protocol.manifests import fetch_manifest
+from base.protocol.peers import Peer, PeerBook
+from base.protocol.tokens import Token, TokenBook
+from base.refusals import Fault, PeerFailed, sdk_code
+
+CHALLENGE_PATH = "/aitp/pop/challenge"
+TCT_HEADER = "X-AITP-TCT"
+POP_HEADER = "X-AITP-PoP"
+
+
+class Invoker:
+    """The caller's side of a capability call."""
+
+    def __init__(self, identity: Identity, peers: PeerBook, tokens: TokenBook, client: PeerClient) -> None:
+        self._identity = identity
+        self._peers = peers
+        self._tokens = tokens
+        self._client = client
+
+    async def invoke(
+        self,
+        agent_id: str,
+        capability: str,
+        task: dict[str, Any],
+        *,
+        present: Literal["held", "none"],
+        manifest_url: str | None = None,
+    ) -> dict[str, Any]:
+        """``{"status_code", "body", "presented_jti"?}``, whatever the status.
+
+        With a ``manifest_url`` the peer is looked up there anew: fetched, verified, its AID still the pinned one.
+        Raises 409 ``no_tct_held``, and :class:`PeerFailed` when there was no HTTP answer or one that is not JSON.
+        """
+        peer = self._peers.named(agent_id)
+        base = peer.base_url
+        if manifest_url is not None:
+            base = (await fetch_manifest(self._client, peer, manifest_url)).origin
+        if present == "none":
+            return _outcome(await self._call(base, capability, task, {}))
+        token = self._newest(peer)
+        answer = await self._challenge(base, token)
+        if answer.status == 200:
+            headers = {TCT_HEADER: token.tct, POP_HEADER: self._prove(answer, token)}
+            answer = await self._call(base, capability, task, headers)
+        return _outcome(answer) | {"presented_jti": token.jti}
+
+    def _newest(self, peer: Peer) -> Token:
+        token = next(self._tokens.held.of_agent(peer.agent_id), None)
+        if token is None:
+            raise Fault(409, "no_tct_held", f"no token was received from {peer.agent_id}")
+        return token
+
+    async def _challenge(self, base: str, token: Token) -> Answer:
+        return await self._client.post(base + CHALLENGE_PATH, "{}", {TCT_HEADER: token.tct, **to_pass_on()})
+
+    def _prove(self, answer: Answer, token: Token) -> str:
+        """Answer the challenge, but only one about the token that was shown: the SDK signs for any."""
+        challenge = answer.json()
+        if not isinstance(challenge, dict) or challenge.get("tct_jti") != token.jti:
+            raise PeerFailed(
+                "protocol", "the challenge is about another token", url=answer.url, peer_code="challenge_mismatch"
+            )
+        try:
+            response = self._identity.serving.agent().sign_pop_response(answer.text())
+        except (ValueError, RuntimeError) as error:
+            code = sdk_code(error)
+            raise PeerFailed("protocol", "the challenge is not usable", url=answer.url, peer_code=code) from error
+        return base64.urlsafe_b64encode(response.encode()).rstrip(b"=").decode()
+
+    async def _call(self, base: str, capability: str, task: dict[str, Any], headers: dict[str, str]) -> Answer:
+        url = f"{base}/capabilities/{quote(capability, safe='')}"
+        return await self._client.post(url, json.dumps(task), {**headers, **to_pass_on()}, timeout=CALL_TIMEOUT)
+
+
+def _outcome(answer: Answer) -> dict[str, Any]:
+    return {"status_code": answer.status, "body": answer.json()}

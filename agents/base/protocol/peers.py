@@ -1,0 +1,99 @@
+"""The peers the service introduced: who may speak to this agent, and where each one is.
+
+An agent that accepts any verified sender also keeps guests, who shook hands with it unintroduced. They may do that and
+use what it grants them; the agent itself never goes to an address that they named.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit, urlunsplit
+
+from base.protocol.identity import MANIFEST_PATH
+from base.refusals import Refusal, malformed
+
+MAX_PEERS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One introduced agent; its AID is pinned."""
+
+    agent_id: str
+    aid: str
+    manifest_url: str
+
+    @property
+    def base_url(self) -> str:
+        """Where its routes are: the manifest's address without the well-known path."""
+        parts = urlsplit(self.manifest_url)
+        return urlunsplit((parts.scheme, parts.netloc, parts.path.removesuffix(MANIFEST_PATH), "", "")).rstrip("/")
+
+
+class PeerBook:
+    """The list, replaced as a whole; and with ``open_to_verified`` the guests, of whom the oldest goes at the bound."""
+
+    def __init__(self, *, open_to_verified: bool = False) -> None:
+        self.open_to_verified = open_to_verified
+        self._by_id: dict[str, Peer] = {}
+        self._by_aid: dict[str, Peer] = {}
+        self._guests: OrderedDict[str, Peer] = OrderedDict()
+
+    def replace(self, peers: Iterable[Peer]) -> int:
+        """Forget the old list. Raises 400 for too many, or for an id or AID that appears twice."""
+        listed = list(peers)
+        by_id = {peer.agent_id: peer for peer in listed}
+        by_aid = {peer.aid: peer for peer in listed}
+        if len(listed) > MAX_PEERS or not len(by_id) == len(by_aid) == len(listed):
+            raise malformed(f"peers: at most {MAX_PEERS}, each agent id and each AID once")
+        self._by_id, self._by_aid = by_id, by_aid
+        return len(listed)
+
+    def named(self, agent_id: str) -> Peer:
+        """The peer of that agent id, for this agent's own errands. Raises 403 ``peer_unknown``."""
+        return self._known(self._by_id.get(agent_id), agent_id)
+
+    def sender(self, aid: str) -> Peer:
+        """The peer that speaks as ``aid``. Raises 403 ``peer_unknown``."""
+        return self._known(self._by_aid.get(aid), aid)
+
+    def admit(self, guest: Peer) -> None:
+        """Keep one who was not introduced, for the rest of its handshake and after."""
+        if self.open_to_verified and guest.aid not in self._by_aid:
+            self._guests[guest.aid] = guest
+            self._guests.move_to_end(guest.aid)
+            if len(self._guests) > MAX_PEERS:
+                self._guests.popitem(last=False)
+
+    def greeter(self, aid: str) -> Peer:
+        """Who shakes hands as ``aid``: a peer or a guest. Raises 403 ``peer_unknown``."""
+        return self._guests[aid] if aid in self._guests and aid not in self._by_aid else self.sender(aid)
+
+    def agent_id_of(self, aid: str) -> str | None:
+        """Its agent id, when it is in the list."""
+        peer = self._by_aid.get(aid)
+        return peer.agent_id if peer else None
+
+    @staticmethod
+    def _known(peer: Peer | None, name: str) -> Peer:
+        if peer is None:
+            raise Refusal("peer_unknown", f"{name[:100]!r} has not been introduced to this agent")
+        return peer
+
+
+def is_http_url(value: str) -> bool:
+    """Whether ``value`` is an absolute http or https URL."""
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def http_url(value: str, name: str) -> str:
+    """``value`` when it is one. Raises 400."""
+    if not is_http_url(value):
+        raise malformed(f"{name}: not an http or https URL")
+    return value

@@ -1,0 +1,113 @@
+"""Which tokens are no longer good, and who said so.
+
+Four voices, each of which only ever adds: what this agent revoked itself, the Control Plane's signed list, the signed
+list of a token's own issuer, and the lineage, through which any of these reaches what was made from a revoked token.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from base.process.bootstrap import ControlPlaneConfig, RevocationConfig
+from base.protocol.identity import Identity
+from base.protocol.lineage import Lineage
+from base.protocol.revocation_lists import Expiry, IssuerList, read_list
+from base.refusals import Refusal, Source
+
+LIST_TTL = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of this agent's own list. ``because`` is told to callers, not written into the list."""
+
+    jti: str
+    revoked_at: int
+    reason: str | None
+    because: Literal["local", "lineage"]
+
+    def listed(self) -> dict[str, str | int]:
+        line: dict[str, str | int] = {"jti": self.jti, "revoked_at": self.revoked_at}
+        return line | {"reason": self.reason} if self.reason else line
+
+
+class RevocationState:
+    """The deny set consulted on every verification. ``expiry_of`` knows when a token this agent has seen expires."""
+
+    def __init__(
+        self, config: RevocationConfig, cp: ControlPlaneConfig | None, expiry_of: Expiry = lambda _jti: None
+    ) -> None:
+        self.lineage = Lineage()
+        self._config = config
+        self._cp = cp
+        self._expiry_of = expiry_of
+        self._local: dict[str, Entry] = {}
+        self._lists: dict[str, IssuerList] = {}
+        self._signed: tuple[str, float] | None = None
+
+    def revoke(self, jti: str, reason: str | None = None, because: Literal["local", "lineage"] = "local") -> bool:
+        """Add to this agent's own list; the first time and reason stay. Says whether it was not there before."""
+        entry = Entry(jti.lower(), int(time.time()), reason, because)
+        if self._local.setdefault(entry.jti, entry) is not entry:
+            return False
+        self._signed = None
+        return True
+
+    def take_list(self, raw: str, issuer: str) -> None:
+        """Take in a list that claims to be of the pinned ``issuer``. Raises ``ListRejectedError``."""
+        verified = read_list(raw, issuer)
+        self.list_of(issuer).take(verified, self._config.max_staleness_secs)
+
+    def list_of(self, issuer: str) -> IssuerList:
+        """What that issuer has said so far."""
+        return self._lists.setdefault(issuer, IssuerList(self._expiry_of))
+
+    def source_of(self, jti: str, issuer: str | None = None) -> Source | None:
+        """Who revoked it; None when nobody did. ``issuer``: the peer that issued it, None for this agent's own.
+
+        A peer's list has a say over that peer's tokens alone; the Control Plane's over everybody's.
+        """
+        jti = jti.lower()
+        if said := self._said(jti, issuer):
+            return said
+        inherited = any(self._said(ancestor, issuer) for ancestor in self.lineage.ancestors(jti))
+        return "lineage" if inherited else None
+
+    def _said(self, jti: str, issuer: str | None) -> Source | None:
+        if jti in self._local:
+            return self._local[jti].because
+        if self._cp and self._cp.aid and jti in self._lists.get(self._cp.aid, ()):
+            return "cp-snapshot"
+        return "issuer-list" if issuer and jti in self._lists.get(issuer, ()) else None
+
+    def deny(self, jti: str, issuer: str | None = None) -> set[str]:
+        """The deny set to hand to the SDK for a token with this jti: itself, or nothing.
+
+        The SDK parses the set on every call, so handing it thousands of entries would cost milliseconds each time.
+        """
+        return {jti} if self.source_of(jti, issuer) else set()
+
+    def require_fresh(self) -> None:
+        """Under ``fail_closed``, refuse while there is no fresh list of the Control Plane's; without one there is none.
+
+        Raises ``revocation_unknown``.
+        """
+        if self._config.fail_mode != "fail_closed":
+            return
+        if self._cp is None:
+            raise Refusal(
+                "revocation_unknown", "no Control Plane to know revocations from, and this agent fails closed"
+            )
+        if self._cp.aid is None or not self.list_of(self._cp.aid).is_fresh:
+            raise Refusal("revocation_unknown", "no fresh revocation list, and this agent fails closed")
+
+    def signed_list(self, identity: Identity) -> str:
+        """This agent's own list, signed; the same document until it changes or is half-way to its end."""
+        now = time.monotonic()
+        if self._signed is None or now >= self._signed[1]:
+            agent = identity.serving.agent()
+            entries = [entry.listed() for entry in self._local.values()]
+            self._signed = (agent.sign_revocation_list(entries, expires_in_secs=LIST_TTL), now + LIST_TTL / 2)
+        return self._signed[0]

@@ -1,0 +1,182 @@
+"""Deciding on a capability call: who is calling, with what, and did this agent allow it.
+
+The SDK's token check accepts any issuer and, left to itself, the token's own word for its audience. Here the caller
+proves the key first, the audience is the key that was proven, and the issuer must be this agent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import aitp
+
+from base.protocol.identity import Identity
+from base.protocol.revocation import RevocationState
+from base.protocol.tokens import decode_claims
+from base.refusals import Refusal, malformed, sdk_code
+
+CHALLENGE_SECS = 60
+MAX_CHALLENGES = 4096
+MAX_CACHED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whom a call was allowed to: the proven holder and the token."""
+
+    aid: str
+    jti: str
+
+
+class ChallengeBook:
+    """Challenges given out: each for one token, good once, for a minute. Beyond the bound the oldest goes."""
+
+    def __init__(self, limit: int = MAX_CHALLENGES) -> None:
+        self._limit = limit
+        self._open: OrderedDict[str, tuple[str, bytes, float]] = OrderedDict()
+
+    def add(self, challenge: str, token: str) -> None:
+        self._open[json.loads(challenge)["nonce"]] = (challenge, digest(token), time.monotonic() + CHALLENGE_SECS)
+        if len(self._open) > self._limit:
+            self._open.popitem(last=False)
+
+    def take(self, nonce: str, token: str) -> str | None:
+        """This agent's own copy of the challenge, which is then spent; None when there is none for that token."""
+        challenge, owner, until = self._open.pop(nonce, ("", b"", 0.0))
+        return challenge if owner == digest(token) and time.monotonic() < until else None
+
+
+class TokenCache:
+    """The SDK's verification cache with counters of our own: it tells neither hits nor what it evicted."""
+
+    def __init__(self, limit: int = MAX_CACHED) -> None:
+        self.store = aitp.TctStore(limit)
+        self._limit = limit
+        self._inside: OrderedDict[bytes, None] = OrderedDict()
+        self.hits = 0
+        self.misses = 0
+
+    def look_up(self, token: str) -> None:
+        """Count one look-up."""
+        if digest(token) in self._inside:
+            self.hits += 1
+        else:
+            self.misses += 1
+
+    def verified(self, token: str) -> None:
+        """The store has taken ``token`` in; like the store, forget the oldest, however often it was used."""
+        self._inside.setdefault(digest(token))
+        if len(self._inside) > self._limit:
+            self._inside.popitem(last=False)
+
+    def stats(self) -> dict[str, int | bool]:
+        return {"enabled": True, "hits": self.hits, "misses": self.misses, "size": self.store.len()}
+
+
+class Verifier:
+    """The checks of one capability call, each in its own method, in this order."""
+
+    def __init__(self, identity: Identity, revocations: RevocationState) -> None:
+        self._identity = identity
+        self._revocations = revocations
+        self._challenges = ChallengeBook()
+        self.cache = TokenCache()
+
+    def challenge(self, token: str | None) -> str:
+        """A proof-of-possession challenge for ``token``. Says nothing about whether the token is any good."""
+        token = self._require_token(token)
+        try:
+            challenge = self._agent.new_pop_challenge(token, CHALLENGE_SECS)
+        except (ValueError, RuntimeError) as error:
+            raise Refusal("tct_invalid", "the token is not a TCT", sdk_code=sdk_code(error)) from error
+        self._challenges.add(challenge, token)
+        return challenge
+
+    def authorize(self, token: str | None, capability: str, response: str | None) -> Caller:
+        """Allow the call or raise :class:`Refusal`; 400 for a proof that is not one."""
+        token = self._require_token(token)
+        if response is None:
+            raise Refusal("pop_required", "the call carries no proof of possession")
+        holder = self._prove_holder(token, response)
+        self._require_own_issue(token)
+        self._revocations.require_fresh()
+        return Caller(holder, self._verify(token, capability, holder))
+
+    @property
+    def _agent(self) -> aitp.AitpAgent:
+        return self._identity.serving.agent()
+
+    @staticmethod
+    def _require_token(token: str | None) -> str:
+        if not token:
+            raise Refusal("tct_missing", "the call carries no TCT")
+        return token
+
+    def _prove_holder(self, token: str, response: str) -> str:
+        """The AID whose key answered this agent's own challenge for this token."""
+        challenge = self._challenges.take(_nonce_of(response), token)
+        if challenge is None:
+            raise Refusal("pop_invalid", "no such challenge is open for this token")
+        try:
+            return aitp.verify_pop_response(challenge, response, token)
+        except (ValueError, RuntimeError) as error:
+            raise Refusal("pop_invalid", "the proof of possession does not verify", sdk_code=sdk_code(error)) from error
+
+    def _require_own_issue(self, token: str) -> None:
+        if str(decode_claims(token).get("iss")) not in self._identity.own_aids:
+            raise Refusal("wrong_issuer", "the token was issued by another agent")
+
+    def _verify(self, token: str, capability: str, holder: str) -> str:
+        """Signature, audience, expiry, revocation and grant. Returns the jti."""
+        jti = str(decode_claims(token).get("jti"))
+        deny = self._revocations.deny(jti)
+        self.cache.look_up(token)
+        try:
+            verified = self._agent.verify_tct_cached(
+                token, capability, self.cache.store, expected_audience=holder, revoked_jtis=deny
+            )
+        except (ValueError, RuntimeError) as error:
+            raise self._explain(token, holder, error) from error
+        self.cache.verified(token)
+        return verified.jti
+
+    def _explain(self, token: str, holder: str, error: Exception) -> Refusal:
+        """The SDK names only a revocation; find out what else it was."""
+        code = sdk_code(error)
+        claims = decode_claims(token)
+        jti, grants = str(claims.get("jti")), claims.get("grants")
+        if code == "TCT_REVOKED":
+            return Refusal("tct_revoked", "the token was revoked", source=self._revocations.source_of(jti))
+        expires_at = claims.get("exp")
+        if isinstance(expires_at, int) and expires_at < time.time():
+            return Refusal("tct_expired", "the token has expired")
+        if claims.get("aud") != holder:
+            return Refusal("wrong_audience", "the token was issued to another agent")
+        if isinstance(grants, list) and grants and self._is_genuine(token, str(grants[0]), holder):
+            return Refusal("grant_missing", "the token does not grant this capability")
+        return Refusal("tct_invalid", "the token does not verify", sdk_code=code)
+
+    def _is_genuine(self, token: str, grant: str, holder: str) -> bool:
+        """Whether nothing but the grant was wrong with it."""
+        try:
+            self._agent.verify_tct(token, grant, expected_audience=holder, revoked_jtis=set())
+        except (ValueError, RuntimeError):
+            return False
+        return True
+
+
+def digest(token: str) -> bytes:
+    """What stands for a token in maps, so that they hold no second copy of it."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _nonce_of(response: str) -> str:
+    try:
+        nonce = json.loads(response)["nonce_echo"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise malformed("X-AITP-PoP is not a proof of possession") from None
+    return str(nonce)

@@ -1,0 +1,432 @@
+"""The bounds of a server's connections, tried over real sockets with limits short enough to wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from base.http.bounded_server import BoundedServer, Limits
+
+#: For what must happen; long, so that a slow machine is none of our business.
+PATIENCE = 30.0
+NEVER = 3600.0
+GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@dataclass
+class Site:
+    """A running server; ``/held`` answers once ``release`` is set."""
+
+    server: BoundedServer
+    port: int
+    release: asyncio.Event = field(default_factory=asyncio.Event)
+    held: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+
+    clients: list[Client] = field(default_factory=list)
+
+    async def connect(self) -> Client:
+        self.clients.append(Client(*await asyncio.open_connection("127.0.0.1", self.port)))
+        return self.clients[-1]
+
+
+@dataclass
+class Client:
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def say(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def answer(self) -> tuple[int, dict[str, str], bytes]:
+        async with asyncio.timeout(PATIENCE):
+            head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
+            return int(head[0].split()[1]), headers, await self.reader.readexactly(int(headers["content-length"]))
+
+    async def rest(self) -> bytes:
+        """What comes until the end."""
+        async with asyncio.timeout(PATIENCE):
+            try:
+                return await self.reader.read()
+            except ConnectionResetError:
+                return b""
+
+    async def over(self) -> None:
+        assert await self.rest() == b""
+
+    async def close(self) -> None:
+        self.writer.close()
+        with suppress(ConnectionError):
+            await self.writer.wait_closed()
+
+
+def refusal(status: int, code: str, message: str) -> str:
+    return json.dumps({"said": [status, code, message]})
+
+
+@asynccontextmanager
+async def site(**limits: Any) -> AsyncIterator[Site]:
+    defaults = {"head_secs": NEVER, "idle_secs": NEVER, "stalled_secs": None}
+    app = web.Application()
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.1)
+    listener = socket.create_server(("127.0.0.1", 0))
+    served: list[Site] = []
+
+    async def hello(_request: web.Request) -> web.Response:
+        return web.Response(text="hello")
+
+    async def held(_request: web.Request) -> web.Response:
+        served[0].held.release()
+        await served[0].release.wait()
+        return web.Response(text="held")
+
+    async def big(_request: web.Request) -> web.Response:
+        return web.Response(body=bytes(32 << 20))
+
+    async def body(request: web.Request) -> web.Response:
+        return web.Response(body=await request.read())
+
+    async def broken(_request: web.Request) -> web.Response:
+        raise ValueError("a secret of the application")
+
+    app.router.add_get("/", hello)
+    app.router.add_get("/held", held)
+    app.router.add_get("/big", big)
+    app.router.add_get("/broken", broken)
+    app.router.add_post("/body", body)
+    await runner.setup()
+    assert runner.server is not None
+    server = BoundedServer(runner.server, refusal, Limits(**{**defaults, **limits}))
+    served.append(Site(server, listener.getsockname()[1]))
+    server.listen(listener)
+    try:
+        yield served[0]
+    finally:
+        served[0].release.set()
+        for client in served[0].clients:
+            await client.close()
+        server.stop()
+        await runner.cleanup()
+    assert not server.open
+
+
+async def eventually(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not true():  # noqa: ASYNC110 - what is waited for sets no event
+            await asyncio.sleep(0.01)
+
+
+# -- heads ---------------------------------------------------------------------------------------------------------
+
+
+async def test_silent_connection_is_closed_without_a_word() -> None:
+    async with site(head_secs=0.2) as served:
+        await (await served.connect()).over()
+
+
+async def test_head_that_comes_byte_by_byte_is_cut_off_at_the_limit_not_at_each_byte() -> None:
+    async with site(head_secs=0.5) as served:
+        client = await served.connect()
+        ended = asyncio.create_task(client.rest())
+        sent = 0
+        while not ended.done():
+            await client.say(b"GET /" if not sent else b"x")
+            sent += 1
+            await asyncio.sleep(0.05)
+        assert (await ended).startswith(b"HTTP/1.1 408 ")
+        assert sent > 1
+
+
+@pytest.mark.parametrize("half", [b"G", b"GET / HTTP/1.1\r\n", GET[:-2], b"POST / HTTP/1.1\r\nContent-Length: 5\r\nA"])
+async def test_half_a_head_is_told_that_it_took_too_long(half: bytes) -> None:
+    async with site(head_secs=0.3) as served:
+        client = await served.connect()
+        await client.say(half)
+        status, headers, body = await client.answer()
+        assert (status, headers["connection"]) == (408, "close")
+        assert "server" not in headers
+        assert json.loads(body)["said"][:2] == [408, "request_timeout"]
+        await client.over()
+
+
+async def test_half_a_head_on_a_used_connection_has_the_limit_of_a_head_not_of_idleness() -> None:
+    async with site(head_secs=0.3) as served:
+        client = await served.connect()
+        await client.say(GET)
+        assert (await client.answer())[0] == 200
+        await client.say(GET[:10])
+        assert (await client.answer())[0] == 408
+
+
+@pytest.mark.parametrize("whole", [GET, GET + GET, b"POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"])
+async def test_half_a_head_in_one_packet_with_requests_is_cut_off_after_their_answers(whole: bytes) -> None:
+    async with site(head_secs=0.3) as served:
+        client = await served.connect()
+        await client.say(whole + GET[:10])
+        for _ in range(whole.count(b"HTTP/1.1")):
+            assert (await client.answer())[0] == 200
+        assert (await client.answer())[0] == 408
+
+
+async def test_idle_connection_stays_beyond_the_time_of_a_head_however_its_request_was_cut() -> None:
+    async with site(head_secs=0.3) as served:
+        client = await served.connect()
+        body = b"POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"
+        for pieces in ([GET], [GET[:-1], GET[-1:]], [GET[:-3], GET[-3:]], [body], [body[:-2], body[-2:]]):
+            for piece in pieces:
+                await client.say(piece)
+                await asyncio.sleep(0.05)
+            assert (await client.answer())[0] == 200
+            await asyncio.sleep(0.6)
+
+
+async def test_half_a_head_sent_while_a_request_is_under_way_is_cut_off_after_its_answer() -> None:
+    async with site(head_secs=0.3) as served:
+        client = await served.connect()
+        await client.say(b"GET /held HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await served.held.acquire()
+        await client.say(GET[:10])
+        await asyncio.sleep(0.6)  # longer than a head may take: the request under way is none of the head's business
+        served.release.set()
+        assert (await client.answer())[2] == b"held"
+        assert (await client.answer())[0] == 408
+
+
+async def test_whole_head_in_pieces_within_the_limit_is_served_and_the_connection_stays() -> None:
+    async with site(head_secs=PATIENCE) as served:
+        client = await served.connect()
+        for _ in range(3):
+            for byte in GET:
+                await client.say(bytes([byte]))
+            assert (await client.answer())[2] == b"hello"
+
+
+async def test_a_body_is_not_a_head() -> None:
+    async with site(head_secs=0.3) as served:
+        client = await served.connect()
+        await client.say(b"POST /body HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nab")
+        await asyncio.sleep(0.6)
+        await client.say(b"cd")
+        assert (await client.answer())[2] == b"abcd"
+        await asyncio.sleep(0.6)
+        await client.say(GET)
+        assert (await client.answer())[2] == b"hello"
+
+
+async def test_idle_connection_is_closed_after_its_time() -> None:
+    async with site(idle_secs=0.3) as served:
+        client = await served.connect()
+        await client.say(GET)
+        assert (await client.answer())[0] == 200
+        await client.over()
+
+
+async def test_client_that_leaves_its_answer_unread_is_cut_off_and_one_that_reads_is_not() -> None:
+    async with site(stalled_secs=0.5) as served:
+        deaf, good = await served.connect(), await served.connect()
+        deaf.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await deaf.say(b"GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await good.say(b"GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert len((await good.answer())[2]) == 32 << 20
+        await eventually(lambda: len(served.server.open) == 1)
+        await good.say(GET)
+        assert (await good.answer())[2] == b"hello"
+        deaf.writer.transport.abort()
+
+
+# -- what is not HTTP ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "said"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nA header secret\r\n\r\n", 400, "HTTP"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nBad\x00Name: secret\r\n\r\n", 400, "HTTP"),
+        (b"G@T secret HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "method"),
+        (b"GET /" + b"secret" * 4000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "too long"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nA: " + b"secret" * 4000 + b"\r\n\r\n", 400, "too long"),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx", 400, "HTTP"),
+        (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "HTTP"),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: secret\r\n\r\nx", 400, "HTTP"),
+        (b"GET / HTTP/9.9\r\nHost: localhost\r\n\r\n", 400, "HTTP"),
+        (b"GET /secret HTTP/1.1\r\nHost: localhost\r\nExpect: secret\r\n\r\n", 417, ""),
+        (b"\x16\x03\x01\x02\x00\x01secret\r\n\r\n", 400, ""),
+        (b"PATCH / HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, ""),
+    ],
+)
+async def test_what_is_refused_without_the_application_is_json_that_quotes_nothing(
+    sent: bytes, status: int, said: str
+) -> None:
+    async with site() as served:
+        client = await served.connect()
+        await client.say(sent)
+        found, headers, body = await client.answer()
+        assert (found, headers["content-type"]) == (status, "application/json; charset=utf-8")
+        assert "server" not in headers
+        assert json.loads(body)["said"][0] == status
+        assert said.lower() in json.loads(body)["said"][2].lower()
+        assert b"secret" not in body
+        await client.over()
+        other = await served.connect()
+        await other.say(GET)
+        assert (await other.answer())[2] == b"hello"
+
+
+async def test_error_of_the_application_is_json_without_its_text(caplog: pytest.LogCaptureFixture) -> None:
+    async with site() as served:
+        client = await served.connect()
+        await client.say(b"GET /broken HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        status, headers, body = await client.answer()
+        assert (status, "server" in headers) == (500, False)
+        assert b"secret" not in body
+    assert "a request failed" in caplog.text
+
+
+async def test_many_refusals_make_one_line_of_log(caplog: pytest.LogCaptureFixture) -> None:
+    async with site() as served:
+        for _ in range(20):
+            client = await served.connect()
+            await client.say(b"nonsense\r\n\r\n")
+            assert (await client.answer())[0] == 400
+    assert len(caplog.records) == 1
+
+
+# -- how many ------------------------------------------------------------------------------------------------------
+
+
+async def test_beyond_the_limit_the_longest_idle_connection_goes() -> None:
+    async with site(connections=3) as served:
+        clients = []
+        for _ in range(3):
+            client = await served.connect()
+            await client.say(GET)
+            assert (await client.answer())[0] == 200
+            clients.append(client)
+        await clients[0].say(GET)  # the first is used again, so the second is the longest idle
+        assert (await clients[0].answer())[0] == 200
+        newcomer = await served.connect()
+        await newcomer.say(GET)
+        assert (await newcomer.answer())[2] == b"hello"
+        await clients[1].over()
+        for client in (clients[0], clients[2]):
+            await client.say(GET)
+            assert (await client.answer())[2] == b"hello"
+
+
+async def test_silent_crowd_does_not_keep_anybody_out() -> None:
+    async with site(connections=10) as served:
+        for _ in range(60):
+            await served.connect()
+        client = await served.connect()
+        await client.say(GET)
+        assert (await client.answer())[2] == b"hello"
+        assert len(served.server.open) <= 10
+
+
+async def test_with_all_connections_at_work_newcomers_wait_and_none_is_cut_off() -> None:
+    async with site(connections=2) as served:
+        workers = [await served.connect() for _ in range(2)]
+        for client in workers:
+            await client.say(b"GET /held HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await served.held.acquire()
+        newcomer = await served.connect()  # in the kernel's backlog
+        await newcomer.say(GET)
+        asked = asyncio.create_task(newcomer.answer())
+        await asyncio.sleep(0.6)  # more than one new try
+        assert not asked.done()
+        assert len(served.server.open) == 2
+        served.release.set()
+        for client in workers:
+            assert (await client.answer())[2] == b"held"
+        assert (await asked)[2] == b"hello"
+
+
+@contextmanager
+def descriptors_limited(to: int) -> Iterator[None]:
+    """A soft limit so low that it is soon reached."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (to, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def in_use() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - numbers, not paths
+
+
+@contextmanager
+def connected(port: int, number: int) -> Iterator[list[socket.socket]]:
+    """Clients of which this process holds one descriptor each."""
+    sockets = []
+    try:
+        for _ in range(number):
+            sockets.append(socket.create_connection(("127.0.0.1", port)))  # noqa: PERF401 - each has an owner at once
+        yield sockets
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+async def test_a_share_of_the_descriptors_is_never_taken_by_connections() -> None:
+    async with site() as served:
+        limit = (in_use() + 60) * 5 // 4
+        with descriptors_limited(limit), connected(served.port, 50):
+            client = await served.connect()
+            await client.say(GET)
+            assert (await client.answer())[2] == b"hello"
+            assert in_use() <= limit * 0.8 + 5  # a few may have had numbers beyond a gap
+            assert len(served.server.open) < 51
+
+
+async def test_without_a_descriptor_left_nothing_spins_and_it_goes_on_afterwards(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with site() as served:
+        accepting = 0
+        accept = served.server._accept
+
+        def counted(listener: socket.socket) -> None:
+            nonlocal accepting
+            accepting += 1
+            accept(listener)
+
+        served.server._accept = counted  # type: ignore[method-assign]
+        loop = asyncio.get_running_loop()
+        with closing(socket.socket()) as client:
+            client.setblocking(False)
+            for listener in served.server._listeners:
+                loop.remove_reader(listener)
+                loop.add_reader(listener, counted, listener)
+            with descriptors_limited(in_use() - 1):
+                await loop.sock_connect(client, ("127.0.0.1", served.port))
+                await loop.sock_sendall(client, GET)
+                await asyncio.sleep(0.8)
+                assert 1 <= accepting <= 8
+                assert len(caplog.records) == 1
+            async with asyncio.timeout(PATIENCE):
+                assert (await loop.sock_recv(client, 4096)).startswith(b"HTTP/1.1 200")
+
+
+async def test_stopping_closes_the_listener_and_leaves_open_requests_their_time() -> None:
+    async with site() as served:
+        client = await served.connect()
+        await client.say(b"GET /held HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await served.held.acquire()
+        served.server.stop()
+        with pytest.raises(ConnectionRefusedError):
+            await served.connect()
+        served.release.set()
+        assert (await client.answer())[2] == b"held"

@@ -1,0 +1,68 @@
+"""Ending a task: its own cancellation is its end, the caller's is not swallowed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from base.process.bootstrap import ControlPlaneConfig, RevocationConfig, TelemetryConfig
+from base.process.tasks import end_task
+from base.protocol.revocation_refresh import Refresher
+from base.telemetry import Telemetry
+
+
+async def stubborn(began: asyncio.Event, let_go: asyncio.Event) -> None:
+    """Takes its time to end."""
+    began.set()
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await let_go.wait()
+
+
+def telemetry(task: asyncio.Task[None]) -> Any:
+    made = Telemetry(TelemetryConfig("http://127.0.0.1:1/", "t"), lambda: None)  # type: ignore[arg-type,return-value]
+    made._task = task
+    return made
+
+
+def refresher(task: asyncio.Task[None]) -> Any:
+    nothing: Any = None
+    config = RevocationConfig("soft_fail", 1, 1)
+    made = Refresher(config, ControlPlaneConfig("http://127.0.0.1:1", None), nothing, nothing, nothing, nothing)
+    made._task = task
+    return made
+
+
+@pytest.mark.parametrize("owner", [telemetry, refresher])
+async def test_cancelling_the_one_who_closes_is_not_lost(owner: Any) -> None:
+    began, let_go = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(stubborn(began, let_go))
+    await began.wait()
+    closing = asyncio.create_task(owner(task).close())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    let_go.set()
+    await asyncio.wait((task,))
+
+
+async def test_a_task_that_ends_is_waited_for_and_what_it_failed_of_is_raised() -> None:
+    began, let_go = asyncio.Event(), asyncio.Event()
+    let_go.set()
+    task = asyncio.create_task(stubborn(began, let_go))
+    await began.wait()
+    await end_task(task)
+    assert task.cancelled()
+
+    async def broken() -> None:
+        raise ValueError("broken")
+
+    failed = asyncio.create_task(broken())
+    await asyncio.wait((failed,))
+    with pytest.raises(ValueError, match="broken"):
+        await end_task(failed)
