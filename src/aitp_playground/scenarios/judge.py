@@ -1,4 +1,5 @@
-"""Work whose cost cannot be told beforehand, done by a process that can be ended: ``python -m …judge``.
+"""Work whose cost cannot be told beforehand, done by a process that can be ended
+(:mod:`aitp_playground.scenarios.judging`).
 
 It reads one JSON document from standard input and writes one to standard output::
 
@@ -12,8 +13,6 @@ After :data:`CPU_SECONDS` of its own CPU time the kernel ends it, however busy t
 from __future__ import annotations
 
 import json
-import re
-import resource
 import signal
 import subprocess
 import sys
@@ -38,7 +37,7 @@ def ask(question: Mapping[str, Any]) -> Any:
     kind = "pattern" if "pattern" in question else "schema"
     what = "the pattern was not matched" if kind == "pattern" else "the inputs were not validated"
     # Alone, and with an environment that holds nothing of ours.
-    command = [sys.executable, "-m", __name__, kind]
+    command = [sys.executable, "-m", "aitp_playground.scenarios.judging", kind]
     environment = {"PYTHONPATH": ":".join(path for path in sys.path if path), "LC_ALL": "C.UTF-8"}
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter
@@ -71,39 +70,3 @@ def _why(code: int, kind: str) -> str:
             return f"within {MEMORY_BYTES // 1024**2} MiB of memory"
         case _:
             return f"because the process that was to do it ended with {code}"
-
-
-def _matches(question: Mapping[str, Any]) -> dict[str, Any]:
-    return {"matches": re.search(question["pattern"], question["text"]) is not None}
-
-
-def _errors(question: Mapping[str, Any]) -> dict[str, Any]:
-    from aitp_playground.scenarios.schemas import evaluate, validator
-
-    schema, instance = question["schema"], question["instance"]
-    if validator(schema, backtracking=True).is_valid(instance):
-        return {"errors": []}
-    # Said first: where it does not fit may take too long to find out.
-    sys.stdout.write(UNFIT.decode())
-    sys.stdout.flush()
-    return {"errors": evaluate(schema, instance, backtracking=True)}
-
-
-def main(kind: str) -> None:
-    """Answer the one question on standard input."""
-    question = json.load(sys.stdin)
-    work = _matches if kind == "pattern" else _errors
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    # The default action ends the process, also in the middle of native code.
-    signal.signal(signal.SIGVTALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_VIRTUAL, CPU_SECONDS[kind])
-    try:
-        answer = work(question)
-    except ValueError as problem:
-        answer = {"fault": str(problem)[:500]}
-    signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-    json.dump(answer, sys.stdout)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
