@@ -14,9 +14,9 @@ from aitp_playground.api import Services
 from aitp_playground.app import build_api
 from aitp_playground.config import Settings
 from aitp_playground.cp_client.client import CpClient
-from aitp_playground.cp_client.delivery import Means
 from aitp_playground.cp_client.leftovers import Leftovers
-from aitp_playground.cp_client.reporting import Reporter, reporting
+from aitp_playground.cp_client.reporting.reporter import Reporter, reporting
+from aitp_playground.cp_client.reporting.run_report import Means
 from aitp_playground.errors import ConfigurationError
 from aitp_playground.hosting.identity import installation_secret
 from aitp_playground.hosting.launcher import AgentLauncher

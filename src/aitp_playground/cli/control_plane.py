@@ -12,9 +12,9 @@ import click
 from aitp_playground.cli.settings import load_settings
 from aitp_playground.config import LOOPBACK_HOSTS, Settings
 from aitp_playground.control_plane.db import MEMORY
-from aitp_playground.control_plane.identity import SeedInvalid
+from aitp_playground.control_plane.misbehaviour.switches import SwitchInvalid
 from aitp_playground.control_plane.options import Options
-from aitp_playground.control_plane.switches import SwitchInvalid
+from aitp_playground.control_plane.trust.identity import SeedInvalid
 from aitp_playground.errors import ConfigurationError
 from aitp_playground.observability.redaction import SECRETS
 

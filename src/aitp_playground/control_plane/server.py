@@ -15,15 +15,15 @@ import structlog
 from aiohttp import web
 
 from aitp_playground.control_plane.app import BACKGROUND, build_app
-from aitp_playground.control_plane.auth import Keys
-from aitp_playground.control_plane.bus import EventBus
 from aitp_playground.control_plane.db import MEMORY, Database
-from aitp_playground.control_plane.identity import Identity, load_seed
-from aitp_playground.control_plane.misbehaviour import switch_on
+from aitp_playground.control_plane.events.bus import EventBus
+from aitp_playground.control_plane.middlewares.keys import Keys
+from aitp_playground.control_plane.misbehaviour.middleware import switch_on
+from aitp_playground.control_plane.misbehaviour.switches import Switches
 from aitp_playground.control_plane.options import Options
 from aitp_playground.control_plane.schema import SCHEMA
 from aitp_playground.control_plane.service import Background, ControlPlane
-from aitp_playground.control_plane.switches import Switches
+from aitp_playground.control_plane.trust.identity import Identity, load_seed
 from aitp_playground.net import client_session
 
 #: A loop that failed begins anew after this long, so that a lost database does not end the sweeps for good.

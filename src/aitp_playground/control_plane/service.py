@@ -11,15 +11,15 @@ from typing import Any, TypeVar
 
 import aiohttp
 
-from aitp_playground.control_plane.auth import Keys
-from aitp_playground.control_plane.breakers import Breakers
-from aitp_playground.control_plane.bus import Event, EventBus
-from aitp_playground.control_plane.counters import Counters
+from aitp_playground.control_plane.console.counters import Counters
 from aitp_playground.control_plane.db import Database
-from aitp_playground.control_plane.identity import Identity
+from aitp_playground.control_plane.events.bus import Event, EventBus
+from aitp_playground.control_plane.middlewares.keys import Keys
+from aitp_playground.control_plane.misbehaviour.switches import Switches
 from aitp_playground.control_plane.options import Options
-from aitp_playground.control_plane.signed_list import SignedList
-from aitp_playground.control_plane.switches import Switches
+from aitp_playground.control_plane.trust.identity import Identity
+from aitp_playground.control_plane.trust.signed_list import SignedList
+from aitp_playground.control_plane.webhooks.breakers import Breakers
 
 T = TypeVar("T")
 

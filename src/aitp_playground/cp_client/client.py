@@ -15,14 +15,14 @@ from typing import Any, Final
 import aiohttp
 
 from aitp_playground.config import Settings
-from aitp_playground.cp_client import checks
+from aitp_playground.cp_client import arguments
 from aitp_playground.cp_client.answers import Row, record, rows
 from aitp_playground.cp_client.batches import Batch, Ingested, fate_of, taken
 from aitp_playground.cp_client.breaker import Breaker, State
-from aitp_playground.cp_client.calls import Degrading, Observer, degrades
-from aitp_playground.cp_client.pins import IssuerPin, is_aid
+from aitp_playground.cp_client.degrading import Degrading, Observer, degrades
+from aitp_playground.cp_client.issuer_pin import IssuerPin, is_aid
 from aitp_playground.cp_client.reasons import Degraded, unfit
-from aitp_playground.cp_client.revocations import RevocationLists
+from aitp_playground.cp_client.revocation_lists import RevocationLists
 from aitp_playground.cp_client.transport import Transport, segment
 
 _LONGEST_REASON: Final = 500
@@ -92,7 +92,7 @@ class CpClient(Degrading):
         return await self._rows(
             "/api/registry/agents",
             "agents",
-            checks.query(capability=capability, include_manifest=include_manifest, limit=limit),
+            arguments.query(capability=capability, include_manifest=include_manifest, limit=limit),
             public=True,
         )
 
@@ -132,13 +132,13 @@ class CpClient(Degrading):
         offset: int | None = None,
     ) -> list[Row]:
         """Stored events, newest ``ts`` first; ties come in no reliable order. Numbers are Unix seconds, inclusive."""
-        filters = checks.query(
+        filters = arguments.query(
             type=event_type,
             aid=aid,
             sessionId=session_id,
             runId=run_id,
-            since=checks.when(since),
-            until=checks.when(until),
+            since=arguments.when(since),
+            until=arguments.when(until),
             limit=limit,
             offset=offset,
         )
@@ -154,7 +154,7 @@ class CpClient(Degrading):
         limit: int | None = None,
     ) -> list[Row]:
         """Sessions, newest first: at most 200, of which the first ``limit`` are kept here (the route has no limit)."""
-        found = await self._rows("/api/sessions", "sessions", checks.query(status=status, runId=run_id, aid=aid))
+        found = await self._rows("/api/sessions", "sessions", arguments.query(status=status, runId=run_id, aid=aid))
         return found[:limit]
 
     @degrades(_no_rows)
@@ -167,7 +167,7 @@ class CpClient(Degrading):
         limit: int | None = None,
     ) -> list[Row]:
         """The events of a session, oldest first; of an unknown one, none."""
-        filters = checks.query(since=checks.when(since), until=checks.when(until), limit=limit)
+        filters = arguments.query(since=arguments.when(since), until=arguments.when(until), limit=limit)
         return await self._rows(f"/api/sessions/{segment(session_id)}/replay", "events", filters)
 
     # -- tokens -------------------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ class CpClient(Degrading):
         offset: int | None = None,
     ) -> list[Row]:
         """Tokens as reported by whoever ingested them, newest first. ``active`` filters if True, and only then."""
-        filters = checks.query(
+        filters = arguments.query(
             issuer=issuer,
             subject=subject,
             audience=audience,
@@ -214,7 +214,7 @@ class CpClient(Degrading):
 
         The route forgets its other filters beside ``root_jti``, so they are applied again here.
         """
-        filters = checks.query(
+        filters = arguments.query(
             root_jti=root_jti,
             parent_jti=parent_jti,
             delegator=delegator,
@@ -226,9 +226,9 @@ class CpClient(Degrading):
         found = await self._rows("/api/delegations", "delegations", filters)
         if not root_jti:
             return found
-        fitting = checks.matching(found, parentJti=parent_jti, delegator=delegator, delegatee=delegatee)
+        fitting = arguments.matching(found, parentJti=parent_jti, delegator=delegator, delegatee=delegatee)
         now = time.time()
-        kept = [row for row in fitting if not active or checks.is_active(row, now)]
+        kept = [row for row in fitting if not active or arguments.is_active(row, now)]
         return kept[offset or 0 :][:limit]
 
     @degrades(_false)
@@ -237,8 +237,8 @@ class CpClient(Degrading):
 
         Each repetition would be an event and a webhook more, hence the key made from the content.
         """
-        jti = checks.revocable(jti)
-        body = checks.body(jti=jti, reason=reason[:_LONGEST_REASON] if reason else None)
+        jti = arguments.revocable(jti)
+        body = arguments.body(jti=jti, reason=reason[:_LONGEST_REASON] if reason else None)
         key = {"Idempotency-Key": f"revoke-{hashlib.sha256(body).hexdigest()}"}
         row = record((await self._send("POST", "/api/revocation/entries", body=body, headers=key)).body)
         if str(row.get("jti")).lower() != jti:
@@ -264,7 +264,9 @@ class CpClient(Degrading):
         """Subscribe ``url``; the row without its secret. A refused URL is a normal answer of a guarded installation."""
         if not 0 < len(secret) <= _LONGEST_SECRET:
             raise unfit(f"a secret has 1 to {_LONGEST_SECRET} characters")
-        answer = await self._send("POST", "/api/webhooks", body=checks.body(url=url, events=[*events], secret=secret))
+        answer = await self._send(
+            "POST", "/api/webhooks", body=arguments.body(url=url, events=[*events], secret=secret)
+        )
         row = _identified(answer.body)
         row.pop("secret", None)
         return row
@@ -298,12 +300,12 @@ class CpClient(Degrading):
     @degrades(_no_rows)
     async def list_trust_anchors(self, namespace: str | None = None) -> list[Row]:
         """Anchors of a namespace, or of all."""
-        return await self._rows("/api/trust-anchors", "trustAnchors", checks.query(namespace=namespace))
+        return await self._rows("/api/trust-anchors", "trustAnchors", arguments.query(namespace=namespace))
 
     @degrades(_no_rows)
     async def list_pinned_keys(self, namespace: str | None = None) -> list[Row]:
         """Pins of a namespace, or of all; expired ones are listed too."""
-        return await self._rows("/api/pinned-keys", "pinnedKeys", checks.query(namespace=namespace))
+        return await self._rows("/api/pinned-keys", "pinnedKeys", arguments.query(namespace=namespace))
 
     @degrades(_none)
     async def upsert_trust_anchor(
@@ -321,10 +323,10 @@ class CpClient(Degrading):
         """
         if not issuer_url.startswith(("http://", "https://")):
             raise unfit("an issuer URL begins with http:// or https://")
-        wanted = {"jwksUrl": jwks_url, "label": checks.labelled(label)}
+        wanted = {"jwksUrl": jwks_url, "label": arguments.labelled(label)}
         found = await self._anchor(namespace, issuer_url)
         if found is None:
-            body = checks.body(issuerUrl=issuer_url, namespace=namespace, **wanted)
+            body = arguments.body(issuerUrl=issuer_url, namespace=namespace, **wanted)
             try:
                 return _identified((await self._send("POST", "/api/trust-anchors", body=body)).body)
             except Degraded as failure:
@@ -346,9 +348,11 @@ class CpClient(Degrading):
         expires_at: str | float | None = None,
     ) -> Row | None:
         """Pin an Ed25519 key that is the AID's own; P-256 keys are refused. What is not given is cleared."""
-        checks.pinnable(aid, pubkey)
-        expiry = checks.when(expires_at)
-        body = checks.body(aid=aid, pubkey=pubkey, namespace=namespace, label=checks.labelled(label), expiresAt=expiry)
+        arguments.pinnable(aid, pubkey)
+        expiry = arguments.when(expires_at)
+        body = arguments.body(
+            aid=aid, pubkey=pubkey, namespace=namespace, label=arguments.labelled(label), expiresAt=expiry
+        )
         row = record((await self._send("POST", "/api/pinned-keys", body=body)).body)
         if (row.get("aid"), row.get("pubkey")) != (aid, pubkey):
             raise Degraded("bad_shape", "the answer shows another pin")
@@ -371,14 +375,14 @@ class CpClient(Degrading):
 
     async def _anchor(self, namespace: str, issuer_url: str) -> Row | None:
         anchors = await self._rows("/api/trust-anchors", "trustAnchors", {"namespace": namespace})
-        return next(iter(checks.matching(anchors, namespace=namespace, issuerUrl=issuer_url)), None)
+        return next(iter(arguments.matching(anchors, namespace=namespace, issuerUrl=issuer_url)), None)
 
     async def _brought_up_to(self, anchor: Row, wanted: Mapping[str, str | None]) -> Row:
         changes = {name: value for name, value in wanted.items() if value is not None and anchor.get(name) != value}
         if not changes:
             return anchor
         path = f"/api/trust-anchors/{segment(str(anchor.get('id', '')))}"
-        answer = await self._send("PATCH", path, body=checks.body(**changes))
+        answer = await self._send("PATCH", path, body=arguments.body(**changes))
         return {**anchor, **_identified(answer.body)}
 
     async def _issuer_shown(self) -> str:

@@ -19,9 +19,9 @@ from aitp_playground.config import Settings
 from aitp_playground.control_plane.server import Running
 from aitp_playground.cp_client import CpClient
 from aitp_playground.cp_client.breaker import Breaker
-from aitp_playground.cp_client.delivery import Means
-from aitp_playground.cp_client.reporting import Reporter
-from aitp_playground.cp_client.reporting import reporting as open_reporting
+from aitp_playground.cp_client.reporting.reporter import Reporter
+from aitp_playground.cp_client.reporting.reporter import reporting as open_reporting
+from aitp_playground.cp_client.reporting.run_report import Means
 from aitp_playground.events.codec import decode, encode
 from aitp_playground.events.model import EventDraft, RunEvent, draft
 from aitp_playground.net import client_session

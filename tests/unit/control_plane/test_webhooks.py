@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from aitp_playground.control_plane.breakers import JITTER_SECONDS, OPENED_BY, RESET_SECONDS
-from aitp_playground.control_plane.deliveries import AT_ONCE, PER_HOOK, SWEEP_SECONDS
+from aitp_playground.control_plane.webhooks.breakers import JITTER_SECONDS, OPENED_BY, RESET_SECONDS
+from aitp_playground.control_plane.webhooks.deliveries import AT_ONCE, PER_HOOK, SWEEP_SECONDS
 from tests.contract.receiver import Receiver
 from tests.unit.control_plane.serving import Served, serving
 

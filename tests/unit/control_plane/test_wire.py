@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from aitp_playground.control_plane.errors import Unparseable
-from aitp_playground.control_plane.wire import (
+from aitp_playground.control_plane.wire.errors import Unparseable
+from aitp_playground.control_plane.wire.formats import (
     is_uuid,
     iso_time,
     number,

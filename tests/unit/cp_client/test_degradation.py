@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aitp_playground.cp_client import REASONS, CpClient, Ingested, Reason, transport
-from aitp_playground.cp_client.calls import DegradingMethod
+from aitp_playground.cp_client.degrading import DegradingMethod
 
 from . import rogue as ways
 from .conftest import MakeClient

@@ -1,0 +1,75 @@
+"""Revocation: entries that only ever grow, and the signed list of them."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from typing import Any
+
+from aiohttp import web
+
+from aitp_playground.control_plane.console import audit
+from aitp_playground.control_plane.events import storing
+from aitp_playground.control_plane.events.bus import Event
+from aitp_playground.control_plane.routing import Route
+from aitp_playground.control_plane.service import ControlPlane
+from aitp_playground.control_plane.trust.signed_list import CACHE_SECONDS
+from aitp_playground.control_plane.wire.errors import Refused
+from aitp_playground.control_plane.wire.formats import answer, body_object, iso_time, parse_when, to_millisecond
+
+MAX_REASON = 500
+#: RFC 9562 UUIDs of versions 1 to 5. The signer takes version 4 only, so any other that passes here leaves the list
+#: unsigned, for everyone and for good; a Control Plane has the same trap.
+_JTI = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
+
+TABLES = (
+    """CREATE TABLE IF NOT EXISTS revocations (
+        seq INTEGER PRIMARY KEY, jti TEXT NOT NULL UNIQUE, revoked_at REAL NOT NULL,
+        reason TEXT CHECK (instr(reason, char(0)) = 0), created_at REAL NOT NULL)""",
+)
+
+
+async def revoke(request: web.Request, cp: ControlPlane) -> web.Response:
+    """``POST /api/revocation/entries``: 201 each time; the first entry for a jti stands, whatever later answers say."""
+    jti, at, reason = _entry(await body_object(request), to_millisecond(cp.clock()))
+    now = cp.clock()
+
+    def work(conn: sqlite3.Connection) -> tuple[None, list[Event]]:
+        conn.execute(
+            "INSERT INTO revocations (jti, revoked_at, reason, created_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (jti.lower(), at, reason, now),
+        )
+        audit.record(conn, request, "revocation.create", jti, now, reason=reason)
+        # Storing the event marks the TCT and what was delegated from it, as an ingested one does.
+        told = {"jti": jti} if reason is None else {"jti": jti, "reason": reason}
+        raw = {"type": "tct.revoked", "ts": iso_time(at), "source": "control-plane", "payload": told}
+        return None, [storing.insert(conn, raw)]
+
+    await cp.commit(work)
+    cp.signed_list.forget()
+    return answer({"jti": jti, "revokedAt": iso_time(at), "reason": reason}, 201)
+
+
+def _entry(given: dict[str, Any], now: float) -> tuple[str, float, str | None]:
+    """The jti, when it was revoked (now, unless a date text says otherwise), and why."""
+    jti, reason, when = given.get("jti"), given.get("reason"), given.get("revokedAt")
+    if not isinstance(jti, str) or not _JTI.fullmatch(jti):
+        raise Refused(400, "jti must be a UUID", "JTI_INVALID")
+    if isinstance(reason, str) and len(reason) > MAX_REASON:
+        raise Refused(400, f"reason exceeds {MAX_REASON} characters", "BODY_INVALID")
+    at = parse_when(when) if isinstance(when, str) and when else now
+    if at is None:
+        raise Refused(400, "revokedAt must be a date", "BODY_INVALID")
+    return jti, at, reason if isinstance(reason, str) else None
+
+
+async def revocation_list(_request: web.Request, cp: ControlPlane) -> web.Response:
+    """``GET /.well-known/aitp-revocation-list``: signed by the Control Plane, whoever issued the tokens."""
+    cached = {"Cache-Control": f"public, max-age={CACHE_SECONDS:.0f}"}
+    return web.Response(text=await cp.signed_list.current(), content_type="application/json", headers=cached)
+
+
+ROUTES = (
+    Route("POST", "/api/revocation/entries", revoke, idempotent=True),
+    Route("GET", "/.well-known/aitp-revocation-list", revocation_list, auth="none"),
+)
