@@ -13,7 +13,7 @@ import aiohttp
 
 from aitp_playground.control_plane.console.counters import Counters
 from aitp_playground.control_plane.db import Database
-from aitp_playground.control_plane.events.bus import Event, EventBus
+from aitp_playground.control_plane.events.bus import EventBus, Frame
 from aitp_playground.control_plane.middlewares.keys import Keys
 from aitp_playground.control_plane.misbehaviour.switches import Switches
 from aitp_playground.control_plane.options import Options
@@ -48,7 +48,7 @@ class ControlPlane:
     def __post_init__(self) -> None:
         self.signed_list = SignedList(self.db, self.identity, lambda: self.clock())
 
-    async def commit(self, work: Callable[[sqlite3.Connection], tuple[T, Sequence[Event]]]) -> T:
+    async def commit(self, work: Callable[[sqlite3.Connection], tuple[T, Sequence[Frame]]]) -> T:
         """Write; once it is on disk publish the events that ``work`` returned beside its result."""
         result, events = await self.db.write(work)
         for event in events:

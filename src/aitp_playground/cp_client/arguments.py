@@ -11,9 +11,8 @@ import orjson
 
 from aitp_playground.cp_client.answers import Row
 from aitp_playground.cp_client.reasons import unfit
+from aitp_playground.uuids import is_uuid
 
-#: RFC 9562, version 4 with the RFC's variant, hyphenated.
-_UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _ED25519_KEY = re.compile(r"[A-Za-z0-9_-]{43}")
 _P256 = "aid:pubkey:p256:"
 MAX_LABEL = 128
@@ -25,7 +24,7 @@ def revocable(jti: str) -> str:
     Another version is taken with a 201, and from then on the signer of the public list fails for everyone.
     """
     lower = jti.lower()
-    if not _UUID4.fullmatch(lower):
+    if not is_uuid(lower, "4"):
         raise unfit("only a version 4 UUID may be published as revoked")
     return lower
 

@@ -19,8 +19,7 @@ from aitp_playground.config import Settings
 from aitp_playground.control_plane.server import Running
 from aitp_playground.cp_client import CpClient
 from aitp_playground.cp_client.breaker import Breaker
-from aitp_playground.cp_client.reporting.reporter import Reporter
-from aitp_playground.cp_client.reporting.reporter import reporting as open_reporting
+from aitp_playground.cp_client.reporting.reporter import Reporter, open_reporter
 from aitp_playground.cp_client.reporting.run_report import Means
 from aitp_playground.events.codec import decode, encode
 from aitp_playground.events.model import EventDraft, RunEvent, draft
@@ -169,10 +168,10 @@ async def reporting(
     )
     async with client_session() as http:
         hasty = partial(Breaker, sleep=lambda seconds: asyncio.sleep(seconds / 20))
-        client = CpClient(settings, http, breaker=hasty, on_state=lambda state: reporter.heed(state))
+        client = CpClient(settings, http, breaker=hasty, on_state=lambda state: reporter.breaker_changed(state))
         means = Means(client=client, store=store, metrics=metrics or Metrics(), settle=settle, sleep=sleep)
         try:
-            async with open_reporting(means, grace=0.0) as reporter:
+            async with open_reporter(means, grace=0.0) as reporter:
                 yield reporter
         finally:
             await client.close()

@@ -9,8 +9,8 @@ from aiohttp.test_utils import make_mocked_request
 
 from aitp_playground.control_plane.middlewares import rate_limits
 from aitp_playground.control_plane.middlewares.rate_limits import RateLimits
+from aitp_playground.control_plane.wire.answers import CALLER
 from aitp_playground.control_plane.wire.errors import Refused
-from aitp_playground.control_plane.wire.formats import CALLER
 from tests.unit.control_plane.asking import Answer, Plane
 
 ENROLL = "/api/registry/enroll"

@@ -6,17 +6,9 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from aitp_playground.control_plane.wire.errors import Unparseable
-from aitp_playground.control_plane.wire.formats import (
-    is_uuid,
-    iso_time,
-    number,
-    parse_body,
-    parse_json,
-    parse_when,
-    pg_time,
-    query,
-    to_millisecond,
-)
+from aitp_playground.control_plane.wire.requests import number, parse_body, parse_json, query
+from aitp_playground.control_plane.wire.times import iso_time, parse_when, pg_time, to_millisecond
+from aitp_playground.uuids import is_uuid
 
 NOON = 1795362518.796
 

@@ -12,7 +12,9 @@ from aiohttp import web
 from aitp_playground.control_plane.db import varchar
 from aitp_playground.control_plane.routing import Route
 from aitp_playground.control_plane.service import ControlPlane
-from aitp_playground.control_plane.wire.formats import REQUEST_ID, answer, number, pg_time
+from aitp_playground.control_plane.wire.answers import REQUEST_ID, answer
+from aitp_playground.control_plane.wire.requests import number
+from aitp_playground.control_plane.wire.times import pg_time
 
 TABLES = (
     f"""CREATE TABLE IF NOT EXISTS audit (

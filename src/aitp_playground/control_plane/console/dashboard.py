@@ -11,7 +11,9 @@ from aiohttp import web
 from aitp_playground.control_plane.projections import sessions
 from aitp_playground.control_plane.routing import Route
 from aitp_playground.control_plane.service import ControlPlane
-from aitp_playground.control_plane.wire.formats import answer, pg_time, query
+from aitp_playground.control_plane.wire.answers import answer
+from aitp_playground.control_plane.wire.requests import query
+from aitp_playground.control_plane.wire.times import pg_time
 
 HOUR = 3600
 DAY = 24 * HOUR

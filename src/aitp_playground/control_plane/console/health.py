@@ -10,7 +10,7 @@ from aitp_playground.control_plane.console.counters import CONTENT_TYPE
 from aitp_playground.control_plane.routing import Route
 from aitp_playground.control_plane.service import ControlPlane
 from aitp_playground.control_plane.trust.identity import NAME
-from aitp_playground.control_plane.wire.formats import answer
+from aitp_playground.control_plane.wire.answers import answer
 
 
 async def _database_answers(cp: ControlPlane) -> bool:

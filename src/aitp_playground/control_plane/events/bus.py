@@ -9,8 +9,8 @@ from typing import Any
 import structlog
 
 #: An event as streams and webhooks show it: camelCase, ISO times, absent fields left out.
-Event = dict[str, Any]
-Listener = Callable[[Event], None]
+Frame = dict[str, Any]
+Listener = Callable[[Frame], None]
 
 #: What a stream that connects is shown first, whoever the events belong to.
 BACKLOG = 100
@@ -22,7 +22,7 @@ class EventBus:
     """Hands each event to every listener, in the order of publication and at once; a listener only queues it."""
 
     def __init__(self) -> None:
-        self.backlog: deque[Event] = deque(maxlen=BACKLOG)
+        self.backlog: deque[Frame] = deque(maxlen=BACKLOG)
         self._listeners: list[Listener] = []
 
     @property
@@ -30,7 +30,7 @@ class EventBus:
         """How many are told of events now."""
         return len(self._listeners)
 
-    def publish(self, event: Event) -> None:
+    def publish(self, event: Frame) -> None:
         """After the event is on disk. A listener that raises is logged and costs the others nothing."""
         self.backlog.append(event)
         for listener in tuple(self._listeners):

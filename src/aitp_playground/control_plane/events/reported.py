@@ -10,7 +10,8 @@ from typing import Any
 
 import orjson
 
-from aitp_playground.control_plane.wire.formats import Broken, Refused, iso_time, parse_when, to_millisecond
+from aitp_playground.control_plane.wire.errors import Broken, Refused
+from aitp_playground.control_plane.wire.times import iso_time, parse_when, to_millisecond
 
 #: UTF-16 units of a payload's JSON, which is how a JavaScript service measures a string.
 PAYLOAD_UNITS = 65_536
@@ -24,7 +25,7 @@ _NUL_IN_JSON = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class ReportedEvent:
     """One event as it is stored. ``ts`` and ``created_at`` are epoch seconds, ``ts`` to the millisecond."""
 
     id: str
@@ -61,7 +62,7 @@ class Event:
         return self.payload.get(name) if isinstance(self.payload, dict) else None
 
 
-def read_event(raw: Mapping[str, Any], now: float) -> Event:
+def read_event(raw: Mapping[str, Any], now: float) -> ReportedEvent:
     """``raw`` as it will be stored, under a fresh id.
 
     Raises Refused (413) for a payload that is too large, Broken for anything the database would not take: a text too
@@ -71,7 +72,7 @@ def read_event(raw: Mapping[str, Any], now: float) -> Event:
     payload = raw.get("payload")
     if not isinstance(payload, dict | list):
         payload = raw
-    event = Event(
+    event = ReportedEvent(
         id=str(uuid.uuid4()),
         type=kind if isinstance(kind, str) else "unknown",
         ts=_when(raw.get("ts"), now),
@@ -133,7 +134,7 @@ def _payload_json(payload: Any, kind: object) -> str:
     return text
 
 
-def _check_columns(event: Event) -> None:
+def _check_columns(event: ReportedEvent) -> None:
     for name, longest in _LONGEST.items():
         value = getattr(event, name)
         if value is not None:

@@ -9,13 +9,14 @@ from typing import Any
 from aiohttp import web
 
 from aitp_playground.control_plane.events import rows, storing
-from aitp_playground.control_plane.events.bus import Event as Frame
-from aitp_playground.control_plane.events.reported import Event, read_event
+from aitp_playground.control_plane.events.bus import Frame
+from aitp_playground.control_plane.events.reported import ReportedEvent, read_event
 from aitp_playground.control_plane.events.rows import Filter
-from aitp_playground.control_plane.projections.sessions import span
 from aitp_playground.control_plane.routing import Route
 from aitp_playground.control_plane.service import ControlPlane
-from aitp_playground.control_plane.wire.formats import MAX_BATCH, Broken, Refused, answer, body, number, query
+from aitp_playground.control_plane.wire.answers import answer
+from aitp_playground.control_plane.wire.errors import Broken, Refused
+from aitp_playground.control_plane.wire.requests import MAX_BATCH, body, number, query, span
 
 MAX_EVENTS = 500
 
@@ -46,7 +47,7 @@ def _batch(received: Any) -> list[Any]:
     return found
 
 
-def _store(connection: sqlite3.Connection, batch: Sequence[Event], now: float) -> list[Frame]:
+def _store(connection: sqlite3.Connection, batch: Sequence[ReportedEvent], now: float) -> list[Frame]:
     named = {aid for event in batch for aid in (event.aid_a, event.aid_b) if aid is not None}
     connection.executemany("UPDATE agents SET last_seen_at = ? WHERE aid = ?", [(now, aid) for aid in sorted(named)])
     return storing.store(connection, batch, now)

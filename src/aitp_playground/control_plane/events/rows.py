@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import orjson
 
-from aitp_playground.control_plane.events.reported import Event
-from aitp_playground.control_plane.wire.formats import pg_time
+from aitp_playground.control_plane.events.reported import ReportedEvent
+from aitp_playground.control_plane.wire.times import pg_time
 
 #: Every index ends in ts and, as all of SQLite's do, in the row's number: a page is read off it without sorting.
 TABLES: tuple[str, ...] = (
@@ -69,7 +69,7 @@ class Filter:
         return " AND ".join(used) or "1", list(used.values())
 
 
-def add(connection: sqlite3.Connection, events: Iterable[Event]) -> None:
+def add(connection: sqlite3.Connection, events: Iterable[ReportedEvent]) -> None:
     """Insert ``events`` in order."""
     connection.executemany(_INSERT, map(_values, events))
 
@@ -100,7 +100,7 @@ def page(
     return [_shown(row) for row in rows]
 
 
-def _values(event: Event) -> Sequence[Any]:
+def _values(event: ReportedEvent) -> Sequence[Any]:
     grants = None if event.grants is None else orjson.dumps(event.grants).decode()
     return (
         event.id,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aitp_playground.control_plane.events import rows
-from aitp_playground.control_plane.events.reported import Event, read_event
+from aitp_playground.control_plane.events.reported import ReportedEvent, read_event
 from aitp_playground.control_plane.projections.projecting import project
 from aitp_playground.control_plane.webhooks import deliveries
 
@@ -21,7 +21,7 @@ def insert(connection: sqlite3.Connection, raw: Mapping[str, Any]) -> dict[str, 
     return store(connection, [read_event(raw, now)], now)[0]
 
 
-def store(connection: sqlite3.Connection, events: Sequence[Event], now: float) -> list[dict[str, Any]]:
+def store(connection: sqlite3.Connection, events: Sequence[ReportedEvent], now: float) -> list[dict[str, Any]]:
     """Store events that came in at ``now`` (epoch seconds), in their order; returns them as streams show them."""
     rows.add(connection, events)
     for event in events:

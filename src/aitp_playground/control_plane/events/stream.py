@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import orjson
 from aiohttp import hdrs, web
 
-from aitp_playground.control_plane.events.bus import Event
+from aitp_playground.control_plane.events.bus import Frame
 from aitp_playground.control_plane.routing import Route
 from aitp_playground.control_plane.service import ControlPlane
-from aitp_playground.control_plane.wire.formats import Refused, query
+from aitp_playground.control_plane.wire.errors import Refused
+from aitp_playground.control_plane.wire.requests import query
 
 HEARTBEAT_SECONDS = 15.0
 #: How long one frame may wait for a reader.
@@ -29,7 +30,7 @@ class _Wanted:
     run_id: str | None
     aid: str | None
 
-    def __call__(self, event: Event) -> bool:
+    def __call__(self, event: Frame) -> bool:
         return (
             (self.type is None or event["type"] == self.type)
             and (self.run_id is None or event.get("runId") == self.run_id)
@@ -44,10 +45,10 @@ class _Reader:
         self._request = request
         self._response = web.StreamResponse(headers=_HEADERS)
         self._heartbeat = HEARTBEAT_SECONDS * cp.options.time_scale
-        self._waiting: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._waiting: asyncio.Queue[Frame | None] = asyncio.Queue()
         self._wanted = _Wanted(query(request, "type"), query(request, "runId", "run_id"), query(request, "aid"))
 
-    def offer(self, event: Event) -> None:
+    def offer(self, event: Frame) -> None:
         if self._wanted(event) and (waiting := self._waiting.qsize()) <= MAX_WAITING:
             self._waiting.put_nowait(event if waiting < MAX_WAITING else None)
 

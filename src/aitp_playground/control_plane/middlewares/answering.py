@@ -10,8 +10,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from aitp_playground.control_plane.service import ControlPlane
+from aitp_playground.control_plane.wire.answers import REQUEST_ID, refusal
 from aitp_playground.control_plane.wire.errors import Broken, Refused
-from aitp_playground.control_plane.wire.formats import REQUEST_ID, refusal
 
 _MAX_REQUEST_ID = 255
 _NOT_FOUND = "<!DOCTYPE html><html><head><title>404</title></head><body><h1>404</h1>Not found.</body></html>"

@@ -14,8 +14,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from aitp_playground.control_plane.service import ControlPlane
+from aitp_playground.control_plane.wire.answers import refusal
 from aitp_playground.control_plane.wire.errors import Refused, Unparseable
-from aitp_playground.control_plane.wire.formats import refusal
 
 KEPT_SECONDS = 7 * 86_400
 KEPT_STATUSES = frozenset({200, 201, 204, 400, 409, 422})

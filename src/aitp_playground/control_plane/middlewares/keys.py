@@ -8,8 +8,8 @@ from hashlib import sha256
 
 from aiohttp import hdrs, web
 
+from aitp_playground.control_plane.wire.answers import CALLER
 from aitp_playground.control_plane.wire.errors import Refused
-from aitp_playground.control_plane.wire.formats import CALLER
 
 _SCHEME = "Bearer "
 

@@ -8,8 +8,8 @@ from typing import Final
 
 from aiohttp import web
 
+from aitp_playground.control_plane.wire.answers import CALLER
 from aitp_playground.control_plane.wire.errors import Refused
-from aitp_playground.control_plane.wire.formats import CALLER
 
 WINDOW_SECONDS: Final = 60
 ENROLL: Final = "/api/registry/enroll"

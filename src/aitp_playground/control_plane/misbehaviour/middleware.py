@@ -13,8 +13,9 @@ from aitp_playground.control_plane.misbehaviour.forgery import forged
 from aitp_playground.control_plane.misbehaviour.switches import Switch, SwitchInvalid, parsed
 from aitp_playground.control_plane.routing import Route
 from aitp_playground.control_plane.service import ControlPlane
+from aitp_playground.control_plane.wire.answers import answer
 from aitp_playground.control_plane.wire.errors import Refused
-from aitp_playground.control_plane.wire.formats import answer, body
+from aitp_playground.control_plane.wire.requests import body
 
 ADMIN: Final = "/dev/switches"
 LIST: Final = "/.well-known/aitp-revocation-list"

@@ -3,41 +3,42 @@
 from __future__ import annotations
 
 import base64
-import re
 from typing import Any
 
 import orjson
 
-#: RFC 9562 UUIDs of the versions 1 to 5, hyphenated; a version 7 is none for these projections.
-_JTI = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
+from aitp_playground.uuids import is_uuid
+
+#: A UUID of version 7 is none for these projections.
+_VERSIONS = "12345"
 _YEAR_10000 = 253_402_300_800
 _AID_LENGTH = 512
 
 
-class Unfit(Exception):
+class ClaimTooLarge(Exception):
     """A claim that its column cannot hold: the row is lost, and nobody is told."""
 
 
 def jti_of(value: object) -> str | None:
     """The identifier in lower case, or None when it is not one."""
-    return value.lower() if isinstance(value, str) and _JTI.fullmatch(value) else None
+    return value.lower() if isinstance(value, str) and is_uuid(value, _VERSIONS) else None
 
 
 def aid_of(value: object) -> str | None:
-    """A non-empty text. Raises Unfit when it is too long."""
+    """A non-empty text. Raises ClaimTooLarge when it is too long."""
     if not isinstance(value, str) or not value:
         return None
     if len(value) > _AID_LENGTH:
-        raise Unfit(value[:40])
+        raise ClaimTooLarge(value[:40])
     return value
 
 
 def moment_of(value: object) -> float | None:
-    """Epoch seconds if it is a number; a date as text counts as absent. Raises Unfit beyond year 9999."""
+    """Epoch seconds if it is a number; a date as text counts as absent. Raises ClaimTooLarge beyond year 9999."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if not -_YEAR_10000 < value < _YEAR_10000:
-        raise Unfit(str(value))
+        raise ClaimTooLarge(str(value))
     return float(value)
 
 

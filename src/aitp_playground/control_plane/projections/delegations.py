@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from aitp_playground.control_plane.events.reported import Event
+from aitp_playground.control_plane.events.reported import ReportedEvent
 from aitp_playground.control_plane.projections.claims import (
-    Unfit,
+    ClaimTooLarge,
     aid_of,
     jti_of,
     jws_claims,
@@ -22,7 +22,11 @@ from aitp_playground.control_plane.projections.claims import (
 )
 from aitp_playground.control_plane.routing import Route
 from aitp_playground.control_plane.service import ControlPlane
-from aitp_playground.control_plane.wire.formats import Refused, answer, is_uuid, number, pg_time, query
+from aitp_playground.control_plane.wire.answers import answer
+from aitp_playground.control_plane.wire.errors import Refused
+from aitp_playground.control_plane.wire.requests import number, query
+from aitp_playground.control_plane.wire.times import pg_time
+from aitp_playground.uuids import is_uuid
 
 TABLES: tuple[str, ...] = (
     """
@@ -64,17 +68,17 @@ _REVOKE_BELOW = f"""
 # -- projection -------------------------------------------------------------------------------------------------------
 
 
-def issued(connection: sqlite3.Connection, event: Event) -> None:
+def issued(connection: sqlite3.Connection, event: ReportedEvent) -> None:
     """Add a delegation with a jti, a parent and both sides, unless its jti is known."""
     try:
         row = _row(event)
-    except Unfit:
+    except ClaimTooLarge:
         return
     if row is not None:
         connection.execute(_INSERT, row)
 
 
-def _row(event: Event) -> tuple[Any, ...] | None:
+def _row(event: ReportedEvent) -> tuple[Any, ...] | None:
     payload = mapping(event.payload)
     wrapped = mapping(payload.get("tct") or payload.get("delegation"))
     claims = mapping(wrapped["claims"]) if "claims" in wrapped else wrapped

@@ -10,11 +10,14 @@ import orjson
 from aiohttp import web
 
 from aitp_playground.control_plane.events import rows
-from aitp_playground.control_plane.events.reported import Event
+from aitp_playground.control_plane.events.reported import ReportedEvent
 from aitp_playground.control_plane.events.rows import Filter
 from aitp_playground.control_plane.routing import Route
 from aitp_playground.control_plane.service import ControlPlane
-from aitp_playground.control_plane.wire.formats import Refused, answer, number, parse_when, pg_time, query
+from aitp_playground.control_plane.wire.answers import answer
+from aitp_playground.control_plane.wire.errors import Refused
+from aitp_playground.control_plane.wire.requests import number, query, span
+from aitp_playground.control_plane.wire.times import pg_time
 
 TABLES: tuple[str, ...] = (
     """
@@ -47,7 +50,7 @@ _BOUNDARY_LENGTH = 32
 # -- projection -------------------------------------------------------------------------------------------------------
 
 
-def started(connection: sqlite3.Connection, event: Event) -> None:
+def started(connection: sqlite3.Connection, event: ReportedEvent) -> None:
     """The only event that makes a session; a second one of the same id changes nothing."""
     boundary = event.field("boundary")
     boundary = boundary if isinstance(boundary, str) else None
@@ -70,7 +73,7 @@ def started(connection: sqlite3.Connection, event: Event) -> None:
     )
 
 
-def complete(connection: sqlite3.Connection, event: Event) -> None:
+def complete(connection: sqlite3.Connection, event: ReportedEvent) -> None:
     """Updates a session that is there; the error of an earlier failure stays."""
     grants = None if event.grants is None else orjson.dumps(event.grants).decode()
     connection.execute(
@@ -80,7 +83,7 @@ def complete(connection: sqlite3.Connection, event: Event) -> None:
     )
 
 
-def failed(connection: sqlite3.Connection, event: Event) -> None:
+def failed(connection: sqlite3.Connection, event: ReportedEvent) -> None:
     """Updates a session that is there. When it failed is not kept, as the contract has it."""
     error = event.field("error")
     connection.execute(
@@ -136,18 +139,6 @@ async def replay(request: web.Request, cp: ControlPlane) -> web.Response:
     wanted = Filter(session_id=session_id, since=since, until=until)
     events = await cp.db.read(lambda connection: rows.page(connection, wanted, limit=limit, order="ASC"))
     return answer({"sessionId": session_id, "count": len(events), "events": events})
-
-
-def span(request: web.Request, code: str) -> tuple[float | None, float | None]:
-    """``since`` and ``until``. Raises 400 with ``code`` for what is no date."""
-    ends = []
-    for name in ("since", "until"):
-        text = query(request, name)
-        moment = parse_when(text)
-        if text is not None and moment is None:
-            raise Refused(400, f"{name} must be a date", code)
-        ends.append(moment)
-    return ends[0], ends[1]
 
 
 def shown(row: Mapping[str, Any] | sqlite3.Row) -> dict[str, Any]:

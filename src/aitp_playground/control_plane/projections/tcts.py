@@ -8,11 +8,13 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from aitp_playground.control_plane.events.reported import Event
-from aitp_playground.control_plane.projections.claims import Unfit, aid_of, jti_of, mapping, moment_of, texts_of
+from aitp_playground.control_plane.events.reported import ReportedEvent
+from aitp_playground.control_plane.projections.claims import ClaimTooLarge, aid_of, jti_of, mapping, moment_of, texts_of
 from aitp_playground.control_plane.routing import Route
 from aitp_playground.control_plane.service import ControlPlane
-from aitp_playground.control_plane.wire.formats import answer, number, pg_time, query
+from aitp_playground.control_plane.wire.answers import answer
+from aitp_playground.control_plane.wire.requests import number, query
+from aitp_playground.control_plane.wire.times import pg_time
 
 TABLES: tuple[str, ...] = (
     """
@@ -40,19 +42,19 @@ _INSERT = """
 """
 
 
-def issued(connection: sqlite3.Connection, event: Event) -> None:
+def issued(connection: sqlite3.Connection, event: ReportedEvent) -> None:
     """Add the TCTs of an event that are not known yet. An array wins over a single one, even an empty array."""
     several = event.field("tcts")
     for reported in several if isinstance(several, list) else [event.field("tct")]:
         try:
             row = _row(event, mapping(reported))
-        except Unfit:
+        except ClaimTooLarge:
             continue
         if row is not None:
             connection.execute(_INSERT, row)
 
 
-def _row(event: Event, reported: dict[str, Any]) -> tuple[Any, ...] | None:
+def _row(event: ReportedEvent, reported: dict[str, Any]) -> tuple[Any, ...] | None:
     claims = mapping(reported["claims"]) if "claims" in reported else reported
     jti, issuer, subject = jti_of(claims.get("jti")), aid_of(claims.get("iss")), aid_of(claims.get("sub"))
     if jti is None or issuer is None or subject is None:

@@ -1,4 +1,4 @@
-"""The registry: discovery, look-up and removal of agents, and the sweep of expired ones. Joining: ``enrollment.py``."""
+"""The registry: discovery, look-up and removal of agents, and the sweep of expired ones. Joining: ``enrolment.py``."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from aiohttp import web
 from aitp_playground.control_plane.console import audit
 from aitp_playground.control_plane.db import varchar
 from aitp_playground.control_plane.events import storing
-from aitp_playground.control_plane.events.bus import Event
+from aitp_playground.control_plane.events.bus import Frame
 from aitp_playground.control_plane.routing import Route
 from aitp_playground.control_plane.service import ControlPlane
+from aitp_playground.control_plane.wire.answers import answer
 from aitp_playground.control_plane.wire.errors import Refused
-from aitp_playground.control_plane.wire.formats import answer, iso_time, number, pg_time, query
+from aitp_playground.control_plane.wire.requests import number, query
+from aitp_playground.control_plane.wire.times import iso_time, pg_time
 
 SWEEP_SECONDS = 300.0
 SOURCE = "control-plane"
@@ -78,7 +80,7 @@ async def deregister(request: web.Request, cp: ControlPlane) -> web.Response:
     """``DELETE /api/registry/agents/{aid}``: says the same, event included, however often it is asked."""
     aid, now = request.match_info["aid"], cp.clock()
 
-    def work(conn: sqlite3.Connection) -> tuple[None, list[Event]]:
+    def work(conn: sqlite3.Connection) -> tuple[None, list[Frame]]:
         if conn.execute("UPDATE agents SET status = 'deregistered' WHERE aid = ?", (aid,)).rowcount == 0:
             raise _not_found()
         audit.record(conn, request, "agent.deregister", aid, now)
@@ -88,7 +90,7 @@ async def deregister(request: web.Request, cp: ControlPlane) -> web.Response:
     return answer({"aid": aid, "status": "deregistered"})
 
 
-def announce(conn: sqlite3.Connection, event_type: str, aid: str, at: float, **more: Any) -> Event:
+def announce(conn: sqlite3.Connection, event_type: str, aid: str, at: float, **more: Any) -> Frame:
     """Store an event of the registry's own about ``aid``; to be published after the commit."""
     raw = {"type": event_type, "ts": iso_time(at), "aidA": aid, "source": SOURCE, "payload": {"aid": aid, **more}}
     return storing.insert(conn, raw)
@@ -102,7 +104,7 @@ async def sweep(cp: ControlPlane) -> None:
         await cp.commit(lambda conn: (None, _expire(conn, cp.clock())))
 
 
-def _expire(conn: sqlite3.Connection, now: float) -> list[Event]:
+def _expire(conn: sqlite3.Connection, now: float) -> list[Frame]:
     gone = conn.execute(
         "UPDATE agents SET status = 'expired' WHERE status = 'active' AND expires_at <= ? RETURNING aid", (now,)
     ).fetchall()

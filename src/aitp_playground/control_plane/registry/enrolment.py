@@ -14,14 +14,16 @@ from typing import Any
 import aitp
 from aiohttp import web
 
-from aitp_playground.control_plane.events.bus import Event
+from aitp_playground.control_plane.events.bus import Frame
 from aitp_playground.control_plane.middlewares.keys import bearer
 from aitp_playground.control_plane.registry.agents import announce
 from aitp_playground.control_plane.routing import Route
 from aitp_playground.control_plane.service import ControlPlane
 from aitp_playground.control_plane.trust.identity import Identity
+from aitp_playground.control_plane.wire.answers import answer
 from aitp_playground.control_plane.wire.errors import Broken, Refused
-from aitp_playground.control_plane.wire.formats import answer, iso_time, parse_body, read_body, to_millisecond
+from aitp_playground.control_plane.wire.requests import parse_body, read_body
+from aitp_playground.control_plane.wire.times import iso_time, to_millisecond
 
 TOKEN_SECONDS = 300
 #: A manifest must outlive the token it buys by something.
@@ -111,7 +113,7 @@ def _row(manifest: Mapping[str, Any], text: str, header: str | None, now: float)
     }
 
 
-def _register(conn: sqlite3.Connection, row: Mapping[str, Any], now: float) -> tuple[float, list[Event]]:
+def _register(conn: sqlite3.Connection, row: Mapping[str, Any], now: float) -> tuple[float, list[Frame]]:
     """Everything is replaced but the time of the first registration, which is the agent's place in discovery."""
     (registered_at,) = conn.execute(
         """INSERT INTO agents (aid, display_name, handshake_endpoint, offered_caps, status, namespace, manifest,
@@ -156,10 +158,10 @@ class Token:
         content, _, mac = (text or "").partition(".")
         right = _base64url(identity.token_mac(content.encode("utf-8", "surrogateescape")))
         if not hmac.compare_digest(mac.encode("utf-8", "surrogateescape"), right.encode()):
-            raise _token_invalid("malformed enrollment token")
+            raise _token_invalid("malformed enrolment token")
         token = cls(*json.loads(urlsafe_b64decode(content + "=" * (-len(content) % 4))))
         if token.expires_at <= now:
-            raise _token_invalid("the enrollment token has expired")
+            raise _token_invalid("the enrolment token has expired")
         return token
 
 
@@ -168,7 +170,7 @@ def _spend(conn: sqlite3.Connection, token: Token, now: float) -> None:
     try:
         conn.execute("INSERT INTO spent_tokens VALUES (?, ?)", (token.token_id, token.expires_at))
     except sqlite3.IntegrityError:
-        raise Refused(401, "the enrollment token was used before", "TOKEN_REPLAYED") from None
+        raise Refused(401, "the enrolment token was used before", "TOKEN_REPLAYED") from None
 
 
 def _token_invalid(why: str) -> Refused:

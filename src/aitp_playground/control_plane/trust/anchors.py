@@ -12,16 +12,11 @@ from aitp_playground.control_plane.console import audit
 from aitp_playground.control_plane.db import varchar
 from aitp_playground.control_plane.routing import Route
 from aitp_playground.control_plane.service import ControlPlane
+from aitp_playground.control_plane.wire.answers import CALLER, answer
 from aitp_playground.control_plane.wire.errors import Broken, Refused
-from aitp_playground.control_plane.wire.formats import (
-    CALLER,
-    answer,
-    body_object,
-    is_uuid,
-    pg_time,
-    query,
-    text_or_none,
-)
+from aitp_playground.control_plane.wire.requests import body_object, query, text_or_none
+from aitp_playground.control_plane.wire.times import pg_time
+from aitp_playground.uuids import is_uuid
 
 TABLES = (
     f"""CREATE TABLE IF NOT EXISTS trust_anchors (

@@ -28,7 +28,7 @@ class Identity:
 
     def __init__(self, seed: bytes, url: str = "http://localhost") -> None:
         self._agent = aitp.AitpAgent.from_seed(seed)
-        self._token_key = hmac.digest(seed, b"enrollment tokens", hashlib.sha256)
+        self._token_key = hmac.digest(seed, b"enrolment tokens", hashlib.sha256)
         self.aid: str = self._agent.aid
         # Signed once, as a Control Plane does: after a day of uptime it verifies as expired. It names an endpoint that
         # answers 404, since nobody shakes hands with a Control Plane.
@@ -44,7 +44,7 @@ class Identity:
         return self._agent.sign_revocation_list(list(entries), expires_in_secs=lifetime)
 
     def token_mac(self, text: bytes) -> bytes:
-        """HMAC-SHA256 of an enrollment token's content; the same after a restart."""
+        """HMAC-SHA256 of an enrolment token's content; the same after a restart."""
         return hmac.digest(self._token_key, text, hashlib.sha256)
 
 

@@ -12,16 +12,10 @@ from aitp_playground.control_plane.console import audit
 from aitp_playground.control_plane.db import varchar
 from aitp_playground.control_plane.routing import Route
 from aitp_playground.control_plane.service import ControlPlane
+from aitp_playground.control_plane.wire.answers import CALLER, answer
 from aitp_playground.control_plane.wire.errors import Refused
-from aitp_playground.control_plane.wire.formats import (
-    CALLER,
-    answer,
-    body_object,
-    parse_when,
-    pg_time,
-    query,
-    text_or_none,
-)
+from aitp_playground.control_plane.wire.requests import body_object, query, text_or_none
+from aitp_playground.control_plane.wire.times import parse_when, pg_time
 
 #: 32 bytes as base64url without padding: Ed25519 only, the 33 bytes of a P-256 point do not fit.
 _PUBKEY = re.compile(r"[A-Za-z0-9_-]{43}")

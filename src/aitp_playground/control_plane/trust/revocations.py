@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from typing import Any
 
@@ -10,17 +9,20 @@ from aiohttp import web
 
 from aitp_playground.control_plane.console import audit
 from aitp_playground.control_plane.events import storing
-from aitp_playground.control_plane.events.bus import Event
+from aitp_playground.control_plane.events.bus import Frame
 from aitp_playground.control_plane.routing import Route
 from aitp_playground.control_plane.service import ControlPlane
 from aitp_playground.control_plane.trust.signed_list import CACHE_SECONDS
+from aitp_playground.control_plane.wire.answers import answer
 from aitp_playground.control_plane.wire.errors import Refused
-from aitp_playground.control_plane.wire.formats import answer, body_object, iso_time, parse_when, to_millisecond
+from aitp_playground.control_plane.wire.requests import body_object
+from aitp_playground.control_plane.wire.times import iso_time, parse_when, to_millisecond
+from aitp_playground.uuids import is_uuid
 
 MAX_REASON = 500
-#: RFC 9562 UUIDs of versions 1 to 5. The signer takes version 4 only, so any other that passes here leaves the list
+#: Versions of a UUID that are taken. The signer takes version 4 only, so any other that passes here leaves the list
 #: unsigned, for everyone and for good; a Control Plane has the same trap.
-_JTI = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
+_VERSIONS = "12345"
 
 TABLES = (
     """CREATE TABLE IF NOT EXISTS revocations (
@@ -34,7 +36,7 @@ async def revoke(request: web.Request, cp: ControlPlane) -> web.Response:
     jti, at, reason = _entry(await body_object(request), to_millisecond(cp.clock()))
     now = cp.clock()
 
-    def work(conn: sqlite3.Connection) -> tuple[None, list[Event]]:
+    def work(conn: sqlite3.Connection) -> tuple[None, list[Frame]]:
         conn.execute(
             "INSERT INTO revocations (jti, revoked_at, reason, created_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (jti.lower(), at, reason, now),
@@ -53,7 +55,7 @@ async def revoke(request: web.Request, cp: ControlPlane) -> web.Response:
 def _entry(given: dict[str, Any], now: float) -> tuple[str, float, str | None]:
     """The jti, when it was revoked (now, unless a date text says otherwise), and why."""
     jti, reason, when = given.get("jti"), given.get("reason"), given.get("revokedAt")
-    if not isinstance(jti, str) or not _JTI.fullmatch(jti):
+    if not isinstance(jti, str) or not is_uuid(jti, _VERSIONS):
         raise Refused(400, "jti must be a UUID", "JTI_INVALID")
     if isinstance(reason, str) and len(reason) > MAX_REASON:
         raise Refused(400, f"reason exceeds {MAX_REASON} characters", "BODY_INVALID")

@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from aitp_playground.control_plane.wire.formats import iso_time
+from aitp_playground.control_plane.wire.times import iso_time
 
 OPENED_BY = 5
 RESET_SECONDS = 60.0

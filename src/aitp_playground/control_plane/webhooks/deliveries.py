@@ -21,7 +21,7 @@ import orjson
 import structlog
 
 from aitp_playground.control_plane.service import ControlPlane
-from aitp_playground.control_plane.wire.formats import iso_time
+from aitp_playground.control_plane.wire.times import iso_time
 
 TABLES: tuple[str, ...] = (
     """

@@ -16,7 +16,11 @@ from aitp_playground.control_plane.console import audit
 from aitp_playground.control_plane.events.reported import check_text
 from aitp_playground.control_plane.routing import Route
 from aitp_playground.control_plane.service import ControlPlane
-from aitp_playground.control_plane.wire.formats import Broken, Refused, answer, body, is_uuid, pg_time
+from aitp_playground.control_plane.wire.answers import answer
+from aitp_playground.control_plane.wire.errors import Broken, Refused
+from aitp_playground.control_plane.wire.requests import body
+from aitp_playground.control_plane.wire.times import pg_time
+from aitp_playground.uuids import is_uuid
 
 TABLES: tuple[str, ...] = (
     """

@@ -18,7 +18,7 @@ import structlog
 from aitp_playground.actors import Actor, ActorError, Lane
 from aitp_playground.cp_client.reasons import Reason
 from aitp_playground.cp_client.reporting.backlog import Backlog
-from aitp_playground.cp_client.reporting.run_report import Delivery, Means, Trouble
+from aitp_playground.cp_client.reporting.run_report import Means, RunReport, Trouble
 from aitp_playground.errors import Overloaded, RunNotFound
 from aitp_playground.store.port import Outbox
 
@@ -29,7 +29,7 @@ MORE_WHEN_URGENT: Final = 16
 SWEEP: Final = 60.0
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 60.0
-#: Runs amid their course whose state of delivery is remembered; of others it is looked up.
+#: Runs amid their course whose report is remembered; of others it is looked up.
 RESTING: Final = 64
 #: Runs taken from one look into the outbox; the next look finds the others.
 TAKEN: Final = 1000
@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ReportDue:
     """This run is over, or something happened to it after its end."""
 
     run_id: str
@@ -73,7 +73,7 @@ class Drain:
     """Answered when nothing is being sent that has any prospect of arriving soon."""
 
 
-IngestMessage = Report | Flush | Found | Returned | Drain
+IngestMessage = ReportDue | Flush | Found | Returned | Drain
 
 
 @dataclass(slots=True, eq=False)
@@ -92,7 +92,7 @@ class _Waiter:
 class _Job:
     """A run to report. ``again``: more was asked for since it was last looked at. ``pausing``: after a failure."""
 
-    delivery: Delivery
+    report: RunReport
     waiters: list[_Waiter] = field(default_factory=list)
     again: bool = False
     pausing: bool = False
@@ -114,7 +114,7 @@ class CpIngest(Actor[IngestMessage]):
         self._sweep = sweep
         self._waiting: dict[str, _Job] = {}
         self._active: dict[str, _Job] = {}
-        self._resting: OrderedDict[str, Delivery] = OrderedDict()
+        self._resting: OrderedDict[str, RunReport] = OrderedDict()
         self._draining: list[asyncio.Future[None]] = []
 
     async def on_start(self) -> None:
@@ -124,7 +124,7 @@ class CpIngest(Actor[IngestMessage]):
 
     async def on_message(self, message: IngestMessage) -> Any:
         match message:
-            case Report(run_id):
+            case ReportDue(run_id):
                 self._job(run_id).again = True
             case Found(run_ids):
                 for run_id in run_ids:
@@ -144,8 +144,8 @@ class CpIngest(Actor[IngestMessage]):
     def _job(self, run_id: str) -> _Job:
         job = self._active.get(run_id) or self._waiting.get(run_id)
         if job is None:
-            delivery = self._resting.pop(run_id, None) or Delivery(run_id, self._means)
-            job = self._waiting[run_id] = _Job(delivery)
+            report = self._resting.pop(run_id, None) or RunReport(run_id, self._means)
+            job = self._waiting[run_id] = _Job(report)
             self._backlog.add(run_id)
         return job
 
@@ -197,9 +197,9 @@ class CpIngest(Actor[IngestMessage]):
                 if job.again or job.waiters:
                     return True
                 if not outbox.over:
-                    self._rest(run_id, job.delivery)
+                    self._rest(run_id, job.report)
                 return False
-            trouble = await job.delivery.advance(outbox)
+            trouble = await job.report.advance(outbox)
         except Overloaded as failure:  # StoreUnavailable is one
             log.warning("cp_ingest.store_unavailable", run_id=run_id, error=failure.message)
             await self._pause(job, 0.0)
@@ -210,9 +210,9 @@ class CpIngest(Actor[IngestMessage]):
             await self._face(job, trouble)
         return True
 
-    def _rest(self, run_id: str, delivery: Delivery) -> None:
+    def _rest(self, run_id: str, report: RunReport) -> None:
         """Keep what is known of a run that goes on: that a batch was not taken, say, spares the next flush a wait."""
-        self._resting[run_id] = delivery
+        self._resting[run_id] = report
         if len(self._resting) > RESTING:
             self._resting.popitem(last=False)
 

@@ -9,7 +9,7 @@ from typing import Final
 from aitp_playground.actors import ActorError, ActorRef, ActorStopped, AskTimeout, Restart, Supervisor
 from aitp_playground.cp_client.breaker import State
 from aitp_playground.cp_client.reporting.backlog import Backlog
-from aitp_playground.cp_client.reporting.ingest import CpIngest, Drain, Flush, IngestMessage, Report, Returned
+from aitp_playground.cp_client.reporting.ingest import CpIngest, Drain, Flush, IngestMessage, ReportDue, Returned
 from aitp_playground.cp_client.reporting.run_report import Means
 from aitp_playground.events.model import RunEvent
 from aitp_playground.events.vocabulary import AFTER_TERMINAL, TERMINAL_TYPES
@@ -32,7 +32,7 @@ class Reporter:
         """See each event once it is on disk; those that end a run, or may follow its end, set the report off."""
         if event.type in TERMINAL_TYPES or event.type in AFTER_TERMINAL:
             with suppress(ActorError):  # the outbox knows of it all the same
-                self._ref.tell(Report(event.run_id))
+                self._ref.tell(ReportDue(event.run_id))
 
     async def flush(self, run_id: str) -> str | None:
         """Return when the Control Plane has the run's events so far: None, or the reason class why it has not.
@@ -47,7 +47,7 @@ class Reporter:
             return "breaker_open"
         return reason
 
-    def heed(self, state: State) -> None:
+    def breaker_changed(self, state: State) -> None:
         """The breaker's state has changed; once it is closed there is nothing more to wait for."""
         if state == "closed":
             with suppress(ActorError):
@@ -60,7 +60,7 @@ class Reporter:
 
 
 @asynccontextmanager
-async def reporting(means: Means, *, sweep: bool = True, grace: float = GRACE) -> AsyncIterator[Reporter]:
+async def open_reporter(means: Means, *, sweep: bool = True, grace: float = GRACE) -> AsyncIterator[Reporter]:
     """Report runs while this is open. What is not through in the end stays in the outbox.
 
     ``sweep`` False leaves what earlier processes did not report to a process that stays.

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import structlog
 
-from aitp_playground.cp_client.batches import Batch, Ingested
+from aitp_playground.cp_client.batches import Batch, BatchFate
 from aitp_playground.cp_client.client import CpClient
 from aitp_playground.cp_client.reasons import Outcome, Reason
 from aitp_playground.cp_client.reporting.arrivals import arrived
@@ -58,7 +58,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """What deliveries work with. ``settle``: seconds after which a request without an answer has had its effect."""
+    """What reports work with. ``settle``: seconds after which a request without an answer has had its effect."""
 
     client: CpClient
     store: RunStore
@@ -68,7 +68,7 @@ class Means:
 
 
 @dataclass(slots=True)
-class Delivery:
+class RunReport:
     """One run's. ``unsent``: key of the batch that is certainly not there; ``settled``: of one whose time has passed.
 
     ``suspect``: one of the events up to this seq is being refused.
@@ -168,7 +168,7 @@ class Delivery:
             case _:
                 return await self._not_stored(batch, outcome)
 
-    async def _not_stored(self, batch: OutboxBatch, outcome: Outcome[Ingested]) -> Trouble | None:
+    async def _not_stored(self, batch: OutboxBatch, outcome: Outcome[BatchFate]) -> Trouble | None:
         self.unsent = batch.key
         trouble = Trouble(outcome.reason or "bad_shape", outcome.retry_after or 0.0)
         if outcome.status in _ABOUT_CONTENT:
@@ -179,7 +179,7 @@ class Delivery:
             await self._keep(renewed(batch))
         return trouble
 
-    async def _post(self, batch: OutboxBatch) -> Outcome[Ingested]:
+    async def _post(self, batch: OutboxBatch) -> Outcome[BatchFate]:
         return await self.means.client.ingest_events.outcome(Batch(batch.body, batch.count), idempotency_key=batch.key)
 
     # -- looking for the culprit ---------------------------------------------------------------------------------------
