@@ -8,7 +8,8 @@ from aiohttp.typedefs import Handler
 from aitp_playground.control_plane.console import audit, dashboard, health
 from aitp_playground.control_plane.events import routes, stream
 from aitp_playground.control_plane.middlewares.answering import erring, identified, slashless, stamp, unmatched
-from aitp_playground.control_plane.middlewares.cors import allow, preflight
+from aitp_playground.control_plane.middlewares.cors import allowing, preflight
+from aitp_playground.control_plane.middlewares.hosts import addressed_to
 from aitp_playground.control_plane.middlewares.idempotency import once
 from aitp_playground.control_plane.middlewares.rate_limits import RateLimits
 from aitp_playground.control_plane.misbehaviour import middleware
@@ -40,11 +41,22 @@ BACKGROUND: tuple[Background, ...] = (*agents.BACKGROUND, *deliveries.BACKGROUND
 
 
 def build_app(cp: ControlPlane) -> web.Application:
-    """The routes of every resource. A request passes its id, the switches, the error answers, its key, its handler."""
+    """The routes of every resource.
+
+    A request passes the look at its host, its id, the switches, the error answers, its key, its handler.
+    """
     app = web.Application(
-        middlewares=[slashless, identified(cp), preflight, middleware.misbehaving(cp), erring, unmatched(cp)]
+        middlewares=[
+            addressed_to(cp.hosts),
+            slashless,
+            identified(cp),
+            preflight(cp.hosts),
+            middleware.misbehaving(cp),
+            erring,
+            unmatched(cp),
+        ]
     )
-    app.on_response_prepare.extend([stamp, allow])
+    app.on_response_prepare.extend([stamp, allowing(cp.hosts)])
 
     async def close_streams(_app: web.Application) -> None:
         cp.closing.set()

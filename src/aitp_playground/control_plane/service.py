@@ -35,7 +35,10 @@ class ControlPlane:
     identity: Identity
     options: Options
     bus: EventBus
+    #: For webhook deliveries: refuses addresses that no webhook may reach.
     http: aiohttp.ClientSession
+    #: The names under which the service is asked.
+    hosts: frozenset[str]
     switches: Switches
     keys: Keys
     counters: Counters = field(default_factory=Counters)

@@ -45,7 +45,7 @@ async def raw(plane: Plane, method: str, path: str, body: bytes = b"") -> bytes:
     host, _, port = plane.url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
-        head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {plane.running.key}\r\n"
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {plane.running.key}\r\n"
         writer.write(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
         try:
             return await reader.read()

@@ -160,7 +160,9 @@ async def test_the_sweep_sends_once_more_what_is_still_unanswered(cp: Served, re
     await pending(cp, 0)
 
 
-async def test_an_inactive_hook_loses_what_is_pending_for_good(cp: Served, receiver: Receiver) -> None:
+async def test_a_hook_that_is_off_fails_what_is_pending_when_its_next_try_is_due(
+    cp: Served, receiver: Receiver
+) -> None:
     clock = cp.stop_the_clock()
     hook = await hooked(cp, receiver.url)
     receiver.answers = [failing]
@@ -168,9 +170,12 @@ async def test_an_inactive_hook_loses_what_is_pending_for_good(cp: Served, recei
     await failures(cp, hook, 1)
     await cp.call("PATCH", f"/api/webhooks/{hook['id']}", {"active": False})
     await cp.ingest(complete(2))
+    await pending(cp, 1)
+    cp.pass_time(clock, 31)
+    await pending(cp, 0)
     await cp.call("PATCH", f"/api/webhooks/{hook['id']}", {"active": True})
     await cp.ingest(complete(3))
-    cp.pass_time(clock, 31)
+    await receiver.wait(2)
     await pending(cp, 0)
     assert [delivery.event["payload"]["n"] for delivery in receiver.came()] == [1, 3]
 

@@ -7,7 +7,7 @@ import sqlite3
 from aiohttp import web
 
 from aitp_playground.control_plane.console.counters import CONTENT_TYPE
-from aitp_playground.control_plane.routing import Route
+from aitp_playground.control_plane.routing import WELL_KNOWN, Route
 from aitp_playground.control_plane.service import ControlPlane
 from aitp_playground.control_plane.trust.identity import NAME
 from aitp_playground.control_plane.wire.answers import answer
@@ -49,5 +49,5 @@ ROUTES = (
     Route("GET", "/api/health", health, auth="none"),
     Route("GET", "/api/readyz", ready, auth="none"),
     Route("GET", "/api/metrics", metrics, auth="none"),
-    Route("GET", "/.well-known/aitp-manifest", manifest, auth="none"),
+    *(Route("GET", f"{prefix}/aitp-manifest", manifest, auth="none") for prefix in WELL_KNOWN),
 )

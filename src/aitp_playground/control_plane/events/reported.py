@@ -78,8 +78,8 @@ def read_event(raw: Mapping[str, Any], now: float) -> ReportedEvent:
         ts=_when(raw.get("ts"), now),
         aid_a=_first(raw, "aidA", "aid_a", "initiator"),
         aid_b=_first(raw, "aidB", "aid_b", "target"),
-        session_id=_first(raw, "sessionId", "session_id"),
-        run_id=_first(raw, "runId", "run_id", "playground.run_id"),
+        session_id=_told(raw.get("session_id"), raw.get("sessionId")),
+        run_id=_told(raw.get("run_id"), raw.get("runId"), _nested(raw, "playground", "run_id")),
         grants=strings(raw.get("grants")),
         payload=payload,
         payload_json=_payload_json(payload, kind),
@@ -103,6 +103,17 @@ def _first(raw: Mapping[str, Any], *names: str) -> str | None:
         if isinstance(value, str) and value:
             return value
     return None
+
+
+def _told(*spellings: object) -> str | None:
+    """The first that is there at all decides, also when it is empty or no text: then there is none."""
+    first = next((value for value in spellings if value is not None), None)
+    return first if isinstance(first, str) and first else None
+
+
+def _nested(raw: Mapping[str, Any], outer: str, inner: str) -> object:
+    about = raw.get(outer)
+    return about.get(inner) if isinstance(about, dict) else None
 
 
 def _when(value: object, now: float) -> float:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from aitp_playground.control_plane.events import rows
 from aitp_playground.control_plane.events.reported import ReportedEvent, read_event
 from aitp_playground.control_plane.projections.projecting import project
 from aitp_playground.control_plane.webhooks import deliveries
+
+#: The source of the events that the Control Plane makes itself.
+OWN: Final = "cp"
 
 TABLES: tuple[str, ...] = rows.TABLES
 

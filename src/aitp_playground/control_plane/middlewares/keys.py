@@ -1,4 +1,4 @@
-"""Bearer keys (RFC 6750), matched to the letter and in constant time."""
+"""Bearer keys (RFC 6750), matched to the letter and in constant time; a bare one, without the scheme, is taken too."""
 
 from __future__ import annotations
 
@@ -15,13 +15,19 @@ _SCHEME = "Bearer "
 
 
 class Keys:
-    """The accepted API keys. Only their digests are kept."""
+    """The accepted API keys, each good for everything. Only their digests are kept.
+
+    ``misconfigured``: behave like a Control Plane in production whose list of keys is empty.
+    """
 
     def __init__(self, keys: Sequence[str]) -> None:
+        self.misconfigured = False
         self._digests = tuple(sha256(key.encode("utf-8", "surrogateescape")).digest() for key in keys)
 
     def check(self, request: web.Request) -> None:
-        """Raises 401 ``INVALID_API_KEY``; a missing key and a wrong one are told alike."""
+        """Raises 401 ``INVALID_API_KEY``, 503 ``SERVER_MISCONFIGURED``; a missing and a wrong key are told alike."""
+        if self.misconfigured:
+            raise Refused(503, "no API keys are configured", "SERVER_MISCONFIGURED")
         presented = bearer(request)
         digest = sha256((presented or "").encode("utf-8", "surrogateescape")).digest()
         matches = [hmac.compare_digest(digest, known) for known in self._digests]
@@ -31,6 +37,5 @@ class Keys:
 
 
 def bearer(request: web.Request) -> str | None:
-    """What follows ``Bearer`` and one space; None when the header is missing or starts otherwise."""
-    header = request.headers.get(hdrs.AUTHORIZATION, "")
-    return header.removeprefix(_SCHEME) if header.startswith(_SCHEME) and header != _SCHEME else None
+    """What the header holds after ``Bearer`` and one space, or all of it when it starts otherwise; None without any."""
+    return request.headers.get(hdrs.AUTHORIZATION, "").removeprefix(_SCHEME) or None

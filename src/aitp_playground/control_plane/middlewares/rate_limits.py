@@ -15,6 +15,9 @@ WINDOW_SECONDS: Final = 60
 ENROLL: Final = "/api/registry/enroll"
 #: Requests a minute: enrolments and other public requests of an address, requests with a key.
 PER_ENROLL, PER_ADDRESS, PER_KEY = 5, 60, 600
+_UNKNOWN: Final = "unknown"
+#: Addresses that are counted in one minute; a proxy's header can make up any number of them.
+_MOST: Final = 10_000
 
 
 class RateLimits:
@@ -29,20 +32,27 @@ class RateLimits:
         """Count the request. Raises 429 ``RATE_LIMITED``, with ``Retry-After``, when it is one too many."""
         if request.path.startswith("/.well-known/"):
             return
-        kind, who, most = self._class(request)
+        bucket, who, most = self._class(request)
         now = self._clock()
         window = int(now // WINDOW_SECONDS)
-        if window != self._window:
+        if window != self._window or len(self._seen) >= _MOST:
             self._window = window
             self._seen.clear()
-        self._seen[kind, who] += 1
-        if self._seen[kind, who] > most:
-            wait = str(int((window + 1) * WINDOW_SECONDS - now) + 1)
-            raise Refused(429, "Too many requests", "RATE_LIMITED", headers={"Retry-After": wait})
+        self._seen[bucket, who] += 1
+        if self._seen[bucket, who] > most:
+            end = (window + 1) * WINDOW_SECONDS
+            headers = {
+                "Retry-After": str(int(end - now) + 1),
+                "X-RateLimit-Limit": str(most),
+                "X-RateLimit-Remaining": "0",
+                "X-RateLimit-Reset": str(end),
+            }
+            raise Refused(429, "Too many requests", "RATE_LIMITED", headers=headers, bucket=bucket)
 
     def _class(self, request: web.Request) -> tuple[str, str, int]:
         caller = request.get(CALLER)
         if caller is not None:
             return "key", caller, PER_KEY
-        address = request.remote or ""
+        # Who is not told apart by a proxy in front shares one bucket with everybody else.
+        address = request.headers.get("X-Forwarded-For", "").partition(",")[0].strip() or _UNKNOWN
         return ("enroll", address, PER_ENROLL) if request.path == ENROLL else ("public", address, PER_ADDRESS)

@@ -11,14 +11,14 @@ from aiohttp.typedefs import Handler, Middleware
 
 from aitp_playground.control_plane.misbehaviour.forgery import forged
 from aitp_playground.control_plane.misbehaviour.switches import Switch, SwitchInvalid, parsed
-from aitp_playground.control_plane.routing import Route
+from aitp_playground.control_plane.routing import WELL_KNOWN, Route
 from aitp_playground.control_plane.service import ControlPlane
 from aitp_playground.control_plane.wire.answers import answer
 from aitp_playground.control_plane.wire.errors import Refused
 from aitp_playground.control_plane.wire.requests import body
 
 ADMIN: Final = "/dev/switches"
-LIST: Final = "/.well-known/aitp-revocation-list"
+LISTS: Final = frozenset(f"{prefix}/aitp-revocation-list" for prefix in WELL_KNOWN)
 PAGE: Final = (
     "<!DOCTYPE html><html><head><title>Gateway</title></head><body><h1>Not what you asked for</h1></body></html>"
 )
@@ -68,7 +68,7 @@ def misbehaving(cp: ControlPlane) -> Middleware:
 
 async def _answered(cp: ControlPlane, request: web.Request, handler: Handler) -> web.StreamResponse:
     response = await handler(request)
-    if request.path != LIST or not isinstance(response, web.Response) or response.status != 200:
+    if request.path not in LISTS or not isinstance(response, web.Response) or response.status != 200:
         return response
     switch = cp.switches.take("forged_list")
     if switch is None:
@@ -155,6 +155,8 @@ def _shown(cp: ControlPlane) -> dict[str, Any]:
 
 def _sync(cp: ControlPlane) -> None:
     cp.db.lost = cp.switches.on("database_lost")
+    cp.db.hold_writes(cp.switches.on("inserts_blocked"))
+    cp.keys.misconfigured = cp.switches.on("no_keys")
 
 
 ROUTES: tuple[Route, ...] = (

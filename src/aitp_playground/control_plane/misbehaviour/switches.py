@@ -31,6 +31,8 @@ FAULTS: Final[dict[str, dict[str, Any]]] = {
     "duplicate_delivery": {"calls": None},
     "reorder_deliveries": {"calls": None, "seconds": 2.0},
     "database_lost": {},
+    "inserts_blocked": {},
+    "no_keys": {},
 }
 FORGERIES: Final = ("tampered", "foreign", "emptied", "stale")
 _MOST_SECONDS: Final = 600.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -79,30 +80,51 @@ def issued(connection: sqlite3.Connection, event: ReportedEvent) -> None:
 
 
 def _row(event: ReportedEvent) -> tuple[Any, ...] | None:
+    """The row that a payload makes. What the payload itself names goes before what the claims say.
+
+    So whoever reports an agent's id as ``delegatee`` has it stored in the place of an AID, whatever ``sub`` is.
+    """
     payload = mapping(event.payload)
-    wrapped = mapping(payload.get("tct") or payload.get("delegation"))
-    claims = mapping(wrapped["claims"]) if "claims" in wrapped else wrapped
-    jti = jti_of(payload.get("jti")) or jti_of(claims.get("jti")) or _made_jti(wrapped.get("token"))
-    parent = jti_of(_first(payload, "parent_jti", "parentJti") or _first(claims, "parent_jti", "parentJti"))
-    parent = parent or jti_of(_source_of(claims.get("voucher")))
-    delegator = aid_of(claims.get("iss")) or aid_of(_first(payload, "delegator_aid", "delegator"))
-    delegatee = aid_of(claims.get("sub")) or aid_of(_first(payload, "delegatee_aid", "delegatee"))
+    reported = mapping(payload.get("tct") or payload.get("delegation"))
+    # Without either, the claims may stand at the top; there they are not unwrapped, and no jti is made from a token.
+    claims = mapping(reported["claims"]) if "claims" in reported else reported or payload
+    both = (payload, claims)
+    jti = _jti_in(both, "jti", "child_jti") or _made_jti(reported.get("token"))
+    parent = _jti_in(both, "parent_jti", "parentJti", "src_jti")
+    parent = parent or jti_of(_source_of(claims.get("voucher"))) or _end_of_chain(both, jti)
+    delegator = aid_of(_text(payload, "delegator_aid", "delegator") or _text(claims, "iss"))
+    delegatee = aid_of(_text(payload, "delegatee_aid", "delegatee") or _text(claims, "sub"))
     if jti is None or parent is None or delegator is None or delegatee is None:
         return None
     issued_at = moment_of(claims.get("iat"))
+    scopes = (fields.get(name) for fields in (claims, payload) for name in ("scope", "grants"))
     return (
         jti,
         parent,
         delegator,
         delegatee,
-        texts_of(claims.get("scope") or payload.get("scope")),
+        texts_of(next((scope for scope in scopes if scope), None)),
         event.ts if issued_at is None else issued_at,
         moment_of(claims.get("exp") or payload.get("expires_at")),
     )
 
 
-def _first(fields: dict[str, Any], *names: str) -> Any:
-    return next((fields[name] for name in names if fields.get(name)), None)
+def _text(fields: dict[str, Any], *names: str) -> str | None:
+    values = (fields.get(name) for name in names)
+    return next((value for value in values if isinstance(value, str) and value), None)
+
+
+def _jti_in(places: Sequence[dict[str, Any]], *names: str) -> str | None:
+    """The first identifier under one of these names, place by place."""
+    found = (jti_of(fields.get(name)) for fields in places for name in names)
+    return next((jti for jti in found if jti is not None), None)
+
+
+def _end_of_chain(places: Sequence[dict[str, Any]], jti: str | None) -> str | None:
+    """A chain is told from its root down: what stands last in it, the delegation itself apart, is the parent."""
+    chains = [fields["chain"] for fields in places if isinstance(fields.get("chain"), list)]
+    above = [link for link in map(jti_of, chains[0] if chains else ()) if link not in (None, jti)]
+    return above[-1] if above else None
 
 
 def _made_jti(token: object) -> str | None:

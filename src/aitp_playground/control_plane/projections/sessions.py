@@ -14,10 +14,10 @@ from aitp_playground.control_plane.events.reported import ReportedEvent
 from aitp_playground.control_plane.events.rows import Filter
 from aitp_playground.control_plane.routing import Route
 from aitp_playground.control_plane.service import ControlPlane
-from aitp_playground.control_plane.wire.answers import answer
+from aitp_playground.control_plane.wire.answers import answer, attachment
 from aitp_playground.control_plane.wire.errors import Refused
 from aitp_playground.control_plane.wire.requests import number, query, span
-from aitp_playground.control_plane.wire.times import pg_time
+from aitp_playground.control_plane.wire.times import iso_time, pg_time
 
 TABLES: tuple[str, ...] = (
     """
@@ -114,18 +114,28 @@ async def list_sessions(request: web.Request, cp: ControlPlane) -> web.Response:
 async def get_session(request: web.Request, cp: ControlPlane) -> web.Response:
     """The session and its events, oldest first."""
     session_id = request.match_info["id"]
+    return answer(_known(await cp.db.read(lambda connection: _with_events(connection, session_id))))
 
-    def find(connection: sqlite3.Connection) -> dict[str, Any] | None:
-        row = connection.execute("SELECT * FROM sessions WHERE session_id = ?", (session_id,)).fetchone()
-        if row is None:
-            return None
-        events = rows.page(connection, Filter(session_id=session_id), limit=REPLAYED, order="ASC")
-        return {"session": shown(row), "events": events}
 
-    found = await cp.db.read(find)
+def _with_events(connection: sqlite3.Connection, session_id: str) -> dict[str, Any] | None:
+    row = connection.execute("SELECT * FROM sessions WHERE session_id = ?", (session_id,)).fetchone()
+    if row is None:
+        return None
+    events = rows.page(connection, Filter(session_id=session_id), limit=REPLAYED, order="ASC")
+    return {"session": shown(row), "events": events}
+
+
+def _known(found: dict[str, Any] | None) -> dict[str, Any]:
     if found is None:
         raise Refused(404, "session not found", "NOT_FOUND")
-    return answer(found)
+    return found
+
+
+async def export(request: web.Request, cp: ControlPlane) -> web.Response:
+    """The session and its events as a file."""
+    session_id = request.match_info["id"]
+    found = await cp.db.read(lambda connection: _with_events(connection, session_id))
+    return attachment(f"session-{session_id}.json", {"exportedAt": iso_time(cp.clock()), **_known(found)})
 
 
 REPLAYED = 10_000
@@ -163,4 +173,5 @@ ROUTES = (
     Route("GET", "/api/sessions", list_sessions),
     Route("GET", "/api/sessions/{id}", get_session),
     Route("GET", "/api/sessions/{id}/replay", replay),
+    Route("GET", "/api/sessions/{id}/export", export),
 )

@@ -56,10 +56,11 @@ def issued(connection: sqlite3.Connection, event: ReportedEvent) -> None:
 
 def _row(event: ReportedEvent, reported: dict[str, Any]) -> tuple[Any, ...] | None:
     claims = mapping(reported["claims"]) if "claims" in reported else reported
-    jti, issuer, subject = jti_of(claims.get("jti")), aid_of(claims.get("iss")), aid_of(claims.get("sub"))
+    issuers = (aid_of(claims.get(name)) for name in ("iss", "issuer", "issuer_aid", "issuerAid"))
+    issuer = next((aid for aid in issuers if aid is not None), None)
+    jti, subject = jti_of(claims.get("jti")), aid_of(claims.get("sub"))
     if jti is None or issuer is None or subject is None:
         return None
-    jkt = mapping(claims.get("cnf")).get("jkt")
     issued_at = moment_of(claims.get("iat"))
     return (
         jti,
@@ -67,11 +68,17 @@ def _row(event: ReportedEvent, reported: dict[str, Any]) -> tuple[Any, ...] | No
         subject,
         aid_of(claims.get("aud")) or subject,
         texts_of(claims.get("grants")),
-        jkt if isinstance(jkt, str) else None,
+        _thumbprint(claims.get("cnf")) or _thumbprint(mapping(claims.get("binding")).get("cnf")),
         event.ts if issued_at is None else issued_at,
         moment_of(claims.get("exp")),
         event.session_id,
     )
+
+
+def _thumbprint(confirmation: object) -> str | None:
+    """Of a confirmation key (RFC 7800): ``{"jkt"}``, or the bare text that some reporters send."""
+    value = mapping(confirmation).get("jkt") if isinstance(confirmation, dict) else confirmation
+    return value if isinstance(value, str) and value else None
 
 
 def revoke(connection: sqlite3.Connection, jti: str, at: float) -> None:

@@ -15,13 +15,12 @@ from aitp_playground.control_plane.events import storing
 from aitp_playground.control_plane.events.bus import Frame
 from aitp_playground.control_plane.routing import Route
 from aitp_playground.control_plane.service import ControlPlane
-from aitp_playground.control_plane.wire.answers import answer
+from aitp_playground.control_plane.wire.answers import answer, attachment
 from aitp_playground.control_plane.wire.errors import Refused
 from aitp_playground.control_plane.wire.requests import number, query
 from aitp_playground.control_plane.wire.times import iso_time, pg_time
 
 SWEEP_SECONDS = 300.0
-SOURCE = "control-plane"
 
 #: ``registered_at`` is set once and never moved: it is the order of discovery.
 TABLES = (
@@ -76,6 +75,13 @@ async def manifest(request: web.Request, cp: ControlPlane) -> web.Response:
     )
 
 
+async def export(request: web.Request, cp: ControlPlane) -> web.Response:
+    """``GET /api/registry/agents/{aid}/export``: what is known of an agent, as a file."""
+    row = await _agent(request, cp)
+    known = {"exportedAt": iso_time(cp.clock()), "agent": _listed(row, with_manifest=True)}
+    return attachment(f"agent-{row['aid']}.json", known)
+
+
 async def deregister(request: web.Request, cp: ControlPlane) -> web.Response:
     """``DELETE /api/registry/agents/{aid}``: says the same, event included, however often it is asked."""
     aid, now = request.match_info["aid"], cp.clock()
@@ -92,7 +98,7 @@ async def deregister(request: web.Request, cp: ControlPlane) -> web.Response:
 
 def announce(conn: sqlite3.Connection, event_type: str, aid: str, at: float, **more: Any) -> Frame:
     """Store an event of the registry's own about ``aid``; to be published after the commit."""
-    raw = {"type": event_type, "ts": iso_time(at), "aidA": aid, "source": SOURCE, "payload": {"aid": aid, **more}}
+    raw = {"type": event_type, "ts": iso_time(at), "aidA": aid, "source": storing.OWN, "payload": more}
     return storing.insert(conn, raw)
 
 
@@ -157,6 +163,7 @@ ROUTES = (
     Route("GET", "/api/registry/agents", discover, auth="none"),
     Route("GET", "/api/registry/agents/{aid}", one, auth="none"),
     Route("GET", "/api/registry/agents/{aid}/manifest", manifest, auth="none"),
+    Route("GET", "/api/registry/agents/{aid}/export", export),
     Route("DELETE", "/api/registry/agents/{aid}", deregister),
 )
 BACKGROUND = (sweep,)

@@ -14,6 +14,7 @@ from typing import Any
 import aitp
 from aiohttp import web
 
+from aitp_playground.control_plane.console import audit
 from aitp_playground.control_plane.events.bus import Frame
 from aitp_playground.control_plane.middlewares.keys import bearer
 from aitp_playground.control_plane.registry.agents import announce
@@ -61,10 +62,10 @@ async def register(request: web.Request, cp: ControlPlane) -> web.Response:
         raise _token_invalid("the token is for another AID")
     await cp.db.write(lambda conn: _spend(conn, token, cp.clock()))
     now = cp.clock()
-    if not _seconds(manifest.get("expires_at")) > now:
-        raise Refused(400, "the manifest has expired", "MANIFEST_EXPIRED")
+    if not _seconds(manifest.get("expires_at")) - now > LEAST_TTL:
+        raise Refused(400, f"the manifest must be valid for more than {LEAST_TTL} s", "MANIFEST_EXPIRED")
     row = _row(manifest, raw.decode(), request.headers.get(NAMESPACE_HEADER), now)
-    registered_at = await cp.commit(lambda conn: _register(conn, row, now))
+    registered_at = await cp.commit(lambda conn: _register(conn, request, row, now))
     said = {"aid": token.aid, "displayName": row["display_name"], "registeredAt": iso_time(registered_at)}
     return answer(said, 201)
 
@@ -113,7 +114,9 @@ def _row(manifest: Mapping[str, Any], text: str, header: str | None, now: float)
     }
 
 
-def _register(conn: sqlite3.Connection, row: Mapping[str, Any], now: float) -> tuple[float, list[Frame]]:
+def _register(
+    conn: sqlite3.Connection, request: web.Request, row: Mapping[str, Any], now: float
+) -> tuple[float, list[Frame]]:
     """Everything is replaced but the time of the first registration, which is the agent's place in discovery."""
     (registered_at,) = conn.execute(
         """INSERT INTO agents (aid, display_name, handshake_endpoint, offered_caps, status, namespace, manifest,
@@ -128,6 +131,7 @@ def _register(conn: sqlite3.Connection, row: Mapping[str, Any], now: float) -> t
         row,
     ).fetchone()
     about = {"displayName": row["display_name"], "namespace": row["namespace"]}
+    audit.record(conn, request, "agent.register", row["aid"], now, **about)
     return registered_at, [announce(conn, "agent.registered", row["aid"], now, **about)]
 
 

@@ -69,7 +69,7 @@ async def create(request: web.Request, cp: ControlPlane) -> web.Response:
             values,
         ).fetchone()
         about = {"namespace": values["namespace"], "issuerUrl": values["issuer_url"]}
-        audit.record(conn, request, "trust_anchor.create", anchor_id, now, **about)
+        audit.record(conn, request, "trust-anchor.create", anchor_id, now, **about)
         return row
 
     return answer(_shown(await cp.db.write(work)), 201)
@@ -95,7 +95,7 @@ async def change(request: web.Request, cp: ControlPlane) -> web.Response:
             f"UPDATE trust_anchors SET updated_at = :now{assigned} WHERE id = :id RETURNING *",  # noqa: S608 - our names
             {**changes, "now": now, "id": anchor_id},
         ).fetchone()
-        audit.record(conn, request, "trust_anchor.update", anchor_id, now, fields=sorted(changes))
+        audit.record(conn, request, "trust-anchor.update", anchor_id, now, fields=sorted(changes))
         return _found(row)
 
     return answer(_shown(await cp.db.write(work), anonymous=True))
@@ -107,7 +107,7 @@ async def remove(request: web.Request, cp: ControlPlane) -> web.Response:
 
     def work(conn: sqlite3.Connection) -> None:
         _found(conn.execute("DELETE FROM trust_anchors WHERE id = ? RETURNING id", (anchor_id,)).fetchone())
-        audit.record(conn, request, "trust_anchor.delete", anchor_id, now)
+        audit.record(conn, request, "trust-anchor.delete", anchor_id, now)
 
     await cp.db.write(work)
     return web.Response(status=204)

@@ -30,10 +30,10 @@ class Identity:
         self._agent = aitp.AitpAgent.from_seed(seed)
         self._token_key = hmac.digest(seed, b"enrolment tokens", hashlib.sha256)
         self.aid: str = self._agent.aid
-        # Signed once, as a Control Plane does: after a day of uptime it verifies as expired. It names an endpoint that
-        # answers 404, since nobody shakes hands with a Control Plane.
+        # Signed once, as a Control Plane does: after a day of uptime it verifies as expired. It offers nothing, and
+        # names an endpoint that answers 404: nobody shakes hands with a Control Plane.
         self.manifest: str = self._agent.build_manifest(
-            NAME, f"{url}/aitp/handshake/hello", ["aitp.control-plane"], ttl_secs=MANIFEST_SECONDS
+            NAME, f"{url}/api/aitp/handshake/hello", [], ttl_secs=MANIFEST_SECONDS
         )
 
     def sign_list(self, entries: Sequence[dict[str, Any]], lifetime: int = LIST_SECONDS) -> str:

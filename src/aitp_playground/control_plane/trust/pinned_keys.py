@@ -61,7 +61,7 @@ async def upsert(request: web.Request, cp: ControlPlane) -> web.Response:
                RETURNING *""",
             values,
         ).fetchone()
-        audit.record(conn, request, "pinned_key.upsert", values["aid"], now, namespace=values["namespace"])
+        audit.record(conn, request, "pinned-key.upsert", values["aid"], now, namespace=values["namespace"])
         return row
 
     return answer(_shown(await cp.db.write(work)), 201)
@@ -76,7 +76,7 @@ async def remove(request: web.Request, cp: ControlPlane) -> web.Response:
     def work(conn: sqlite3.Connection) -> None:
         _found(_row(conn, namespace, aid))
         conn.execute("DELETE FROM pinned_keys WHERE namespace = ? AND aid = ?", (namespace, aid))
-        audit.record(conn, request, "pinned_key.delete", aid, now, namespace=namespace)
+        audit.record(conn, request, "pinned-key.delete", aid, now, namespace=namespace)
 
     await cp.db.write(work)
     return web.Response(status=204)

@@ -10,7 +10,7 @@ from aiohttp import web
 from aitp_playground.control_plane.console import audit
 from aitp_playground.control_plane.events import storing
 from aitp_playground.control_plane.events.bus import Frame
-from aitp_playground.control_plane.routing import Route
+from aitp_playground.control_plane.routing import WELL_KNOWN, Route
 from aitp_playground.control_plane.service import ControlPlane
 from aitp_playground.control_plane.trust.signed_list import CACHE_SECONDS
 from aitp_playground.control_plane.wire.answers import answer
@@ -41,10 +41,10 @@ async def revoke(request: web.Request, cp: ControlPlane) -> web.Response:
             "INSERT INTO revocations (jti, revoked_at, reason, created_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (jti.lower(), at, reason, now),
         )
-        audit.record(conn, request, "revocation.create", jti, now, reason=reason)
+        audit.record(conn, request, "revocation.add", jti, now, reason=reason)
         # Storing the event marks the TCT and what was delegated from it, as an ingested one does.
         told = {"jti": jti} if reason is None else {"jti": jti, "reason": reason}
-        raw = {"type": "tct.revoked", "ts": iso_time(at), "source": "control-plane", "payload": told}
+        raw = {"type": "tct.revoked", "ts": iso_time(at), "source": storing.OWN, "payload": told}
         return None, [storing.insert(conn, raw)]
 
     await cp.commit(work)
@@ -57,12 +57,16 @@ def _entry(given: dict[str, Any], now: float) -> tuple[str, float, str | None]:
     jti, reason, when = given.get("jti"), given.get("reason"), given.get("revokedAt")
     if not isinstance(jti, str) or not is_uuid(jti, _VERSIONS):
         raise Refused(400, "jti must be a UUID", "JTI_INVALID")
-    if isinstance(reason, str) and len(reason) > MAX_REASON:
+    if reason is not None and not isinstance(reason, str):
+        raise Refused(400, "reason must be a text", "BODY_INVALID")
+    if reason is not None and len(reason) > MAX_REASON:
         raise Refused(400, f"reason exceeds {MAX_REASON} characters", "BODY_INVALID")
+    if reason is not None and "\0" in reason:
+        raise Refused(500, "the revocation could not be stored", "INSERT_FAILED")
     at = parse_when(when) if isinstance(when, str) and when else now
     if at is None:
         raise Refused(400, "revokedAt must be a date", "BODY_INVALID")
-    return jti, at, reason if isinstance(reason, str) else None
+    return jti, at, reason
 
 
 async def revocation_list(_request: web.Request, cp: ControlPlane) -> web.Response:
@@ -73,5 +77,5 @@ async def revocation_list(_request: web.Request, cp: ControlPlane) -> web.Respon
 
 ROUTES = (
     Route("POST", "/api/revocation/entries", revoke, idempotent=True),
-    Route("GET", "/.well-known/aitp-revocation-list", revocation_list, auth="none"),
+    *(Route("GET", f"{prefix}/aitp-revocation-list", revocation_list, auth="none") for prefix in WELL_KNOWN),
 )

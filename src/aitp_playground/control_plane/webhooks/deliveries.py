@@ -104,6 +104,7 @@ class _Try:
     event_type: str
     body: bytes
     signature: str
+    active: bool
 
 
 async def deliver(cp: ControlPlane) -> None:
@@ -175,6 +176,10 @@ class _Courier:
 
     async def _attempt(self, each: _Try) -> None:
         try:
+            if not each.active:
+                await self._cp.db.write(lambda connection: _give_up(connection, each.id))
+                log.info("control_plane.delivery_given_up", delivery=each.id, type=each.event_type, cause="hook is off")
+                return
             async with self._cp.switches.delivery(each.webhook_id) as copies:
                 arrived = any(await asyncio.gather(*(self._post(each) for _ in range(copies))))
             await self._settle(each, arrived)
@@ -221,7 +226,8 @@ _OPEN = """
     id NOT IN (SELECT value FROM json_each(:under_way)) AND webhook_id NOT IN (SELECT value FROM json_each(:held))
 """
 _FIND_DUE = f"""
-    SELECT due.id, due.webhook_id, webhooks.url, due.event_type, due.body, due.signature
+    SELECT due.id, due.webhook_id, webhooks.url, due.event_type, due.body, due.signature,
+        webhooks.active
     FROM (SELECT * FROM deliveries WHERE due_at <= :now AND {_OPEN} ORDER BY due_at, seq LIMIT :room) AS due
     JOIN webhooks ON webhooks.id = due.webhook_id ORDER BY due.due_at, due.seq
 """  # noqa: S608 - literals of this module
@@ -245,6 +251,10 @@ def _settled(connection: sqlite3.Connection, delivery_id: str, next_tries: Seque
             (next_tries[failures], delivery_id),
         )
     return failures + 1
+
+
+def _give_up(connection: sqlite3.Connection, delivery_id: str) -> None:
+    connection.execute("DELETE FROM deliveries WHERE id = ?", (delivery_id,))
 
 
 def json_array(values: Sequence[str]) -> str:

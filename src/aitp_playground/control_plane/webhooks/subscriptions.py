@@ -16,6 +16,7 @@ from aitp_playground.control_plane.console import audit
 from aitp_playground.control_plane.events.reported import check_text
 from aitp_playground.control_plane.routing import Route
 from aitp_playground.control_plane.service import ControlPlane
+from aitp_playground.control_plane.webhooks.targets import refused
 from aitp_playground.control_plane.wire.answers import answer
 from aitp_playground.control_plane.wire.errors import Broken, Refused
 from aitp_playground.control_plane.wire.requests import body
@@ -81,7 +82,10 @@ async def list_hooks(_: web.Request, cp: ControlPlane) -> web.Response:
 
 
 async def patch(request: web.Request, cp: ControlPlane) -> web.Response:
-    """``PATCH /api/webhooks/{id}``: what is of the wrong type changes nothing. Inactive hooks lose what is pending."""
+    """``PATCH /api/webhooks/{id}``: what is of the wrong type changes nothing.
+
+    What is pending for a hook that is switched off stays until its next try, and fails there.
+    """
     hook_id = _id(request)
     fields = _fields(await body(request))
     now = cp.clock()
@@ -96,8 +100,6 @@ async def patch(request: web.Request, cp: ControlPlane) -> web.Response:
         if row is not None:
             told = {**fields, "secret": _WITHHELD} if "secret" in fields else fields
             audit.record(connection, request, "webhook.update", hook_id, now, **told)
-        if fields.get("active") is False:
-            connection.execute("DELETE FROM deliveries WHERE webhook_id = ?", (hook_id,))
         return row
 
     row = await cp.db.write(update)
@@ -131,7 +133,8 @@ async def show_breaker(request: web.Request, cp: ControlPlane) -> web.Response:
 
 async def reset_breaker(request: web.Request, cp: ControlPlane) -> web.Response:
     """``POST …/circuit-breaker/reset``: what waited is sent at once."""
-    hook_id = _id(request)
+    hook_id, now = _id(request), cp.clock()
+    await cp.db.write(lambda conn: audit.record(conn, request, "webhook.circuit-breaker.reset", hook_id, now))
     cp.breakers.reset(hook_id)
     return answer(cp.breakers.of(hook_id).shown())
 
@@ -174,6 +177,8 @@ def _url(text: str) -> str:
         usable = False
     if not usable:
         raise Refused(400, "url must be an http or https address", "URL_NOT_ALLOWED")
+    if refused(parts.hostname or ""):
+        raise Refused(400, "url must not be a link-local or metadata address", "URL_NOT_ALLOWED")
     return text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,12 @@ CALLER = web.RequestKey("caller", str)
 def answer(data: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """``data`` as JSON."""
     return web.Response(body=orjson.dumps(data), status=status, headers=headers, content_type="application/json")
+
+
+def attachment(name: str, data: Any) -> web.Response:
+    """``data`` as a JSON file to be saved under ``name`` (RFC 6266)."""
+    safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)
+    return answer(data, headers={"Content-Disposition": f'attachment; filename="{safe}"'})
 
 
 def refusal(refused: Refused) -> web.Response:

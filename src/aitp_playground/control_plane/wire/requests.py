@@ -27,9 +27,15 @@ def query(request: web.Request, name: str, *aliases: str) -> str | None:
 
 
 def number(request: web.Request, name: str, default: int, most: int, *, least: int = 1) -> int:
-    """``limit`` and ``offset``: what is no number is the default, what is out of bounds the bound."""
+    """``limit`` and ``offset``: what is no number is the default, what is out of bounds the bound.
+
+    An empty value is zero, as JavaScript reads it: ``limit=`` gives one row.
+    """
+    text = request.query.get(name)
+    if text is None:
+        return default
     try:
-        return int(min(max(float(query(request, name) or "nan"), least), most))
+        return int(min(max(float(text.strip() or "0"), least), most))
     except ValueError:
         return default
 
