@@ -60,6 +60,11 @@ class Degrading:
         return self._transport.base_url
 
     @property
+    def timeout(self) -> float:
+        """The most seconds that one call may take."""
+        return self._timeout
+
+    @property
     def state(self) -> ClientState:
         """``closed``: calls go out. ``open``: they degrade at once, until the Control Plane gives a sign of life."""
         return self._breaker.state if self.enabled else "disabled"

@@ -289,9 +289,7 @@ _ROWS = (
         "handshake.complete", f"{_SPEAKER} completed the handshake with {_PEER}[, session {{session_id}}]", "session_id"
     ),
     _agent("handshake.failed", because(f"{_SPEAKER} broke off the handshake with {_PEER}"), level="warning"),
-    _agent(
-        "delegation.issued", f"{_SPEAKER} issued a delegation[ to {{delegatee}}][ for {{scope}}] (jti {{jti}})", "jti"
-    ),
+    _agent("delegation.issued", f"{_SPEAKER} issued a delegation[ to {{target}}][ for {{scope}}] (jti {{jti}})", "jti"),
     _agent(
         "delegation.redeemed",
         f"{_SPEAKER} exchanged a delegation for a TCT[ for {{delegatee|subject}}][ (jti {{jti}})]",

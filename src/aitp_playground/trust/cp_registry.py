@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import aitp
 
+from aitp_playground.events.model import EventDraft, draft
 from aitp_playground.net import FetchFailed, fetch_document
 
 #: Seconds for one candidate's manifest, and for all of them.
@@ -24,6 +25,8 @@ TOTAL_TIMEOUT = 3.0
 MAX_CANDIDATES = 40
 AT_ONCE = 8
 MAX_MANIFEST = 64 * 1024
+#: How the reason of a fallback begins when the registry did not answer; a reason class follows.
+FAILED = "cp_failed:"
 MANIFEST_PATH = "/.well-known/aitp-manifest"
 HANDSHAKE_PATH = "/aitp/handshake/hello"
 
@@ -57,6 +60,16 @@ async def first_fit(
     except TimeoutError:
         pass
     return None, tried
+
+
+def unasked(peers: Iterable[Mapping[str, Any]]) -> list[EventDraft]:
+    """``cp.degraded`` for each reason class for which the registry gave no answer about some of these peers.
+
+    A scenario about the registry shows nothing when the registry was never asked, whatever the fallback does.
+    """
+    reasons = {str(peer.get("reason", "")) for peer in peers}
+    classes = sorted(reason.removeprefix(FAILED) for reason in reasons if reason.startswith(FAILED))
+    return [draft("cp.degraded", operation="discover_by_capability", cause=each) for each in classes]
 
 
 async def _look(http: aiohttp.ClientSession, row: Mapping[str, Any], capability: str) -> dict[str, Any] | Misfit:

@@ -13,9 +13,9 @@ from aitp_playground.control_plane.misbehaviour.forgery import forged
 from aitp_playground.control_plane.misbehaviour.switches import Switch, SwitchInvalid, parsed
 from aitp_playground.control_plane.routing import WELL_KNOWN, Route
 from aitp_playground.control_plane.service import ControlPlane
-from aitp_playground.control_plane.wire.answers import answer
+from aitp_playground.control_plane.wire.answers import answer, refusal
 from aitp_playground.control_plane.wire.errors import Refused
-from aitp_playground.control_plane.wire.requests import body
+from aitp_playground.control_plane.wire.requests import body, take_body
 
 ADMIN: Final = "/dev/switches"
 LISTS: Final = frozenset(f"{prefix}/aitp-revocation-list" for prefix in WELL_KNOWN)
@@ -48,6 +48,10 @@ def misbehaving(cp: ControlPlane) -> Middleware:
             return cp.switches.take(fault, request.method, request.path)
 
         if (switch := taken("delay")) is not None:
+            try:
+                await take_body(request)
+            except Refused as refused:
+                return refusal(refused)
             await asyncio.sleep(switch.seconds or 0)
         if taken("black_hole") is not None:
             await cp.switches.cleared(lambda: _gone(request))
@@ -103,8 +107,7 @@ async def _truncated(request: web.Request, response: web.Response) -> web.Stream
 def _status(status: int) -> web.Response:
     """Refusals in the Control Plane's own form; its 500s are empty."""
     if status == 429:
-        refusal = {"error": "Too many requests", "code": "RATE_LIMITED"}
-        return answer(refusal, status, {"Retry-After": "1"})
+        return answer({"error": "Too many requests", "code": "RATE_LIMITED"}, status, {"Retry-After": "1"})
     if status == 401:
         return answer({"error": "Unauthorized", "code": "INVALID_API_KEY"}, status)
     if 400 <= status < 500:

@@ -17,6 +17,8 @@ MAX_BATCH = 262_144
 MAX_BODY = 1024 * 1024
 BODY_SECONDS = 60.0
 
+_TAKEN = web.RequestKey("taken_body", bytes)
+
 
 # -- queries ----------------------------------------------------------------------------------------------------------
 
@@ -56,12 +58,29 @@ def span(request: web.Request, code: str) -> tuple[float | None, float | None]:
 
 
 async def read_body(request: web.Request, limit: int = MAX_BODY) -> bytes:
-    """The raw body. Raises 413 ``PAYLOAD_TOO_LARGE`` beyond ``limit`` bytes, 408 when it does not come."""
+    """The raw body; what :func:`take_body` has read is there at once.
+
+    Raises 413 ``PAYLOAD_TOO_LARGE`` beyond ``limit`` bytes, 408 when it does not come.
+    """
+    taken: bytes | None = request.get(_TAKEN)
+    if taken is not None:
+        if len(taken) > limit:
+            raise _too_large(limit)
+        return taken
     try:
         async with asyncio.timeout(BODY_SECONDS):
             return await _read_bounded(request, limit)
     except TimeoutError:
         raise Refused(408, f"the body took longer than {BODY_SECONDS:.0f} s", "BODY_INVALID") from None
+
+
+async def take_body(request: web.Request) -> None:
+    """Read the body now, for a handler that comes later: it is not to be had from a client that has gone by then."""
+    request[_TAKEN] = await read_body(request)
+
+
+def _too_large(limit: int) -> Refused:
+    return Refused(413, f"body exceeds {limit} bytes", "PAYLOAD_TOO_LARGE")
 
 
 async def _read_bounded(request: web.Request, limit: int) -> bytes:
@@ -70,7 +89,7 @@ async def _read_bounded(request: web.Request, limit: int) -> bytes:
     async for chunk in request.content.iter_any():
         size += len(chunk)
         if size > limit:
-            raise Refused(413, f"body exceeds {limit} bytes", "PAYLOAD_TOO_LARGE")
+            raise _too_large(limit)
         chunks.append(chunk)
     return b"".join(chunks)
 

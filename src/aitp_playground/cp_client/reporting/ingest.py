@@ -7,7 +7,6 @@ sent lies in the store's outbox, so the actor may die at any moment and another 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any, ClassVar, Final
 import structlog
 
 from aitp_playground.actors import Actor, ActorError, Lane
+from aitp_playground.cp_client.backoff import doubling, shortened
 from aitp_playground.cp_client.reasons import Reason
 from aitp_playground.cp_client.reporting.backlog import Backlog
 from aitp_playground.cp_client.reporting.run_report import Means, RunReport, Trouble
@@ -99,6 +99,11 @@ class _Job:
     failures: int = 0
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @property
+    def idle(self) -> bool:
+        """Nothing is under way for it now."""
+        return self.pausing or self.report.settling
+
     def tell(self, reason: Reason | None) -> None:
         for waiter in self.waiters:
             waiter.tell(reason)
@@ -144,7 +149,7 @@ class CpIngest(Actor[IngestMessage]):
     def _job(self, run_id: str) -> _Job:
         job = self._active.get(run_id) or self._waiting.get(run_id)
         if job is None:
-            report = self._resting.pop(run_id, None) or RunReport(run_id, self._means)
+            report = self._resting.pop(run_id, None) or RunReport(run_id, self._means, on_settling=self._settling)
             job = self._waiting[run_id] = _Job(report)
             self._backlog.add(run_id)
         return job
@@ -157,14 +162,22 @@ class CpIngest(Actor[IngestMessage]):
         self._admit()
         return answer
 
+    def _busy(self) -> int:
+        return sum(not job.report.settling for job in self._active.values())
+
     def _admit(self) -> None:
         """Runs that somebody waits for come first, and find room when the others are held up."""
         urgent = [run_id for run_id, job in self._waiting.items() if job.waiters]
         patient = [run_id for run_id, job in self._waiting.items() if not job.waiters]
         for places, run_ids in ((AT_ONCE + MORE_WHEN_URGENT, urgent), (AT_ONCE, patient)):
-            for run_id in run_ids[: max(0, places - len(self._active))]:
+            for run_id in run_ids[: max(0, places - self._busy())]:
                 job = self._active[run_id] = self._waiting.pop(run_id)
                 self.tasks.spawn(self._work(run_id, job), name=run_id)
+
+    def _settling(self) -> None:
+        """A report waits for a settling time to pass: others may take its place, and a shutdown does not wait."""
+        self._admit()
+        self._answer_drain()
 
     async def _work(self, run_id: str, job: _Job) -> None:
         try:
@@ -233,8 +246,8 @@ class CpIngest(Actor[IngestMessage]):
 
     async def _pause(self, job: _Job, least: float) -> None:
         """Back off, with jitter; a flush, or a Control Plane that is back, ends the wait."""
-        delay = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(job.failures, 16)) * random.uniform(0.5, 1.0)  # noqa: S311
         job.failures += 1
+        delay = shortened(doubling(FIRST_PAUSE, LONGEST_PAUSE)(job.failures))
         job.pausing = True
         job.wake.clear()
         self._answer_drain()
@@ -260,7 +273,7 @@ class CpIngest(Actor[IngestMessage]):
         return done
 
     def _answer_drain(self) -> None:
-        if not self._draining or not all(job.pausing for job in self._active.values()):
+        if not self._draining or not all(job.idle for job in self._active.values()):
             return
         for done in self._draining:
             if not done.done():

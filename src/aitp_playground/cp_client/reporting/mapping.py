@@ -2,6 +2,7 @@
 
 The fields stand flat in ``payload``, beside the event's own ``id`` and ``seq``: there the Control Plane looks for what
 fills its tables of sessions, TCTs and delegations. Only AIDs name parties; ids of agents mean nothing outside a run.
+A token is never told, only its fingerprint.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Final
 from aitp_playground.cp_client.arguments import when
 from aitp_playground.cp_client.reasons import Degraded
 from aitp_playground.events.model import RunEvent
+from aitp_playground.events.tokens import without_tokens
 
 SOURCE: Final = "aitp-playground"
 #: Types whose events change what :class:`AidBook` knows.
@@ -59,7 +61,7 @@ def told(event: RunEvent, aids: AidBook) -> dict[str, Any]:
         "aid_b": aid_b,
         "grants": grants if isinstance(grants, list) and all(isinstance(grant, str) for grant in grants) else None,
         "source": SOURCE,
-        "payload": _payload(event),
+        "payload": without_tokens(_payload(event)),
     }
     return {name: value for name, value in everything.items() if value is not None}
 

@@ -15,8 +15,7 @@ from aitp_playground.events.model import RunEvent
 from aitp_playground.events.vocabulary import AFTER_TERMINAL, TERMINAL_TYPES
 from aitp_playground.store.port import StoredEvent
 
-#: Seconds: the longest a flush is waited for; what a shutdown grants to reports under way, and to their end.
-FLUSH_TIMEOUT: Final = 20.0
+#: Seconds: what a shutdown grants to reports under way, and to their end.
 GRACE: Final = 5.0
 CLOSE_TIMEOUT: Final = 5.0
 
@@ -24,8 +23,9 @@ CLOSE_TIMEOUT: Final = 5.0
 class Reporter:
     """Shows the actor the events of runs, and asks it."""
 
-    def __init__(self, ref: ActorRef[IngestMessage], backlog: Backlog) -> None:
+    def __init__(self, ref: ActorRef[IngestMessage], backlog: Backlog, patience: float) -> None:
         self._ref = ref
+        self._patience = patience
         self.backlog = backlog
 
     def observe(self, event: RunEvent, _: StoredEvent) -> None:
@@ -37,10 +37,10 @@ class Reporter:
     async def flush(self, run_id: str) -> str | None:
         """Return when the Control Plane has the run's events so far: None, or the reason class why it has not.
 
-        Takes at most ``FLUSH_TIMEOUT`` seconds, and much less while the Control Plane is known to be away.
+        Takes as long as one call to the Control Plane may take, and much less while it is known to be away.
         """
         try:
-            reason: str | None = await self._ref.ask(Flush(run_id), timeout=FLUSH_TIMEOUT)
+            reason: str | None = await self._ref.ask(Flush(run_id), timeout=self._patience)
         except (AskTimeout, ActorStopped):
             return "timeout"
         except ActorError:
@@ -60,14 +60,18 @@ class Reporter:
 
 
 @asynccontextmanager
-async def open_reporter(means: Means, *, sweep: bool = True, grace: float = GRACE) -> AsyncIterator[Reporter]:
+async def open_reporter(
+    means: Means, *, sweep: bool = True, grace: float = GRACE, patience: float | None = None
+) -> AsyncIterator[Reporter]:
     """Report runs while this is open. What is not through in the end stays in the outbox.
+
+    ``patience``: the seconds that a flush waits, those of one call by default.
 
     ``sweep`` False leaves what earlier processes did not report to a process that stays.
     """
     backlog, supervisor = Backlog(), Supervisor()
     ref = supervisor.spawn(lambda: CpIngest(means, backlog, sweep=sweep), name="cp-ingest", restart=Restart.ON_FAILURE)
-    reporter = Reporter(ref, backlog)
+    reporter = Reporter(ref, backlog, means.client.timeout if patience is None else patience)
     try:
         yield reporter
         await reporter.drain(grace)

@@ -2,6 +2,8 @@
 
 A batch is on disk before it is sent. Whenever its fate is unknown (no answer, a failure of the server, a restart in
 between) a settling time passes, then the Control Plane's history says what has arrived, and only the rest is sent.
+The settling time doubles with each unknown outcome. A request that we gave up on may still be under way over there,
+behind a lock that reads do not wait for: the batch is then looked for again and again before it is sent once more.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any, Final
 
 import structlog
 
+from aitp_playground.cp_client.backoff import doubling
 from aitp_playground.cp_client.batches import Batch, BatchFate
 from aitp_playground.cp_client.client import CpClient
 from aitp_playground.cp_client.reasons import Outcome, Reason
@@ -40,6 +43,8 @@ _ABOUT_CONTENT: Final = frozenset({400, 413, 422})
 #: So many 500s to the same events, none of which arrived, are taken as a refusal of them.
 _STRIKES: Final = 2
 _PAGE: Final = 1000
+#: Answers of a proxy that waited no longer than we would have; what is behind it may still be at work.
+_GATEWAY_GAVE_UP: Final = frozenset({502, 504})
 
 log = structlog.get_logger(__name__)
 
@@ -58,12 +63,16 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """What reports work with. ``settle``: seconds after which a request without an answer has had its effect."""
+    """What reports work with. ``settle``: seconds after which a request without an answer has had its effect.
+
+    ``settle_most``: what that grows to, and for how long a request that we gave up on is taken to be under way.
+    """
 
     client: CpClient
     store: RunStore
     metrics: Metrics
     settle: float
+    settle_most: float = 300.0
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
@@ -71,7 +80,8 @@ class Means:
 class RunReport:
     """One run's. ``unsent``: key of the batch that is certainly not there; ``settled``: of one whose time has passed.
 
-    ``suspect``: one of the events up to this seq is being refused.
+    ``suspect``: one of the events up to this seq is being refused. ``settling``: nothing goes on but a settling time;
+    ``on_settling`` is told when one begins. ``given_up``: the last request ended because we waited no longer.
     """
 
     run_id: str
@@ -85,6 +95,11 @@ class RunReport:
     unanswered: int = 0
     suspect: int = 0
     last_status: int | None = None
+    unknown: int = 0
+    given_up: bool = False
+    waited: float = 0.0
+    settling: bool = False
+    on_settling: Callable[[], None] = lambda: None
 
     async def advance(self, outbox: Outbox) -> Trouble | None:
         """Take the next step for an outbox that is not done; None: some way was made. Raises the store's errors."""
@@ -131,9 +146,13 @@ class RunReport:
         if self.means.client.state == "open":
             return Trouble("breaker_open")
         if self.settled != batch.key:
-            await self.means.sleep(self.means.settle)
+            await self._let_it_settle()
             self.settled = batch.key
         there = await arrived(self.means.client, self.run_id, batch)
+        while there == frozenset() and self.given_up and self.waited < self.means.settle_most:
+            self.unknown += 1
+            await self._let_it_settle()
+            there = await arrived(self.means.client, self.run_id, batch)
         if not isinstance(there, frozenset):
             return Trouble(there)
         self.known |= there
@@ -152,6 +171,18 @@ class RunReport:
             return batch
         return await self._keep(left)
 
+    async def _let_it_settle(self) -> None:
+        seconds = doubling(self.means.settle, self.means.settle_most)(max(self.unknown, 1))
+        if self.given_up:
+            seconds = min(seconds, max(self.means.settle_most - self.waited, 0.0))
+        self.settling = True
+        self.on_settling()
+        try:
+            await self.means.sleep(seconds)
+        finally:
+            self.settling = False
+        self.waited += seconds
+
     async def _send(self, batch: OutboxBatch) -> Trouble | None:
         self.settled = self.unsent = ""
         outcome = await self._post(batch)
@@ -163,6 +194,9 @@ class RunReport:
             case "unknown":
                 self.last_status = outcome.status
                 self.unanswered += 1
+                self.unknown += 1
+                self.given_up = outcome.reason == "timeout" or outcome.status in _GATEWAY_GAVE_UP
+                self.waited = 0.0
                 stuck = self.unanswered > 1 or self.means.client.state == "open"
                 return Trouble(outcome.reason or "bad_shape", outcome.retry_after or 0.0, stuck)
             case _:
@@ -224,7 +258,8 @@ class RunReport:
 
     async def _settle(self, batch: OutboxBatch) -> None:
         await self.means.store.settle_outbox(self.run_id, batch.last)
-        self.strikes = self.unanswered = 0
+        self.strikes = self.unanswered = self.unknown = 0
+        self.given_up = False
         self.last_status = None
         self.known.clear()
 
