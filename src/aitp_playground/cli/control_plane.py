@@ -57,6 +57,13 @@ DATABASE = "control-plane.db"
     default=1.0,
     help="Multiplies its waits: delivery retries, circuit breakers, sweeps, heartbeats.",
 )
+@click.option(
+    "--allow-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A name beside those of loopback under which it may be asked, and whose pages may ask; may be repeated.",
+)
 @click.option("--rate-limits", is_flag=True, help="Answer 429 beyond a real one's stock limits.")
 def command(
     host: str,
@@ -67,6 +74,7 @@ def command(
     switches: tuple[str, ...],
     time_scale: float,
     rate_limits: bool,
+    allowed_hosts: tuple[str, ...],
 ) -> int:
     """Run a Control Plane for development: registry, events, revocation, webhooks.
 
@@ -94,6 +102,7 @@ def command(
         time_scale=time_scale,
         rate_limits=rate_limits,
         switches=switches,
+        allowed_hosts=allowed_hosts,
     )
     asyncio.run(_serve(settings, options))
     return 0

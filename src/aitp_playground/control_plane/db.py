@@ -256,16 +256,22 @@ def inspect(path: str, schema: Sequence[str]) -> None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return
-    with os.fdopen(descriptor, "rb") as file:
-        state = os.fstat(file.fileno())
-        if not stat.S_ISREG(state.st_mode):
-            raise OSError(errno.EINVAL, "the database must be a regular file", path)
-        if state.st_uid != os.geteuid() and state.st_mode & 0o077:
-            raise PermissionError(errno.EPERM, "the database belongs to somebody else and is open to others", path)
-    if state.st_size:
-        # Immutable: SQLite then leaves no files of its own beside it. What is still in a log is looked at on opening.
-        with contextlib.closing(_open(f"{Path(path).absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+    try:
+        state = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    if not stat.S_ISREG(state.st_mode):
+        raise OSError(errno.EINVAL, "the database must be a regular file", path)
+    if state.st_uid != os.geteuid() and state.st_mode & 0o077:
+        raise PermissionError(errno.EPERM, "the database belongs to somebody else and is open to others", path)
+    if not state.st_size:
+        return
+    # Immutable: SQLite then leaves no files of its own beside it. What is still in a log is looked at on opening.
+    with contextlib.closing(_open(f"{Path(path).absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+        try:
             _check_release(connection, schema)
+        except sqlite3.DatabaseError as failure:
+            raise sqlite3.DatabaseError(f"{path}: {failure}") from failure
 
 
 def _make_private(path: Path) -> None:

@@ -64,7 +64,7 @@ class _Reader:
                     await self._response.write(frame)
         except (ConnectionError, TimeoutError):
             if self._request.transport is not None:
-                # A reader that does not read would keep the farewell waiting for ever.
+                # The end of a response is not written either to a reader that does not read.
                 self._request.transport.abort()
         return self._response
 

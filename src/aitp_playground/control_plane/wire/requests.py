@@ -11,6 +11,7 @@ from aiohttp import web
 
 from aitp_playground.control_plane.wire.errors import Broken, Refused, Unparseable
 from aitp_playground.control_plane.wire.times import parse_when
+from aitp_playground.net import BodyTooLong, read_stream
 
 #: Bytes of an event batch; the other routes' bodies get room for any manifest.
 MAX_BATCH = 262_144
@@ -69,7 +70,9 @@ async def read_body(request: web.Request, limit: int = MAX_BODY) -> bytes:
         return taken
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            return await _read_bounded(request, limit)
+            return await read_stream(request.content, limit)
+    except BodyTooLong:
+        raise _too_large(limit) from None
     except TimeoutError:
         raise Refused(408, f"the body took longer than {BODY_SECONDS:.0f} s", "BODY_INVALID") from None
 
@@ -81,17 +84,6 @@ async def take_body(request: web.Request) -> None:
 
 def _too_large(limit: int) -> Refused:
     return Refused(413, f"body exceeds {limit} bytes", "PAYLOAD_TOO_LARGE")
-
-
-async def _read_bounded(request: web.Request, limit: int) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.content.iter_any():
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 async def body(request: web.Request, limit: int = MAX_BODY) -> Any:

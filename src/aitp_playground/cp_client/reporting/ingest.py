@@ -65,7 +65,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """The Control Plane gave a sign of life: no use waiting any longer."""
+    """The Control Plane gave a sign of life: waits end now."""
 
 
 @dataclass(frozen=True, slots=True)
