@@ -52,6 +52,8 @@ class Database:
 
     def __init__(self, path: str) -> None:
         self.lost = False
+        #: Writes that are held now.
+        self.held = 0
         self._path = path
         self._writable = asyncio.Event()
         self._writable.set()
@@ -88,7 +90,11 @@ class Database:
 
         Raises what ``work`` raised, after its changes (only its own) were undone; ``sqlite3.Error`` when SQLite did.
         """
-        await self._writable.wait()
+        self.held += 1
+        try:
+            await self._writable.wait()
+        finally:
+            self.held -= 1
         return await self._submit(work)
 
     async def _submit(self, work: Work[T]) -> T:
@@ -252,14 +258,9 @@ def inspect(path: str, schema: Sequence[str]) -> None:
     that holds something else.
     """
     try:
-        # A pipe without a writer must not keep us waiting.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        state = os.stat(path)
     except FileNotFoundError:
         return
-    try:
-        state = os.fstat(descriptor)
-    finally:
-        os.close(descriptor)
     if not stat.S_ISREG(state.st_mode):
         raise OSError(errno.EINVAL, "the database must be a regular file", path)
     if state.st_uid != os.geteuid() and state.st_mode & 0o077:

@@ -180,6 +180,16 @@ async def test_a_hook_that_is_off_fails_what_is_pending_when_its_next_try_is_due
     assert [delivery.event["payload"]["n"] for delivery in receiver.came()] == [1, 3]
 
 
+async def test_what_fails_because_its_hook_is_off_is_no_probe_of_its_breaker(cp: Served, receiver: Receiver) -> None:
+    clock = cp.stop_the_clock()
+    hook = await opened(cp, receiver)
+    await cp.call("PATCH", f"/api/webhooks/{hook['id']}", {"active": False})
+    cp.pass_time(clock, RESET_SECONDS + JITTER_SECONDS + 1)
+    await pending(cp, 0)
+    assert (await cp.get(f"/api/webhooks/{hook['id']}/circuit-breaker"))["state"] == "open"
+    assert len(receiver.came()) == OPENED_BY
+
+
 async def test_deleting_a_hook_takes_its_deliveries_along(cp: Served, receiver: Receiver) -> None:
     hook = await hooked(cp, receiver.url)
     receiver.answers = [failing]

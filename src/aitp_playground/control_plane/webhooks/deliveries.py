@@ -160,7 +160,8 @@ class _Courier:
         return self._cp.breakers.of(hook).room(now, under_way, PER_HOOK)
 
     def _start(self, group: asyncio.TaskGroup, each: _Try) -> None:
-        self._cp.breakers.of(each.webhook_id).probe()
+        if each.active:
+            self._cp.breakers.of(each.webhook_id).probe()
         self._under_way.add(each)
         group.create_task(self._attempt(each), name=f"delivery-{each.id}")
 
