@@ -258,7 +258,7 @@ def inspect(path: str, schema: Sequence[str]) -> None:
     that holds something else.
     """
     try:
-        state = os.stat(path)
+        state = Path(path).stat()
     except FileNotFoundError:
         return
     if not stat.S_ISREG(state.st_mode):

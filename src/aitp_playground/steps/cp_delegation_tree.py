@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from aitp_playground.cp_client.answers import Row, text
 from aitp_playground.scenarios.models import AgentId
 from aitp_playground.steps.base import Completed, Step, StepContext, StepOutcome
 from aitp_playground.steps.control_plane import degraded, skipped
+
+Row = dict[str, Any]
 
 
 class CpDelegationTreeStep(Step):
@@ -54,5 +55,5 @@ class CpDelegationTreeStep(Step):
 
 def _by_jti(rows: Iterable[Row]) -> dict[str, Row]:
     """The rows that say which delegation they are about; nothing can be said of the others."""
-    named = ((text(row, "jti"), row) for row in rows)
-    return {jti: row for jti, row in named if jti is not None}
+    named = ((row.get("jti"), row) for row in rows)
+    return {jti: row for jti, row in named if isinstance(jti, str) and jti}
