@@ -31,6 +31,8 @@ FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 60.0
 #: Runs amid their course whose report is remembered; of others it is looked up.
 RESTING: Final = 64
+#: Reports that settle and so take no place; more of them do, or a blocked Control Plane would collect them all.
+SETTLING: Final = 64
 #: Runs taken from one look into the outbox; the next look finds the others.
 TAKEN: Final = 1000
 
@@ -163,7 +165,8 @@ class CpIngest(Actor[IngestMessage]):
         return answer
 
     def _busy(self) -> int:
-        return sum(not job.report.settling for job in self._active.values())
+        settling = sum(job.report.settling for job in self._active.values())
+        return len(self._active) - min(settling, SETTLING)
 
     def _admit(self) -> None:
         """Runs that somebody waits for come first, and find room when the others are held up."""
