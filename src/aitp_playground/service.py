@@ -14,9 +14,9 @@ from aitp_playground.api import Services
 from aitp_playground.app import build_api
 from aitp_playground.config import Settings
 from aitp_playground.cp_client.client import CpClient
-from aitp_playground.cp_client.delivery import Means
 from aitp_playground.cp_client.leftovers import Leftovers
-from aitp_playground.cp_client.reporting import Reporter, reporting
+from aitp_playground.cp_client.reporting.reporter import Reporter, open_reporter
+from aitp_playground.cp_client.reporting.run_report import Means
 from aitp_playground.errors import ConfigurationError
 from aitp_playground.hosting.keys import installation_secret
 from aitp_playground.hosting.launcher import AgentLauncher
@@ -79,14 +79,14 @@ async def playground(
         stack.push_async_callback(store.close)
         http = await stack.enter_async_context(client_session())
         reporter: Reporter | None = None
-        cp = CpClient(settings, http, on_state=lambda state: reporter.heed(state) if reporter else None)
+        cp = CpClient(settings, http, on_state=lambda state: reporter.breaker_changed(state) if reporter else None)
         stack.push_async_callback(cp.close)
         stack.push_async_callback(launcher.close)
         # The fork server imports what workers share on another core while the store opens its file here.
         await together([launcher.start(), store.open()])
         if cp.enabled:
             means = Means(client=cp, store=store, metrics=metrics, settle=settings.cp_ingest_settle_secs)
-            reporter = await stack.enter_async_context(reporting(means, sweep=recover))
+            reporter = await stack.enter_async_context(open_reporter(means, sweep=recover))
         trust_supervisor, run_supervisor = Supervisor(), Supervisor()
         stack.push_async_callback(trust_supervisor.close, CLOSE_TIMEOUT)
         stack.push_async_callback(run_supervisor.close, CLOSE_TIMEOUT)

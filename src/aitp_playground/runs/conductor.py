@@ -33,6 +33,7 @@ from aitp_playground.steps.handshake import establish
 from aitp_playground.steps.workflow import WorkflowStep
 from aitp_playground.store.port import RunHeader
 from aitp_playground.trust import PeerQuery, ResolvePeers
+from aitp_playground.trust.cp_registry import unasked
 
 #: Seconds a step may take that says nothing about it.
 STEP_TIMEOUT = 30.0
@@ -99,7 +100,9 @@ class Conductor:
         peers: Mapping[str, Mapping[str, Any]] = await self._services.trust.ask(
             ResolvePeers(self._spec.trust.discovery, queries), timeout=ACTOR_TIMEOUT
         )
-        await run.ask(Record((draft("trust.peers_resolved", peers=peers),)), timeout=ACTOR_TIMEOUT)
+        await run.ask(
+            Record((draft("trust.peers_resolved", peers=peers), *unasked(peers.values()))), timeout=ACTOR_TIMEOUT
+        )
         return peers
 
     def _wanted_of(self, agent_id: str) -> str | None:
