@@ -52,6 +52,8 @@ class Conductor:
         self._services = services
         self._outputs: dict[str, Any] = {}
         self._not_proven: set[str] = set()
+        #: Pairs that an injected fault kept from trusting each other, and how it is told.
+        self._kept_apart: dict[frozenset[str], str] = {}
 
     async def conduct(self, run: ActorRef[RunMessage]) -> None:
         """Launch, introduce, establish trust, work, dismiss."""
@@ -130,6 +132,7 @@ class Conductor:
         except AgentCallError as failure:
             if fault is None or failure.refusal not in FAULT_CLASSES[fault.kind]:
                 raise
+            self._kept_apart[frozenset((first, second))] = f"{fault.kind} on {second}"
             await ctx.record("step.fault_complete", **about, error=failure.message, kind=fault.kind)
         else:
             if fault is not None:
@@ -166,16 +169,25 @@ class Conductor:
         await self._conclude(ctx, step, outcome)
         self._services.metrics.step_ended(step.type, "skipped" if isinstance(outcome, Skipped) else "complete")
 
-    @staticmethod
-    async def _in_time(step: Step, ctx: RunContext) -> StepOutcome:
+    async def _in_time(self, step: Step, ctx: RunContext) -> StepOutcome:
         seconds = STEP_TIMEOUT if step.timeout_ms is None else step.timeout_ms / 1000
         try:
             async with asyncio.timeout(seconds) as limit:
                 return await step.run(ctx)
+        except AgentCallError as failure:
+            fault = self._kept_from(step)
+            if failure.refusal != "no_tct_held" or fault is None:
+                raise
+            return Skipped(notes=f"it needs the trust that the injected fault {fault} prevented", unproven=True)
         except TimeoutError:
             if not limit.expired():
                 raise
             raise StepTimeout(f"it took more than {seconds:g} s (timeout_ms)") from None
+
+    def _kept_from(self, step: Step) -> str | None:
+        """The injected fault that kept the caller of this step from trusting somebody, if any."""
+        caller = getattr(step, "agent", None)
+        return next((fault for pair, fault in self._kept_apart.items() if caller in pair), None)
 
     async def _conclude(self, ctx: RunContext, step: Step, outcome: StepOutcome) -> None:
         if outcome.output is not None:

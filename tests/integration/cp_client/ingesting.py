@@ -91,7 +91,7 @@ def talk(count: int, end: str | None = "run.complete", **fields: Any) -> list[Ev
 
 async def events_of(store: RunStore, run_id: str) -> list[RunEvent]:
     """The run's own log."""
-    return [decode(entry.body) for entry in (await store.read(run_id, limit=100_000)).events]
+    return [decode(entry.body) for entry in (await store.read(run_id, limit=100_000, max_bytes=1 << 30)).events]
 
 
 @dataclass(kw_only=True)
