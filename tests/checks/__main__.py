@@ -17,7 +17,6 @@ TABLES = {"src/aitp_playground/events/vocabulary.py"}
 LONG = {
     "src/aitp_playground/runs/actor.py",
     "src/aitp_playground/runs/directory.py",
-    "src/aitp_playground/scenarios/source.py",
     "src/aitp_playground/store/sqlite.py",
     "agents/base/http/bounded_server.py",
 }

@@ -116,6 +116,7 @@ async def test_a_run_from_its_request_to_its_deletion(api: Api) -> None:
         "status": "success",
         "proof": "proven",
         "unproven_because": [],
+        "scenario_digest": (await api.get(f"{path}/scenario"))["digest"],
         "fault_injection": {},
         "scenario_ref": STRICT["scenario_ref"],
         "run_label": "mine",
