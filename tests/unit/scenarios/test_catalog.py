@@ -14,7 +14,7 @@ import pytest
 from aitp_playground.errors import AgentManifestNotFound, RegistryInvalid, ScenarioNotFound, TemplateNotFound
 from aitp_playground.resources import agents_dir
 from aitp_playground.scenarios import index as index_module
-from aitp_playground.scenarios import loader, source
+from aitp_playground.scenarios import loader, source, stamps
 from aitp_playground.steps import STEP_TYPES
 
 from .conftest import GREETER, HELLO, SCENARIO, Tree
