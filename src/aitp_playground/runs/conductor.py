@@ -20,11 +20,12 @@ from aitp_playground.events.codec import encode_json
 from aitp_playground.events.model import EventDraft, RunEvent, draft
 from aitp_playground.runs.cast import Cast
 from aitp_playground.runs.concurrency import apart, together
-from aitp_playground.runs.context import RunContext, fault_for, provider
+from aitp_playground.runs.context import RunContext, fault_for
 from aitp_playground.runs.messages import MoreEvents, Record, RunMessage, StepEvents
 from aitp_playground.runs.services import RunServices
 from aitp_playground.runs.step_marks import marked
 from aitp_playground.scenarios.models import ResolvedScenario
+from aitp_playground.scenarios.providers import provider
 from aitp_playground.steps import Step
 from aitp_playground.steps.base import Completed, Skipped, StepOutcome
 from aitp_playground.steps.expect import awaited, check
@@ -110,7 +111,8 @@ class Conductor:
     def _wanted_of(self, agent_id: str) -> str | None:
         """The capability of the first workflow step aimed at this agent: by it a registry is asked for others."""
         work = [step for step in self._spec.workflow.steps if isinstance(step, WorkflowStep)]
-        called = (step for step in work if provider(self._resolved, step.agent, step.capability) == agent_id)
+        scenario, manifests = self._resolved.scenario, self._resolved.manifests
+        called = (step for step in work if provider(scenario, manifests, step.agent, step.capability) == agent_id)
         own = (step for step in work if step.agent == agent_id)
         return next((step.capability for step in (*called, *own)), None)
 

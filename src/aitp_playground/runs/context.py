@@ -19,6 +19,7 @@ from aitp_playground.runs.concurrency import being_cancelled
 from aitp_playground.runs.messages import Reached, Record, RunMessage, Stored
 from aitp_playground.runs.services import RunServices
 from aitp_playground.scenarios.models import Fault, ResolvedScenario
+from aitp_playground.scenarios.providers import provider
 from aitp_playground.scenarios.render import declared_inputs, render
 from aitp_playground.steps import Step
 from aitp_playground.store.port import RunHeader
@@ -43,13 +44,6 @@ def fault_for(injection: Mapping[str, Any], target: str) -> Fault | None:
         if target in targets:
             return Fault(kind=kind, note="injected by the request")
     return None
-
-
-def provider(resolved: ResolvedScenario, caller: str, capability: str) -> str | None:
-    """The caller when it offers the capability, else the first agent in scenario order that does, if any."""
-    offers = {agent_id: manifest.spec.aitp.offered_caps for agent_id, manifest in resolved.manifests.items()}
-    others = [agent.id for agent in resolved.scenario.spec.agents]
-    return next((agent_id for agent_id in (caller, *others) if capability in offers[agent_id]), None)
 
 
 class _Poke:
@@ -184,7 +178,7 @@ class RunContext:
 
     def provider(self, caller: str, capability: str) -> str:
         """The caller when it offers the capability, else the first agent in scenario order that does."""
-        found = provider(self._resolved, caller, capability)
+        found = provider(self.scenario, self._resolved.manifests, caller, capability)
         if found is None:
             raise StepError(f"no agent of this scenario offers {capability}")
         return found

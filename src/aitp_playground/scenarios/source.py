@@ -155,6 +155,9 @@ class _Reader:
                     for key, value in found.items():
                         merged.setdefault(key, value)
                 continue
+            if isinstance(key_node, yaml.MappingNode):
+                # {{ inputs.x }} without quotes is a mapping in a mapping.
+                raise broken(file, line, 'a placeholder stands in quotes: "{{ inputs.name }}"', at)
             if key_node.tag != TAG + "str":
                 raise broken(file, line, "a key must be text: put it in quotes", at)
             key = key_node.value

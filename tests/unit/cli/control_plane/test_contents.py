@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aitp_playground.cli.sightings import Sighting, sighting_lines
+from aitp_playground.cli.control_plane.contents import Contents, content_lines
 
 JTI = "9a12be2d-0e1c-4953-8351-17ed8c8406f8"
 ROWS: dict[str, dict[str, Any]] = {
@@ -22,8 +22,8 @@ FIELDS = [(table, field) for table, row in ROWS.items() for field in row]
 
 def lines(**tables: list[dict[str, Any]]) -> list[str]:
     rows = {table: [row] for table, row in ROWS.items()} | tables
-    seen = Sighting(run_id="r", ref="p/s@1.0.0", arrived=True, names={"A": "one"}, events=1, deliveries=[], **rows)
-    return list(sighting_lines([seen]))
+    seen = Contents(run_id="r", ref="p/s@1.0.0", arrived=True, names={"A": "one"}, events=1, deliveries=[], **rows)
+    return list(content_lines([seen]))
 
 
 @pytest.mark.parametrize("odd", [None, 7, "text", [], ["x", 7, None], {}, {"a": []}, True], ids=str)
