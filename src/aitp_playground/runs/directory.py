@@ -23,7 +23,7 @@ from aitp_playground.runs.activations import Activation, Activations, Purpose
 from aitp_playground.runs.admission import Admission
 from aitp_playground.runs.board import AgentRow
 from aitp_playground.runs.concurrency import ignore_failure
-from aitp_playground.runs.conductor import Conductor
+from aitp_playground.runs.conducting.conductor import Conductor
 from aitp_playground.runs.feed import Feed
 from aitp_playground.runs.intake.batches import TelemetryDoor
 from aitp_playground.runs.intake.webhooks import Deliveries

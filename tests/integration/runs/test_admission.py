@@ -9,7 +9,7 @@ import pytest
 
 from aitp_playground.errors import InvalidRequest, Overloaded, RunNotFound, RunNotTerminal
 from aitp_playground.runs import directory as module
-from aitp_playground.runs.context import RunContext
+from aitp_playground.runs.conducting.step_context import RunContext
 from aitp_playground.runs.requests import NewRun
 from aitp_playground.service import Playground
 from tests.support.playground import follow, run

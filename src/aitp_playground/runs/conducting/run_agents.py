@@ -12,10 +12,10 @@ from aitp_playground.errors import AgentCallError, LaunchError
 from aitp_playground.events.model import draft
 from aitp_playground.hosting.contract import AgentProcess, Exit
 from aitp_playground.hosting.ports import bind_agent_socket
-from aitp_playground.runs.agents import LaunchedAgent
 from aitp_playground.runs.board import AgentRow
-from aitp_playground.runs.casting import Part, cast_part
 from aitp_playground.runs.concurrency import ignore_failure, outlast, together
+from aitp_playground.runs.conducting.agent_launch import Part, cast_part
+from aitp_playground.runs.conducting.launched_agent import LaunchedAgent
 from aitp_playground.runs.messages import RunMessage
 from aitp_playground.runs.services import RunServices
 from aitp_playground.scenarios.models import AgentSpec, ResolvedScenario

@@ -13,9 +13,9 @@ from aitp_playground.cp_client.reasons import Outcome
 from aitp_playground.errors import StepError
 from aitp_playground.events.model import draft
 from aitp_playground.net import FetchFailed, fetch_document
-from aitp_playground.runs.agents import LaunchedAgent, flush
-from aitp_playground.runs.cast import Cast
 from aitp_playground.runs.concurrency import being_cancelled
+from aitp_playground.runs.conducting.launched_agent import LaunchedAgent, flush
+from aitp_playground.runs.conducting.run_agents import Cast
 from aitp_playground.runs.messages import Reached, Record, RunMessage, Stored
 from aitp_playground.runs.services import RunServices
 from aitp_playground.scenarios.models import Fault, ResolvedScenario

@@ -18,12 +18,12 @@ from aitp_playground.actors import ActorRef, AskTimeout
 from aitp_playground.errors import AgentCallError, PlaygroundError, StepError, StepTimeout
 from aitp_playground.events.codec import encode_json
 from aitp_playground.events.model import EventDraft, RunEvent, draft
-from aitp_playground.runs.cast import Cast
 from aitp_playground.runs.concurrency import apart, together
-from aitp_playground.runs.context import RunContext, fault_for
+from aitp_playground.runs.conducting.run_agents import Cast
+from aitp_playground.runs.conducting.step_context import RunContext, fault_for
+from aitp_playground.runs.conducting.step_marks import marked
 from aitp_playground.runs.messages import MoreEvents, Record, RunMessage, StepEvents
 from aitp_playground.runs.services import RunServices
-from aitp_playground.runs.step_marks import marked
 from aitp_playground.scenarios.models import ResolvedScenario
 from aitp_playground.scenarios.providers import provider
 from aitp_playground.steps import Step

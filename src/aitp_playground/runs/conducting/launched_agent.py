@@ -12,7 +12,7 @@ import orjson
 from aitp_playground import strict_json
 from aitp_playground.errors import AgentCallError
 from aitp_playground.net import read_bounded
-from aitp_playground.runs import step_marks
+from aitp_playground.runs.conducting import step_marks
 
 #: For pokes outside of a step; within one, the step's own time-out is shorter or was asked for.
 ADMIN_TIMEOUT = 600.0
