@@ -16,7 +16,7 @@ from aitp_playground.store.port import RunHeader
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class AgentLaunch:
     """One agent about to be launched. The tokens are secret; the agent itself keeps only a hash of the admin token."""
 
     launch: LaunchSpec
@@ -24,14 +24,14 @@ class Part:
     telemetry_token: str
 
 
-def cast_part(
+def prepared_launch(
     header: RunHeader,
     resolved: ResolvedScenario,
     agent: AgentSpec,
     listener: socket.socket,
     services: RunServices,
     cp_aid: str = "",
-) -> Part:
+) -> AgentLaunch:
     """Everything one agent's launch needs; ``cp_aid``: the Control Plane's pinned AID, when it is known.
 
     Raises LaunchError when its manifest points out of its directory.
@@ -61,7 +61,7 @@ def cast_part(
         llm=language_model(settings) if manifest.llm else None,
     )
     launch = launch_of(manifest, agent.ref, resolved.agents_root, bootstrap, listener)
-    return Part(launch, bootstrap.admin_token, telemetry.token)
+    return AgentLaunch(launch, bootstrap.admin_token, telemetry.token)
 
 
 def language_model(settings: Settings) -> LanguageModel | None:

@@ -19,7 +19,7 @@ from aitp_playground.errors import AgentCallError, PlaygroundError, StepError, S
 from aitp_playground.events.codec import encode_json
 from aitp_playground.events.model import EventDraft, RunEvent, draft
 from aitp_playground.runs.concurrency import apart, together
-from aitp_playground.runs.conducting.run_agents import Cast
+from aitp_playground.runs.conducting.run_agents import RunAgents
 from aitp_playground.runs.conducting.step_context import RunContext, fault_for
 from aitp_playground.runs.conducting.step_marks import marked
 from aitp_playground.runs.messages import MoreEvents, Record, RunMessage, StepEvents
@@ -59,10 +59,10 @@ class Conductor:
     async def conduct(self, run: ActorRef[RunMessage]) -> None:
         """Launch, introduce, establish trust, work, dismiss."""
         limit = self._services.settings.run_timeout_secs
-        async with Cast(run, self._header, self._resolved, self._services, self._recorder(run)) as cast:
+        async with RunAgents(run, self._header, self._resolved, self._services, self._recorder(run)) as agents:
             try:
                 async with asyncio.timeout(limit) as scope:
-                    await cast.watch_over(self._perform(run, cast))
+                    await agents.watch_over(self._perform(run, agents))
             except TimeoutError:
                 if not scope.expired():
                     raise
@@ -75,25 +75,25 @@ class Conductor:
 
         return record
 
-    async def _perform(self, run: ActorRef[RunMessage], cast: Cast) -> None:
-        await cast.launch()
-        peers = await self._resolve_peers(run, cast)
-        await cast.introduce(peers)
+    async def _perform(self, run: ActorRef[RunMessage], agents: RunAgents) -> None:
+        await agents.launch()
+        peers = await self._resolve_peers(run, agents)
+        await agents.introduce(peers)
         if self._spec.trust.eager:
-            await self._establish_all(run, cast)
+            await self._establish_all(run, agents)
         for step in self._spec.workflow.steps:
             assert isinstance(step, Step)
-            await self._run_step(run, cast, step)
+            await self._run_step(run, agents, step)
 
     # -- trust ---------------------------------------------------------------------------------------------------------
 
-    async def _resolve_peers(self, run: ActorRef[RunMessage], cast: Cast) -> Mapping[str, Mapping[str, Any]]:
+    async def _resolve_peers(self, run: ActorRef[RunMessage], agents: RunAgents) -> Mapping[str, Mapping[str, Any]]:
         queries = tuple(
             PeerQuery(
                 agent_id=agent.id,
-                manifest_url=cast.agent(agent.id).manifest_url,
-                aid=cast.agent(agent.id).aid,
-                port=cast.agent(agent.id).port,
+                manifest_url=agents.agent(agent.id).manifest_url,
+                aid=agents.agent(agent.id).aid,
+                port=agents.agent(agent.id).port,
                 org=agent.org,
                 did_web_host=agent.did_web_host,
                 capability=self._wanted_of(agent.id),
@@ -116,13 +116,13 @@ class Conductor:
         own = (step for step in work if step.agent == agent_id)
         return next((step.capability for step in (*called, *own)), None)
 
-    async def _establish_all(self, run: ActorRef[RunMessage], cast: Cast) -> None:
+    async def _establish_all(self, run: ActorRef[RunMessage], agents: RunAgents) -> None:
         """One handshake per pair, initiator first in scenario order; all pairs at once."""
         pairs = combinations([agent.id for agent in self._spec.agents], 2)
-        await together(self._establish_pair(run, cast, first, second) for first, second in pairs)
+        await together(self._establish_pair(run, agents, first, second) for first, second in pairs)
 
-    async def _establish_pair(self, run: ActorRef[RunMessage], cast: Cast, first: str, second: str) -> None:
-        ctx = RunContext(run, self._header, self._resolved, cast, self._outputs, self._services)
+    async def _establish_pair(self, run: ActorRef[RunMessage], agents: RunAgents, first: str, second: str) -> None:
+        ctx = RunContext(run, self._header, self._resolved, agents, self._outputs, self._services)
         body: dict[str, Any] = {"peer": second, "requested_grants": [], "direction": "both"}
         fault = fault_for(self._header.fault_injection, second)
         about = {"initiator": first, "target": second}
@@ -148,9 +148,9 @@ class Conductor:
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
-    async def _run_step(self, run: ActorRef[RunMessage], cast: Cast, step: Step) -> None:
+    async def _run_step(self, run: ActorRef[RunMessage], agents: RunAgents, step: Step) -> None:
         structlog.contextvars.bind_contextvars(step_id=step.id)
-        ctx = RunContext(run, self._header, self._resolved, cast, self._outputs, self._services, step)
+        ctx = RunContext(run, self._header, self._resolved, agents, self._outputs, self._services, step)
         await ctx.record("step.started", **ctx.labels())
         try:
             with marked(step.id):

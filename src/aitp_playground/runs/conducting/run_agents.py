@@ -1,4 +1,4 @@
-"""Cast: the agents of one run, from their launch to their end, and their introduction to each other."""
+"""RunAgents: the agents of one run, from their launch to their end, and their introduction to each other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aitp_playground.hosting.contract import AgentProcess, Exit
 from aitp_playground.hosting.ports import bind_agent_socket
 from aitp_playground.runs.board import AgentRow
 from aitp_playground.runs.concurrency import ignore_failure, outlast, together
-from aitp_playground.runs.conducting.agent_launch import Part, cast_part
+from aitp_playground.runs.conducting.agent_launch import AgentLaunch, prepared_launch
 from aitp_playground.runs.conducting.launched_agent import LaunchedAgent
 from aitp_playground.runs.messages import RunMessage
 from aitp_playground.runs.services import RunServices
@@ -29,7 +29,7 @@ CRASH_NEWS = 0.25
 Recorder = Callable[..., Awaitable[None]]
 
 
-class Cast:
+class RunAgents:
     """Async context manager: when it closes, every process it started is gone and what they printed is stored."""
 
     def __init__(
@@ -50,7 +50,7 @@ class Cast:
         self.sources: tuple[str, ...] = ()
         self._cp_aid = ""
         self._processes: dict[str, AgentProcess] = {}
-        self._parts: list[Part] = []
+        self._launches: list[AgentLaunch] = []
         self._watchers: list[asyncio.Task[None]] = []
         self._died: asyncio.Future[LaunchError] = asyncio.get_running_loop().create_future()
 
@@ -90,10 +90,10 @@ class Cast:
         with listener:
             port = listener.getsockname()[1]
             await self._record(draft("agent.spawning", agent_id=spec.id, port=port))
-            part = cast_part(self._header, self._resolved, spec, listener, services, self._cp_aid)
-            self._parts.append(part)
-            services.tokens.admit(part.telemetry_token, self._run, spec.id)
-            agent = LaunchedAgent(spec.id, port, part.admin_token, services.http)
+            prepared = prepared_launch(self._header, self._resolved, spec, listener, services, self._cp_aid)
+            self._launches.append(prepared)
+            services.tokens.admit(prepared.telemetry_token, self._run, spec.id)
+            agent = LaunchedAgent(spec.id, port, prepared.admin_token, services.http)
             services.board.put(
                 AgentRow(
                     run_id=run_id,
@@ -107,7 +107,7 @@ class Cast:
                 )
             )
             with services.metrics.launching():
-                process = await services.launcher.launch(part.launch)
+                process = await services.launcher.launch(prepared.launch)
                 self._processes[spec.id] = process
                 services.board.update(run_id, spec.id, pid=process.pid)
                 services.board.listen(run_id, spec.id, process.output)
@@ -184,8 +184,8 @@ class Cast:
         try:
             await together(self._dismiss_one(agent_id, process) for agent_id, process in self._processes.items())
         finally:
-            for part in self._parts:
-                self._services.tokens.forget(part.telemetry_token)
+            for prepared in self._launches:
+                self._services.tokens.forget(prepared.telemetry_token)
 
     async def _dismiss_one(self, agent_id: str, process: AgentProcess) -> None:
         gone = await process.stop(DISMISS_GRACE)

@@ -15,7 +15,7 @@ from aitp_playground.events.model import draft
 from aitp_playground.net import FetchFailed, fetch_document
 from aitp_playground.runs.concurrency import being_cancelled
 from aitp_playground.runs.conducting.launched_agent import LaunchedAgent, flush
-from aitp_playground.runs.conducting.run_agents import Cast
+from aitp_playground.runs.conducting.run_agents import RunAgents
 from aitp_playground.runs.messages import Reached, Record, RunMessage, Stored
 from aitp_playground.runs.services import RunServices
 from aitp_playground.scenarios.models import Fault, ResolvedScenario
@@ -51,7 +51,7 @@ class _Poke:
 
     def __init__(self, ctx: RunContext, agent_id: str) -> None:
         self._ctx = ctx
-        self._agent = ctx.cast.agent(agent_id)
+        self._agent = ctx.agents.agent(agent_id)
         self.agent_id = agent_id
         self.aid = self._agent.aid
         self.base_url = self._agent.base_url
@@ -73,7 +73,7 @@ class RunContext:
         run: ActorRef[RunMessage],
         header: RunHeader,
         resolved: ResolvedScenario,
-        cast: Cast,
+        agents: RunAgents,
         outputs: Mapping[str, Any],
         services: RunServices,
         step: Step | None = None,
@@ -82,8 +82,8 @@ class RunContext:
         self.scenario = resolved.scenario
         self.inputs = header.inputs
         self.outputs = outputs
-        self.cast = cast
-        self.sources = cast.sources
+        self.agents = agents
+        self.sources = agents.sources
         self.cp = services.cp
         self._services = services
         self._run = run
@@ -116,7 +116,7 @@ class RunContext:
         """Have an agent that was called hand in its telemetry."""
         if being_cancelled():
             return
-        agent = self.cast.agent(agent_id)
+        agent = self.agents.agent(agent_id)
         while not await flush(agent, TELEMETRY_WAIT):
             if not await self._was_storing():
                 self._miss(agent)
@@ -203,7 +203,7 @@ class RunContext:
 
     def faulted_url(self, kind: str, agent_id: str) -> str:
         """A manifest URL of that agent that really fails, until :meth:`close`."""
-        url = self.cast.agent(agent_id).manifest_url
+        url = self.agents.agent(agent_id).manifest_url
         if kind == "manifest_404":
             return f"{url}-missing"
         # Bound and not listening: connections are refused, and nobody else can take the port meanwhile.
