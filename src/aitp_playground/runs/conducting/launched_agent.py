@@ -36,7 +36,7 @@ class LaunchedAgent:
         self._headers = {"Authorization": f"Bearer {admin_token}"}
 
     async def post(self, route: str, body: Mapping[str, Any], *, timeout: float | None = None) -> dict[str, Any]:
-        """Poke ``/admin/<route>``."""
+        """``POST /admin/<route>``."""
         return await self._call("POST", route, body, timeout or ADMIN_TIMEOUT)
 
     async def put(self, route: str, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def fault_for(injection: Mapping[str, Any], target: str) -> Fault | None:
     return None
 
 
-class _Poke:
+class _LoggedAgent:
     """An agent's handle whose answers come after what they tell of: the agent's telemetry is in the log first."""
 
     def __init__(self, ctx: RunContext, agent_id: str) -> None:
@@ -108,9 +108,9 @@ class RunContext:
     def _named(self, names: Iterable[str]) -> dict[str, Any]:
         return {name: getattr(self._step, name) for name in names if getattr(self._step, name, None)}
 
-    def agent(self, agent_id: str) -> _Poke:
+    def agent(self, agent_id: str) -> _LoggedAgent:
         """A launched agent."""
-        return _Poke(self, agent_id)
+        return _LoggedAgent(self, agent_id)
 
     async def hear(self, agent_id: str) -> None:
         """Have an agent that was called hand in its telemetry."""
