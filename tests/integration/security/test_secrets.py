@@ -58,8 +58,8 @@ class Known:
             self.seeds[f"{run_id}/{agent_id}"] = seed
             return seed
 
-        patch.setattr("aitp_playground.runs.casting.mint_token", minted)
-        patch.setattr("aitp_playground.runs.casting.derive_seed", derived)
+        patch.setattr("aitp_playground.runs.conducting.agent_launch.mint_token", minted)
+        patch.setattr("aitp_playground.runs.conducting.agent_launch.derive_seed", derived)
 
     def needles(self, *more: bytes) -> list[bytes]:
         """All of them, in every spelling in which one slips out."""

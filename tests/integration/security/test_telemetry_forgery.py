@@ -59,7 +59,9 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pla
 @pytest_asyncio.fixture(loop_scope="module")
 async def forger(running: Playground, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Forger]:
     telemetry_token, admin_token = mint_token(), mint_token()
-    monkeypatch.setattr("aitp_playground.runs.casting.mint_token", iter((telemetry_token, admin_token)).__next__)
+    monkeypatch.setattr(
+        "aitp_playground.runs.conducting.agent_launch.mint_token", iter((telemetry_token, admin_token)).__next__
+    )
     async with aiohttp.ClientSession() as http:
         run_id = await submit(running, inputs={"act": "sleep", "seconds": 600})
         await until(running, run_id, "step.started")
