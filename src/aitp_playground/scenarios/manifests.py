@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from aitp_playground import resources
 from aitp_playground.scenarios.findings import Finding, Marks
 from aitp_playground.scenarios.folders import files
 from aitp_playground.scenarios.models import AgentManifest
@@ -65,7 +66,10 @@ class Manifests:
                 first = file.findings[0]
                 return Found(message=f"{ref} is broken: {first.file}:{first.line} {first.message}", stamps=stamps)
             return Found(file.manifest, stamps=stamps)
-        return Found(message=f"no manifest {ref!r} in any scenarios directory", missing=True, stamps=stamps)
+        hint = ""
+        if (resources.scenarios_dir() / f"{ref}.yaml").is_file():
+            hint = f"; the shipped packs have it: add {resources.scenarios_dir()} to SCENARIOS_DIR"
+        return Found(message=f"no manifest {ref!r} in any scenarios directory{hint}", missing=True, stamps=stamps)
 
     def read(self, path: Path, root: Path) -> ManifestFile:
         """The manifest file at ``path``."""
