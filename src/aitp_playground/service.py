@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from aitp_playground import api
 from aitp_playground.actors import Restart, Supervisor
-from aitp_playground.api import Services
-from aitp_playground.app import build_api
 from aitp_playground.config import Settings
 from aitp_playground.cp_client.client import CpClient
 from aitp_playground.cp_client.delivery import Means
@@ -126,8 +125,8 @@ async def playground(
         _feed(metrics, directory, services)
         metrics.feed("store_queued_events", lambda: store.pressure[0])
         metrics.feed("store_last_commit_seconds", lambda: store.pressure[1])
-        api = Services(settings=settings, catalog=catalog, directory=directory, metrics=metrics, cp=cp)
-        address.url = await _listen(stack, settings, api)
+        backend = api.Backend(settings=settings, catalog=catalog, directory=directory, metrics=metrics, cp=cp)
+        address.url = await _listen(stack, settings, backend)
         stack.push_async_callback(directory.drain, settings.shutdown_grace_secs)
         await directory.recover(adopt_pending=recover)
         leftovers.start()
@@ -135,10 +134,10 @@ async def playground(
         yield Playground(url=address.url, directory=directory, catalog=catalog, metrics=metrics)
 
 
-async def _listen(stack: contextlib.AsyncExitStack, settings: Settings, services: Services) -> str:
+async def _listen(stack: contextlib.AsyncExitStack, settings: Settings, backend: api.Backend) -> str:
     """Start the HTTP server; its URL. Agents post to it while runs drain, so it is closed after they have ended."""
     logging.getLogger("aiohttp.server").addFilter(UNQUOTED)
-    runner = web.AppRunner(build_api(services), access_log=None, handle_signals=False, shutdown_timeout=2.0)
+    runner = web.AppRunner(api.application(backend), access_log=None, handle_signals=False, shutdown_timeout=2.0)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     site = web.TCPSite(runner, settings.host, settings.port, reuse_address=True)

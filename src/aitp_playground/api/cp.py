@@ -13,8 +13,8 @@ from aiohttp import web
 
 from aitp_playground.api import query
 from aitp_playground.api.answers import answer
+from aitp_playground.api.backend import BACKEND
 from aitp_playground.api.paths import run_id_of
-from aitp_playground.api.services import SERVICES
 from aitp_playground.cp_client.client import CpClient
 from aitp_playground.cp_client.reasons import Outcome
 
@@ -58,7 +58,7 @@ async def run_sessions(request: web.Request) -> web.Response:
 async def _known_run(request: web.Request) -> str:
     """The run of this path. Raises RunNotFound before the Control Plane could be asked about it."""
     run_id = run_id_of(request)
-    await request.app[SERVICES].directory.row(run_id)
+    await request.app[BACKEND].directory.row(run_id)
     return run_id
 
 
@@ -134,7 +134,7 @@ async def show_dashboard(request: web.Request) -> web.Response:
 
 
 def _client(request: web.Request) -> CpClient:
-    return request.app[SERVICES].cp
+    return request.app[BACKEND].cp
 
 
 def _items(cp: CpClient, found: Outcome[list[dict[str, Any]]]) -> web.Response:

@@ -12,9 +12,9 @@ from aitp_playground.actors import ActorError
 from aitp_playground.api import query
 from aitp_playground.api.access import WEBHOOK
 from aitp_playground.api.answers import answer
+from aitp_playground.api.backend import BACKEND
 from aitp_playground.api.bodies import MIB, read_body
 from aitp_playground.api.paths import run_id_of
-from aitp_playground.api.services import SERVICES
 from aitp_playground.api.streaming import listed, written
 from aitp_playground.errors import PayloadTooLarge, PlaygroundError, RunNotFound, Unauthorized
 from aitp_playground.events.codec import encode_json
@@ -29,7 +29,7 @@ EVENT = "X-Aitp-Event"
 
 async def take_delivery(request: web.Request) -> web.Response:
     """200 when it is on disk, also when it was already. Anything but a 2xx has the Control Plane try again."""
-    count = request.app[SERVICES].metrics.delivery
+    count = request.app[BACKEND].metrics.delivery
     try:
         fate = await _taken(request)
     except (PlaygroundError, ActorError) as refusal:
@@ -40,7 +40,7 @@ async def take_delivery(request: web.Request) -> web.Response:
 
 
 async def _taken(request: web.Request) -> DeliveryResult:
-    directory, run_id = request.app[SERVICES].directory, run_id_of(request)
+    directory, run_id = request.app[BACKEND].directory, run_id_of(request)
     await directory.row(run_id)
     body = await read_body(request, MAX_DELIVERY)
     return await directory.deliveries.take(
@@ -60,7 +60,7 @@ def _only(request: web.Request, name: str) -> str | None:
 
 async def show_deliveries(request: web.Request) -> web.StreamResponse:
     """What is on disk here, by pages; the Control Plane is not asked."""
-    directory, run_id = request.app[SERVICES].directory, run_id_of(request)
+    directory, run_id = request.app[BACKEND].directory, run_id_of(request)
     asked = {
         "event_type": query.words(request, "event_type"),
         "after": query.number(request, "after", low=0, high=query.MAX_SEQ) or 0,
