@@ -7,7 +7,8 @@
     ├── InvalidRequest              parsed but wrong                                  422
     │   ├── MalformedRequest        not parseable at all                              400
     │   ├── InputsInvalid           inputs do not fit the scenario's schema           422
-    │   └── PayloadTooLarge         over the stated bound                             413
+    │   ├── PayloadTooLarge         over the stated bound                             413
+    │   └── EncodingUnknown         a Content-Encoding that nobody here undoes        415
     ├── Unauthorized                no or wrong bearer token                          401
     ├── Forbidden                   Host or Origin not allowed                        403
     ├── NotFound                    nothing at this address                           404
@@ -74,6 +75,12 @@ class PayloadTooLarge(InvalidRequest):
 
     code = "payload_too_large"
     status = 413
+
+
+class EncodingUnknown(InvalidRequest):
+    """The body is encoded in a way that nobody here undoes."""
+
+    status = 415
 
 
 class Unauthorized(PlaygroundError):

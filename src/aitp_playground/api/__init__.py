@@ -6,13 +6,15 @@ from aiohttp import web
 
 from aitp_playground.api import agents, cp, health, metrics, runs, scenarios, stream, telemetry, webhooks
 from aitp_playground.api.access import access
+from aitp_playground.api.answers import refusal_text
 from aitp_playground.api.backend import BACKEND, Backend
 from aitp_playground.api.bodies import MIB, hold_continue
 from aitp_playground.api.errors import error_shape
 from aitp_playground.api.headers import secure
 from aitp_playground.api.stream import STREAM_OPTIONS, STREAMS, OpenStreams, StreamOptions
+from aitp_playground.api.streaming import STALL
 
-__all__ = ["BACKEND", "STREAM_OPTIONS", "Backend", "StreamOptions", "application"]
+__all__ = ["BACKEND", "STALL", "STREAM_OPTIONS", "Backend", "StreamOptions", "application", "refusal_text"]
 
 RESOURCES = (health, scenarios, runs, stream, agents, telemetry, cp, webhooks, metrics)
 

@@ -13,7 +13,8 @@ from aitp_playground.api import query
 from aitp_playground.api.access import WEBHOOK
 from aitp_playground.api.answers import answer
 from aitp_playground.api.backend import BACKEND
-from aitp_playground.api.bodies import MIB, read_body
+from aitp_playground.api.bodies import MIB, read_received
+from aitp_playground.api.encodings import encoding_of, plain
 from aitp_playground.api.paths import run_id_of
 from aitp_playground.api.streaming import listed, written
 from aitp_playground.errors import PayloadTooLarge, PlaygroundError, RunNotFound, Unauthorized
@@ -42,10 +43,12 @@ async def take_delivery(request: web.Request) -> web.Response:
 async def _taken(request: web.Request) -> DeliveryResult:
     directory, run_id = request.app[BACKEND].directory, run_id_of(request)
     await directory.row(run_id)
-    body = await read_body(request, MAX_DELIVERY)
+    encoding = encoding_of(request)
+    received = await read_received(request, MAX_DELIVERY)
     return await directory.deliveries.take(
         run_id,
-        body,
+        plain(received, encoding, MAX_DELIVERY),
+        signed=received,
         signature=_only(request, SIGNATURE),
         delivery_id=_only(request, DELIVERY),
         event_type=_only(request, EVENT),

@@ -63,11 +63,13 @@ class Reporter:
 async def reporting(means: Means, *, sweep: bool = True, grace: float = GRACE) -> AsyncIterator[Reporter]:
     """Report runs while this is open. What is not through in the end stays in the outbox.
 
-    ``sweep`` False leaves what earlier processes did not report to a process that stays.
+    The client of ``means`` tells the reporter its breaker's states. ``sweep`` False leaves what earlier processes did
+    not report to a process that stays.
     """
     backlog, supervisor = Backlog(), Supervisor()
     ref = supervisor.spawn(lambda: CpIngest(means, backlog, sweep=sweep), name="cp-ingest", restart=Restart.ON_FAILURE)
     reporter = Reporter(ref, backlog)
+    means.client.tell_states(reporter.heed)
     try:
         yield reporter
         await reporter.drain(grace)

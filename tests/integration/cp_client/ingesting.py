@@ -169,7 +169,7 @@ async def reporting(
     )
     async with client_session() as http:
         hasty = partial(Breaker, sleep=lambda seconds: asyncio.sleep(seconds / 20))
-        client = CpClient(settings, http, breaker=hasty, on_state=lambda state: reporter.heed(state))
+        client = CpClient(settings, http, breaker=hasty)
         means = Means(client=client, store=store, metrics=metrics or Metrics(), settle=settle, sleep=sleep)
         try:
             async with open_reporting(means, grace=0.0) as reporter:

@@ -38,7 +38,7 @@ class PlainServer(TestServer):
     """Serves as in production: a handler whose client has left is not cancelled for it, but has to notice."""
 
     async def _make_runner(self, **kwargs: Any) -> web.AppRunner:
-        return web.AppRunner(self.app, **{**kwargs, "handler_cancellation": False})
+        return web.AppRunner(self.app, **{**kwargs, "handler_cancellation": False, "auto_decompress": False})
 
 
 @pytest.fixture
