@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from aitp_playground.api import agents, cp, health, metrics, runs, scenarios, stream, telemetry, webhooks
+from aitp_playground.api import agents, cp, health, metrics, query, runs, scenarios, stream, telemetry, webhooks
 from aitp_playground.api.access import access
 from aitp_playground.api.answers import refusal_text
 from aitp_playground.api.backend import BACKEND, Backend
@@ -30,11 +30,12 @@ def application(backend: Backend, *, streams: StreamOptions | None = None) -> we
     app.on_response_prepare.extend([secure, metrics.count])
     app.on_shutdown.append(app[STREAMS].close)
     for resource in RESOURCES:
-        app.add_routes([_reluctant(route) for route in resource.ROUTES])
+        app.add_routes([_strict(route) for route in resource.ROUTES])
     metrics.declare_routes(app)
     return app
 
 
-def _reluctant(route: web.RouteDef) -> web.RouteDef:
-    """The same route, which does not ask for a body before somebody wants to read it."""
-    return web.RouteDef(route.method, route.path, route.handler, {**route.kwargs, "expect_handler": hold_continue})
+def _strict(route: web.RouteDef) -> web.RouteDef:
+    """The same route, which refuses parameters it does not know, and asks for a body only when somebody wants it."""
+    options = {**route.kwargs, "expect_handler": hold_continue}
+    return web.RouteDef(route.method, route.path, query.strict(route.handler), options)

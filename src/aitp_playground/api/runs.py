@@ -94,6 +94,7 @@ async def create_run(request: web.Request) -> web.Response:
     )
 
 
+@query.takes("limit", "before", "status", "scenario_ref")
 async def list_runs(request: web.Request) -> web.Response:
     """Newest first, by pages."""
     page = await request.app[BACKEND].directory.list_runs(
@@ -106,6 +107,7 @@ async def list_runs(request: web.Request) -> web.Response:
     return answer({"runs": [run_line(row) for row in page.rows], **following})
 
 
+@query.takes("events", "after", "limit")
 async def show_run(request: web.Request) -> web.StreamResponse:
     """The whole run. Pollers that send ``If-None-Match`` cost a row, not the log."""
     directory, run_id = request.app[BACKEND].directory, run_id_of(request)

@@ -80,6 +80,7 @@ STREAM_OPTIONS = web.AppKey("stream_options", StreamOptions)
 STREAMS = web.AppKey("streams", OpenStreams)
 
 
+@query.takes("after")
 async def stream_events(request: web.Request) -> web.StreamResponse:
     """Stored events, then live ones, then ``stream.end``."""
     directory, run_id, after = request.app[BACKEND].directory, run_id_of(request), _resume_after(request)

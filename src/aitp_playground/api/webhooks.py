@@ -61,6 +61,7 @@ def _only(request: web.Request, name: str) -> str | None:
     return given[0] if len(given) == 1 else None
 
 
+@query.takes("event_type", "after", "limit")
 async def show_deliveries(request: web.Request) -> web.StreamResponse:
     """What is on disk here, by pages; the Control Plane is not asked."""
     directory, run_id = request.app[BACKEND].directory, run_id_of(request)

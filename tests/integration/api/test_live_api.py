@@ -119,6 +119,8 @@ async def test_a_run_from_its_request_to_its_deletion(api: Api) -> None:
         "run_label": "mine",
         "template": "trust-strict",
         "inputs": {"topic": "trust", "style": "casual"},
+        "fault_injection": {},
+        "unproven_because": [],
         "error": None,
     }
 
@@ -277,7 +279,7 @@ async def test_inputs_that_do_not_fit_are_told_with_their_pointers(api: Api) -> 
     body = {"scenario_ref": "intra-org/research-and-write@1.0.0", "inputs": {"topic": 1, "style": "loud"}}
     _, answer = await api.ask("POST", "/runs", json=body)
     assert [fault["pointer"] for fault in answer["error"]["details"]] == ["/style", "/topic"]
-    assert answer["error"]["message"].startswith("inputs do not fit the scenario: /style: 'loud' is not one of")
+    assert answer["error"]["message"].startswith('inputs do not fit the scenario: /style: "loud" is not one of')
 
 
 @pytest.mark.parametrize(
