@@ -16,7 +16,8 @@
     ├── RegistryInvalid             a scenario file is broken: file, line, field      422
     ├── RunNotTerminal              the run must be over first                        409
     ├── Overloaded                  try again after ``retry_after`` seconds           503
-    ├── StoreUnavailable            the store cannot take or give data                503
+    │   └── StoreUnavailable        the store cannot take or give data                503
+    │       └── StoreDamaged        the database is corrupt                           503
     ├── SdkUnavailable              the protocol SDK cannot be imported               503
     ├── LaunchError                 an agent did not start: status, stderr tail
     └── StepError                   a step cannot go on; fails its run
@@ -155,6 +156,12 @@ class Overloaded(PlaygroundError):
 
 class StoreUnavailable(Overloaded):
     """The store cannot take or give data (full disk, lost file)."""
+
+
+class StoreDamaged(StoreUnavailable):
+    """The database is corrupt. Trying again does not help: somebody has to put a backup in its place."""
+
+    code = "store_damaged"
 
 
 class SdkUnavailable(PlaygroundError):
