@@ -72,10 +72,15 @@ class BodyTooLong(aiohttp.ClientPayloadError):
 
 
 async def read_bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    """The whole body. Raises :class:`BodyTooLong` when it is longer than ``limit`` bytes."""
+    """The whole body of an answer. Raises :class:`BodyTooLong` when it is longer than ``limit`` bytes."""
+    return await read_stream(response.content, limit)
+
+
+async def read_stream(stream: aiohttp.StreamReader, limit: int) -> bytes:
+    """A whole body, of a request or an answer. Raises :class:`BodyTooLong` when it is longer than ``limit`` bytes."""
     chunks: list[bytes] = []
     size = 0
-    async for chunk in response.content.iter_any():
+    async for chunk in stream.iter_any():
         chunks.append(chunk)
         size += len(chunk)
         if size > limit:

@@ -12,9 +12,9 @@ from aitp_playground.actors import Restart, Supervisor
 from aitp_playground.bounded_server import Limits
 from aitp_playground.config import Settings
 from aitp_playground.cp_client.client import CpClient
-from aitp_playground.cp_client.delivery import Means
 from aitp_playground.cp_client.leftovers import Leftovers
-from aitp_playground.cp_client.reporting import Reporter, reporting
+from aitp_playground.cp_client.reporting.reporter import Reporter, open_reporter
+from aitp_playground.cp_client.reporting.run_report import Means
 from aitp_playground.errors import ConfigurationError
 from aitp_playground.hosting.keys import installation_secret
 from aitp_playground.hosting.launcher import AgentLauncher
@@ -84,7 +84,7 @@ async def playground(
         reporter: Reporter | None = None
         if cp.enabled:
             means = Means(client=cp, store=store, metrics=metrics, settle=settings.cp_ingest_settle_secs)
-            reporter = await stack.enter_async_context(reporting(means, sweep=recover))
+            reporter = await stack.enter_async_context(open_reporter(means, sweep=recover))
             _feed_reports(metrics, reporter)
         leftovers = Leftovers(cp, store, settings, settings.playground_base_url or address.url)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
+from tests.contract.agents import Agent, enroll
 from tests.contract.wire import POSTGRES_TIME, ControlPlane
 
 
@@ -51,3 +53,22 @@ async def test_other_filters_are_ignored_and_pages_follow(cp: ControlPlane) -> N
 
     one = (await cp.get("/api/audit", limit="1", action="no.such.action")).json()
     assert one["count"] == 1
+
+
+async def test_actions_have_these_names(cp: ControlPlane, unique: str) -> None:
+    told = {"X-Request-Id": unique}
+    agent = Agent(unique)
+    manifest = agent.manifest()
+    token = await enroll(cp, manifest)
+    await cp.post("/api/registry/agents", data=manifest, key=token, headers=told)
+    made = (await cp.post("/api/trust-anchors", {"issuerUrl": f"https://{unique}.example"}, headers=told)).json(201)
+    await cp.delete(f"/api/trust-anchors/{made['id']}", headers=told)
+    pin = {"namespace": unique, "aid": agent.aid, "pubkey": agent.aid.removeprefix("aid:pubkey:")}
+    await cp.post("/api/pinned-keys", pin, headers=told)
+    await cp.post("/api/revocation/entries", {"jti": str(uuid4())}, headers=told)
+    await cp.post(f"/api/webhooks/{uuid4()}/circuit-breaker/reset", headers=told)
+
+    actions = [entry["action"] for entry in reversed(await audited(cp, unique))]
+
+    assert [action.partition(".")[0] for action in actions[1:4]] == ["trust-anchor", "trust-anchor", "pinned-key"]
+    assert actions[:1] + actions[4:] == ["agent.register", "revocation.add", "webhook.circuit-breaker.reset"]

@@ -224,3 +224,55 @@ async def test_a_delegation_revoked_by_an_event_takes_its_descendants_with_it(cp
 
     assert [rows[jti]["revoked"] for jti in jtis] == [False, True, True]
     assert [rows[jti]["revokedReason"] for jti in jtis] == [None, "explicit", "parent_revoked"]
+
+
+async def test_what_the_payload_names_goes_before_the_claims(cp: ControlPlane, unique: str) -> None:
+    claims = {"iss": f"iss-{unique}", "sub": f"sub-{unique}", "scope": ["demo.b"]}
+    names = {"delegator": "researcher", "delegatee": "sub-researcher"}
+    told = flat(unique, delegator_aid=None, delegatee_aid=None, delegation={"claims": claims}, **names)
+    await cp.ingest({"type": "delegation.issued", "payload": told})
+
+    assert await of(cp, f"iss-{unique}") == []
+    assert (await cp.get("/api/delegations", delegatee=f"sub-{unique}")).json()["delegations"] == []
+    rows = (await cp.get("/api/delegations", parent_jti=told["parent_jti"])).json()["delegations"]
+    assert [(row["delegator"], row["delegatee"]) for row in rows] == [("researcher", "sub-researcher")]
+
+
+async def test_the_aids_of_the_payload_go_before_its_other_names(cp: ControlPlane, unique: str) -> None:
+    told = flat(unique, delegator="researcher", delegatee="sub-researcher", delegation={"claims": {"sub": "x"}})
+    await cp.ingest({"type": "delegation.issued", "payload": told})
+
+    assert [row["delegatee"] for row in await of(cp, f"from-{unique}")] == [f"to-{unique}"]
+
+
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        lambda jti, up: {"child_jti": jti, "parent_jti": up},
+        lambda jti, up: {"jti": jti, "src_jti": up},
+        lambda jti, up: {"jti": jti, "chain": [str(uuid4()), up]},
+        lambda jti, up: {"delegation": {"claims": {"jti": jti, "src_jti": up}}},
+    ],
+    ids=["child_jti", "src_jti", "chain", "in the claims"],
+)
+async def test_other_names_of_a_delegation_and_its_parent_are_read(cp: ControlPlane, unique: str, spelt: Any) -> None:
+    up = str(uuid4())
+    told = flat(unique, jti=None, parent_jti=None) | spelt(str(UUID(unique)), up)
+    await cp.ingest({"type": "delegation.issued", "payload": told})
+
+    assert [(row["jti"], row["parentJti"]) for row in await of(cp, f"from-{unique}")] == [(str(UUID(unique)), up)]
+
+
+async def test_claims_at_the_top_are_read_when_they_hold_a_jti(cp: ControlPlane, unique: str) -> None:
+    one, _, held = handshake()
+    token = one.keys.build_delegation(held["grant_voucher"], Agent("third").aid, ["demo.b"])
+    await cp.ingest({"type": "delegation.issued", "payload": {**decoded(token), "jti": str(UUID(unique))}})
+
+    assert [row["parentJti"] for row in await of(cp, one.aid)] == [decoded(held["tct"])["jti"]]
+
+
+@pytest.mark.parametrize("name", ["scope", "grants"])
+async def test_of_a_mixed_scope_the_texts_are_kept(cp: ControlPlane, unique: str, name: str) -> None:
+    await cp.ingest({"type": "delegation.issued", "payload": flat(unique, **{name: ["demo.a", 7, None, "demo.b"]})})
+
+    assert [row["scope"] for row in await of(cp, f"from-{unique}")] == [["demo.a", "demo.b"]]

@@ -251,12 +251,28 @@ async def test_what_is_pending_vanishes_with_its_hook(
     assert await pending(calm_cp) == 0
 
 
-async def test_switching_a_hook_off_fails_what_is_pending_for_good(
+async def test_what_is_pending_for_a_hook_that_is_switched_off_stays_until_its_next_try(
     calm_cp: ControlPlane, receiver: Receiver, subscribe: Subscribe, unique: str
 ) -> None:
     hook = await subscribe(calm_cp)
     await refused_once(calm_cp, receiver, unique)
 
-    for active in (False, True):
-        assert (await calm_cp.patch(f"/api/webhooks/{hook['id']}", {"active": active})).json()["active"] is active
-        assert await pending(calm_cp) == 0
+    assert (await calm_cp.patch(f"/api/webhooks/{hook['id']}", {"active": False})).json()["active"] is False
+    assert await pending(calm_cp) == 1
+
+
+async def test_a_hook_that_is_off_fails_what_was_pending_and_has_it_no_more_when_it_is_on_again(
+    own_cp: ControlPlane, receiver: Receiver, subscribe: Subscribe, unique: str
+) -> None:
+    hook = await subscribe(own_cp)
+    receiver.answers = [lambda: web.Response(status=500)] * 2
+    await own_cp.ingest(complete(unique))
+    await receiver.wait(1, of_run(unique))
+    await own_cp.patch(f"/api/webhooks/{hook['id']}", {"active": False})
+
+    async def given_up() -> bool:
+        return await pending(own_cp) == 0
+
+    await eventually(given_up)
+    await own_cp.patch(f"/api/webhooks/{hook['id']}", {"active": True})
+    assert await pending(own_cp) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import aitp
+from yarl import URL
 
 from tests.contract.wire import ControlPlane
 
@@ -30,3 +31,26 @@ async def test_metrics_are_text(cp: ControlPlane) -> None:
 
     assert metrics.status == 200
     assert metrics.headers["Content-Type"].startswith("text/plain")
+
+
+async def test_the_manifest_offers_nothing_and_names_an_address_below_api(cp: ControlPlane) -> None:
+    manifest = (await cp.get("/.well-known/aitp-manifest", key=None)).json()["manifest"]
+
+    assert manifest["offered_capabilities"] == []
+    assert URL(manifest["handshake_endpoint"]).path.startswith("/api/aitp/")
+
+
+async def test_the_well_known_documents_have_a_second_address(cp: ControlPlane) -> None:
+    own = (await cp.get("/api/health", key=None)).json()["aid"]
+
+    aitp.verify_manifest_json((await cp.get("/api/well-known/aitp-manifest", key=None)).body.decode())
+    listed = await cp.get("/api/well-known/aitp-revocation-list", key=None)
+    aitp.verify_revocation_list(listed.body.decode(), own)
+
+
+async def test_without_any_keys_every_guarded_route_is_503(own_cp: ControlPlane) -> None:
+    await own_cp.post("/dev/switches", {"fault": "no_keys"})
+
+    for method, path in (("GET", "/api/sessions"), ("POST", "/api/events"), ("GET", "/api/no-such-thing")):
+        assert (await own_cp.ask(method, path)).refusal() == (503, "SERVER_MISCONFIGURED")
+    assert (await own_cp.get("/api/health", key=None)).status == 200

@@ -71,7 +71,7 @@ async def test_a_bound_that_is_no_date_text_is_refused(cp: ControlPlane, name: s
     assert (await cp.get("/api/events/history", **{name: value})).refusal() == (400, "FILTER_INVALID")
 
 
-@pytest.mark.parametrize(("limit", "found"), [("3", 3), ("0", 1), ("many", 100), ("", 100), ("5000", 105)])
+@pytest.mark.parametrize(("limit", "found"), [("3", 3), ("0", 1), ("many", 100), ("", 1), ("5000", 105)])
 async def test_a_limit_is_held_within_its_bounds(cp: ControlPlane, unique: str, limit: str, found: int) -> None:
     await cp.ingest(*(at(0, run_id=unique) for _ in range(105)))
 

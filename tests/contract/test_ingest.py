@@ -35,17 +35,29 @@ async def test_a_field_is_known_by_its_names(cp: ControlPlane, unique: str, sent
     assert (await stored(cp, unique, **{sent: f"v-{unique}"}))[field] == f"v-{unique}"
 
 
-@pytest.mark.parametrize("name", ["runId", "run_id", "playground.run_id"])
-async def test_the_run_is_known_by_three_names(cp: ControlPlane, unique: str, name: str) -> None:
-    await cp.ingest({"type": "demo", name: unique})
+@pytest.mark.parametrize("run", [{"runId": "{}"}, {"run_id": "{}"}, {"playground": {"run_id": "{}"}}], ids=str)
+async def test_the_run_is_known_by_three_names(cp: ControlPlane, unique: str, run: dict[str, Any]) -> None:
+    await cp.ingest({"type": "demo", **json.loads(json.dumps(run).replace("{}", unique))})
 
     assert len(await cp.history(runId=unique)) == 1
+
+
+@pytest.mark.parametrize("snake", ["", "other"])
+async def test_the_underscored_names_of_run_and_session_go_before_the_others_also_when_empty(
+    cp: ControlPlane, unique: str, snake: str
+) -> None:
+    event = {"type": f"t-{unique}", "run_id": snake, "runId": unique, "session_id": snake, "sessionId": unique}
+    await cp.ingest({**event, "playground": {"run_id": unique}})
+
+    (row,) = await cp.history(type=f"t-{unique}")
+    assert (row["runId"], row["sessionId"]) == (snake or None, snake or None)
+    assert await cp.history(runId=unique) == []
 
 
 async def test_the_first_name_with_a_text_that_is_not_empty_wins(cp: ControlPlane, unique: str) -> None:
     row = await stored(cp, unique, aidA="", aid_a=7, initiator="third", sessionId="first", session_id="second")
 
-    assert (row["aidA"], row["sessionId"]) == ("third", "first")
+    assert (row["aidA"], row["sessionId"]) == ("third", "second")
 
 
 @pytest.mark.parametrize(("sent", "kept"), [({}, "unknown"), ({"type": 5}, "unknown"), ({"type": ""}, "")])

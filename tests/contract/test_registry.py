@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 from urllib.parse import quote
 
@@ -11,7 +10,7 @@ import aitp
 import pytest
 
 from tests.contract.agents import Agent, enroll, listed, register, registered
-from tests.contract.wire import POSTGRES_TIME, ControlPlane, eventually
+from tests.contract.wire import POSTGRES_TIME, ControlPlane
 
 
 def names(agents: list[dict[str, Any]]) -> list[str]:
@@ -192,38 +191,6 @@ async def test_registering_again_without_namespace_moves_the_agent_to_default(cp
     assert [found["namespace"] for found in await listed(cp, aid=agent.aid)] == ["default"]
 
 
-async def test_an_expired_manifest_is_left_out_at_once_but_still_shown_as_active(cp: ControlPlane, unique: str) -> None:
-    agent = Agent(unique)
-    await _registered_until(cp, agent, int(time.time()) + 3)
-
-    assert names(await listed(cp, aid=agent.aid)) == [unique]
-    await eventually(lambda: _unlisted(cp, agent))
-    assert (await cp.get(f"/api/registry/agents/{quote(agent.aid, safe='')}")).json()["aid"] == agent.aid
-
-
-async def test_a_sweep_tells_of_the_expired_after_the_first_ingest(own_cp: ControlPlane, unique: str) -> None:
-    agent = Agent(unique)
-    await _registered_until(own_cp, agent, int(time.time()) + 2)
-    await own_cp.ingest({"type": "demo"})
-
-    async def told() -> bool:
-        return len(await own_cp.history(aid=agent.aid, type="agent.expired")) == 1
-
-    await eventually(told)
-    assert (await own_cp.get(f"/api/registry/agents/{quote(agent.aid, safe='')}")).json()["status"] == "expired"
-
-
-async def _registered_until(cp: ControlPlane, agent: Agent, expires_at: int) -> None:
-    """Registered with an expiry that enrolment would not have let pass."""
-    manifest = agent.manifest()
-    short = agent.altered(manifest, expires_at=expires_at)
-    assert (await register(cp, short, await enroll(cp, manifest))).status == 201
-
-
-async def _unlisted(cp: ControlPlane, agent: Agent) -> bool:
-    return await listed(cp, aid=agent.aid) == []
-
-
 async def test_a_namespace_may_stand_in_the_manifest_and_the_header_goes_before_it(
     cp: ControlPlane, unique: str
 ) -> None:
@@ -237,3 +204,14 @@ async def test_a_namespace_may_stand_in_the_manifest_and_the_header_goes_before_
     token = await enroll(cp, manifest)
     assert (await register(cp, extended, token, X_Aitp_Namespace=f"h-{unique}")).status == 201
     assert [found["namespace"] for found in await listed(cp, aid=agent.aid)] == [f"h-{unique}"]
+
+
+async def test_an_agent_is_exported_as_a_file(cp: ControlPlane, unique: str) -> None:
+    agent = Agent(unique)
+    await registered(cp, agent)
+
+    exported = await cp.get(f"/api/registry/agents/{quote(agent.aid, safe='')}/export")
+
+    assert exported.headers["Content-Disposition"].startswith("attachment;")
+    assert agent.aid in exported.body.decode()
+    assert exported.json()

@@ -20,6 +20,8 @@ KEYED = (
     ("GET", "/api/sessions"),
     ("GET", "/api/sessions/x"),
     ("GET", "/api/sessions/x/replay"),
+    ("GET", "/api/sessions/x/export"),
+    ("GET", "/api/registry/agents/aid:pubkey:x/export"),
     ("GET", "/api/tcts"),
     ("GET", "/api/delegations"),
     ("GET", "/api/webhooks"),
@@ -38,6 +40,8 @@ PUBLIC = (
     "/.well-known/aitp-manifest",
     "/.well-known/aitp-revocation-list",
     "/api/registry/agents",
+    "/api/well-known/aitp-manifest",
+    "/api/well-known/aitp-revocation-list",
 )
 
 
@@ -49,12 +53,16 @@ async def test_a_keyed_route_without_the_key_is_401(cp: ControlPlane, method: st
 
 
 @pytest.mark.parametrize(
-    "header", ["bearer {}", "Bearer  {}", "BEARER {}", "Basic {}", "{}", "Bearer {}x", "Bearer ", "Bearer"]
+    "header", ["bearer {}", "Bearer  {}", "BEARER {}", "Basic {}", "{}x", "Bearer {}x", "Bearer ", "Bearer"]
 )
 async def test_the_key_counts_only_behind_exactly_bearer_and_one_space(cp: ControlPlane, header: str) -> None:
     answer = await cp.get("/api/sessions", key=None, headers={"Authorization": header.format(cp.key)})
 
     assert answer.json(401) == {"error": "Unauthorized", "code": "INVALID_API_KEY"}
+
+
+async def test_the_bare_key_is_taken_too(cp: ControlPlane) -> None:
+    assert (await cp.get("/api/sessions", key=None, headers={"Authorization": cp.key})).status == 200
 
 
 async def test_another_header_for_the_key_is_ignored(cp: ControlPlane) -> None:

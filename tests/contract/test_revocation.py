@@ -53,6 +53,25 @@ async def test_a_body_without_a_jti_is_refused(cp: ControlPlane, body: Any) -> N
     assert code in {"JTI_INVALID", "BODY_INVALID"}
 
 
+@pytest.mark.parametrize("reason", [7, ["why"], {}, True], ids=str)
+async def test_a_reason_that_is_no_text_is_refused(cp: ControlPlane, reason: Any) -> None:
+    assert (await cp.post(ENTRIES, {"jti": str(uuid4()), "reason": reason})).refusal() == (400, "BODY_INVALID")
+
+
+async def test_a_nul_in_a_reason_fails_the_insert_and_says_so(cp: ControlPlane) -> None:
+    jti = str(uuid4())
+    assert (await cp.post(ENTRIES, {"jti": jti, "reason": "a\0b"})).refusal() == (500, "INSERT_FAILED")
+    assert jti not in await entries(cp)
+
+
+async def test_the_event_of_a_revocation_is_the_control_planes_own(cp: ControlPlane) -> None:
+    jti = str(uuid4())
+    await revoke(cp, jti)
+
+    told = [event for event in await cp.history(type="tct.revoked", limit=1000) if event["payload"].get("jti") == jti]
+    assert [event["source"] for event in told] == ["cp"]
+
+
 async def test_a_reason_has_at_most_500_letters(cp: ControlPlane) -> None:
     jti = str(uuid4())
 

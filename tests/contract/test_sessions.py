@@ -199,3 +199,24 @@ async def test_a_replay_has_bounds_and_a_limit(cp: ControlPlane, unique: str) ->
 
     assert [event["type"] for event in within["events"]] == ["t1", "t2"]
     assert (await cp.get(path, since="soon")).refusal() == (400, "BAD_REQUEST")
+
+
+async def test_what_a_later_event_leaves_out_is_kept(cp: ControlPlane, unique: str) -> None:
+    bare = completed(unique)
+    del bare["grants"]
+    await cp.ingest(started(unique), completed(unique, grants=["kept"]), bare, failed(unique), failed(unique, None))
+
+    found = await session(cp, unique)
+    assert found is not None
+    assert (found["grants"], found["error"], found["status"]) == (["kept"], "POLICY_VIOLATION", "failed")
+
+
+async def test_a_session_is_exported_as_a_file(cp: ControlPlane, unique: str) -> None:
+    await cp.ingest(started(unique), completed(unique))
+
+    exported = await cp.get(f"/api/sessions/{unique}/export")
+
+    assert exported.headers["Content-Disposition"].startswith("attachment;")
+    assert unique in exported.body.decode()
+    assert exported.json()
+    assert (await cp.get("/api/sessions/no-such-session/export")).status == 404

@@ -175,3 +175,25 @@ async def test_only_the_exact_word_asks_for_those_that_are_not_over(
     await cp.ingest({"type": "tct.issued", "payload": {"tct": claims(jti, exp=1795362600)}})
 
     assert len(await found(cp, jti, active=active)) == shown
+
+
+@pytest.mark.parametrize("name", ["issuer", "issuer_aid", "issuerAid"])
+async def test_an_issuer_has_four_names(cp: ControlPlane, unique: str, name: str) -> None:
+    jti = str(UUID(unique))
+    await cp.ingest({"type": "tct.issued", "payload": {"tct": claims(jti, iss=None, **{name: f"iss-{jti}"})}})
+
+    assert len(await found(cp, jti)) == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"cnf": "bare"}, {"cnf": None, "binding": {"cnf": "bare"}}, {"cnf": None, "binding": {"cnf": {"jkt": "bare"}}}],
+    ids=str,
+)
+async def test_a_confirmation_may_be_a_bare_text_or_in_the_binding(
+    cp: ControlPlane, unique: str, changes: dict[str, Any]
+) -> None:
+    jti = str(UUID(unique))
+    await cp.ingest({"type": "tct.issued", "payload": {"tct": claims(jti, **changes)}})
+
+    assert [row["bindingCnf"] for row in await found(cp, jti)] == ["bare"]

@@ -74,7 +74,9 @@ class Delegations:
             jti=jti,
             grants=list(claims["scope"]),
             payload={
-                "delegatee": delegatee.agent_id,
+                # A Control Plane takes these before the claims, and before any shorter name: only AIDs may stand here.
+                "delegator_aid": self._shared.identity.aid,
+                "delegatee_aid": delegatee.aid,
                 "scope": list(claims["scope"]),
                 "parent_jti": parent,
                 "delegation": {"claims": told(claims)},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import re
 from collections.abc import Iterable
 from hashlib import sha256
@@ -13,6 +12,7 @@ from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from aitp_playground.api.routing import template
+from aitp_playground.authorities import canonical, host_of, origin_host
 from aitp_playground.config import LOOPBACK_HOSTS, Settings
 from aitp_playground.errors import Forbidden, Unauthorized
 from aitp_playground.observability.refusals import Refusals
@@ -26,37 +26,9 @@ ANY_HOST = frozenset({WEBHOOK})
 PROBES = frozenset({"/healthz", "/readyz"})
 WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - recognised, not bound
 
-#: RFC 3986, section 3.2, without userinfo: a bracketed IPv6 literal or a name, then a port that may be empty.
-_AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%[\w.~-]+)?)\]|([A-Za-z0-9_.-]+))(?::(\d{0,5}))?", re.ASCII)
-_ORIGIN = re.compile(r"https?://([^/?#@]+)", re.ASCII | re.IGNORECASE)
 #: Who asks; set once the door is passed.
 CALLER = web.RequestKey("caller", str)
 _BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
-
-
-def canonical(host: str) -> str:
-    """One spelling per host: lower case, no trailing dot, IP addresses compressed, IPv4-mapped ones as IPv4."""
-    name = host.lower().removesuffix(".")
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        return name
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address)
-
-
-def host_of(authority: str) -> str | None:
-    """The canonical host of ``host[:port]``; None when it is not one."""
-    match = _AUTHORITY.fullmatch(authority)
-    if match is None or int(match[3] or 0) > 65535:
-        return None
-    return canonical(match[1] or match[2]) or None
-
-
-def origin_host(origin: str) -> str | None:
-    """The canonical host of a serialised web origin; None for ``null`` and everything that is not http or https."""
-    match = _ORIGIN.fullmatch(origin)
-    return host_of(match[1]) if match else None
 
 
 class Door:

@@ -17,6 +17,7 @@ from aitp_playground.api.backend import BACKEND
 from aitp_playground.api.paths import run_id_of
 from aitp_playground.cp_client.client import CpClient
 from aitp_playground.cp_client.reasons import Outcome
+from aitp_playground.uuids import is_uuid
 
 #: Rows of a list when the caller does not say; the Control Plane's own default differs from route to route.
 PAGE: Final = 100
@@ -27,7 +28,6 @@ SESSION_STATUSES: Final = ("started", "complete", "failed")
 #: Widths of the Control Plane's columns, in characters: nothing longer can match.
 _LONGEST_NAME: Final = 128
 _LONGEST_SESSION: Final = 255
-_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 #: A NUL in a filter ends in a database error over there.
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _SECONDS: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?", re.ASCII)
@@ -177,7 +177,7 @@ def _plain(name: str, given: str, longest: int) -> str:
 def _uuid(request: web.Request, name: str) -> str | None:
     """A hyphenated UUID (RFC 9562, section 4) in lower case, as rows show it; None when absent."""
     given = request.query.get(name)
-    if given is not None and _UUID.fullmatch(given) is None:
+    if given is not None and not is_uuid(given):
         query.refuse(name, "must be a UUID in its hyphenated form")
     return given and given.lower()
 

@@ -72,6 +72,7 @@ def _head(view: RunView) -> dict[str, Any]:
         "scenario_ref": header.scenario_ref,
         "run_label": header.run_label,
         "template": header.template,
+        "scenario_digest": header.scenario_digest,
         "inputs": orjson.Fragment(encode_json(header.inputs)),
         "fault_injection": orjson.Fragment(encode_json(header.fault_injection)),
     }

@@ -15,7 +15,7 @@ from pydantic import Field
 from aitp_playground import __version__
 from aitp_playground.api import query
 from aitp_playground.api.access import caller
-from aitp_playground.api.answers import answer
+from aitp_playground.api.answers import answer, json_bytes
 from aitp_playground.api.backend import BACKEND
 from aitp_playground.api.bodies import Body, read_model
 from aitp_playground.api.documents import run_line, run_pieces
@@ -26,6 +26,7 @@ from aitp_playground.events.codec import decode
 from aitp_playground.observability.narrator import Narrator
 from aitp_playground.runs.directory import RunDirectory
 from aitp_playground.runs.requests import NewRun
+from aitp_playground.scenarios import kept
 from aitp_playground.store.port import RunRow, RunStatus
 
 SMALL_BODY = 64 * 1024
@@ -128,6 +129,12 @@ async def show_run(request: web.Request) -> web.StreamResponse:
     return await written(request, document, content_type="application/json", headers=_REVALIDATE, etag=tag)
 
 
+async def show_scenario(request: web.Request) -> web.Response:
+    """What the run was started from, whatever has become of the files since."""
+    digest, body = await request.app[BACKEND].directory.scenario(run_id_of(request))
+    return json_bytes(kept.shown(digest, body))
+
+
 async def show_status(request: web.Request) -> web.Response:
     """The cheapest way to poll."""
     row = await request.app[BACKEND].directory.row(run_id_of(request))
@@ -195,6 +202,7 @@ ROUTES = [
     web.get("/runs", list_runs),
     web.get("/runs/{run_id}", show_run),
     web.get("/runs/{run_id}/status", show_status),
+    web.get("/runs/{run_id}/scenario", show_scenario),
     web.get("/runs/{run_id}/narrate", tell_run),
     web.post("/runs/{run_id}/cancel", cancel_run),
     web.delete("/runs/{run_id}", delete_run),

@@ -5,55 +5,58 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from aitp_playground.control_plane import (
-    audit,
-    dashboard,
-    deliveries,
-    enrollment,
-    event_routes,
-    health,
-    misbehaviour,
-    pinned_keys,
-    projections,
-    registry,
-    revocation,
-    stream,
-    trust_anchors,
-    webhooks,
-)
-from aitp_playground.control_plane.answering import erring, identified, slashless, stamp, unmatched
-from aitp_playground.control_plane.cors import allow, preflight
-from aitp_playground.control_plane.idempotency import once
-from aitp_playground.control_plane.rate_limits import RateLimits
+from aitp_playground.control_plane.console import audit, dashboard, health
+from aitp_playground.control_plane.events import routes, stream
+from aitp_playground.control_plane.middlewares.answering import erring, identified, slashless, stamp, unmatched
+from aitp_playground.control_plane.middlewares.cors import allowing, preflight
+from aitp_playground.control_plane.middlewares.hosts import addressed_to
+from aitp_playground.control_plane.middlewares.idempotency import once
+from aitp_playground.control_plane.middlewares.rate_limits import RateLimits
+from aitp_playground.control_plane.misbehaviour import middleware
+from aitp_playground.control_plane.projections import projecting
+from aitp_playground.control_plane.registry import agents, enrolment
 from aitp_playground.control_plane.routing import Route
 from aitp_playground.control_plane.service import Background, ControlPlane
+from aitp_playground.control_plane.trust import anchors, pinned_keys, revocations
+from aitp_playground.control_plane.webhooks import deliveries, subscriptions
 
 RESOURCES = (
     audit,
     dashboard,
-    enrollment,
-    event_routes,
+    enrolment,
+    routes,
     health,
-    misbehaviour,
+    middleware,
     pinned_keys,
-    projections,
-    registry,
-    revocation,
+    projecting,
+    agents,
+    revocations,
     stream,
-    trust_anchors,
-    webhooks,
+    anchors,
+    subscriptions,
 )
 
 ROUTES: tuple[Route, ...] = tuple(route for resource in RESOURCES for route in resource.ROUTES)
-BACKGROUND: tuple[Background, ...] = (*registry.BACKGROUND, *deliveries.BACKGROUND)
+BACKGROUND: tuple[Background, ...] = (*agents.BACKGROUND, *deliveries.BACKGROUND)
 
 
 def build_app(cp: ControlPlane) -> web.Application:
-    """The routes of every resource. A request passes its id, the switches, the error answers, its key, its handler."""
+    """The routes of every resource.
+
+    A request passes the look at its host, its id, the switches, the error answers, its key, its handler.
+    """
     app = web.Application(
-        middlewares=[slashless, identified(cp), preflight, misbehaviour.misbehaving(cp), erring, unmatched(cp)]
+        middlewares=[
+            addressed_to(cp.hosts),
+            slashless,
+            identified(cp),
+            preflight(cp.hosts),
+            middleware.misbehaving(cp),
+            erring,
+            unmatched(cp),
+        ]
     )
-    app.on_response_prepare.extend([stamp, allow])
+    app.on_response_prepare.extend([stamp, allowing(cp.hosts)])
 
     async def close_streams(_app: web.Application) -> None:
         cp.closing.set()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
+import os
 import queue
 import sqlite3
+import stat
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -41,11 +45,18 @@ class _Piece:
 
 
 class Database:
-    """``lost`` makes every read and write raise :class:`DatabaseLost`. Used from the loop that opened it."""
+    """``lost`` makes every read and write raise :class:`DatabaseLost`. Used from the loop that opened it.
+
+    A write never waits for ever: whatever becomes of the writer, those who wait are told.
+    """
 
     def __init__(self, path: str) -> None:
         self.lost = False
+        #: Writes that are held now.
+        self.held = 0
         self._path = path
+        self._writable = asyncio.Event()
+        self._writable.set()
         self._changed = threading.Condition()
         self._waiting: list[_Piece] = []
         self._stopping = False
@@ -67,11 +78,26 @@ class Database:
         """Commit what waits; refuse what comes."""
         await asyncio.to_thread(self._close)
 
+    def hold_writes(self, held: bool) -> None:
+        """Have writes wait while reads go on, as they do in Postgres while an index is made; or let them go on."""
+        if held:
+            self._writable.clear()
+        else:
+            self._writable.set()
+
     async def write(self, work: Work[T]) -> T:
         """Run ``work`` in a transaction; it is on disk when this returns.
 
         Raises what ``work`` raised, after its changes (only its own) were undone; ``sqlite3.Error`` when SQLite did.
         """
+        self.held += 1
+        try:
+            await self._writable.wait()
+        finally:
+            self.held -= 1
+        return await self._submit(work)
+
+    async def _submit(self, work: Work[T]) -> T:
         if self.lost or self._loop is None:
             raise DatabaseLost("the database is not there")
         future: asyncio.Future[T] = self._loop.create_future()
@@ -86,7 +112,7 @@ class Database:
         """Run ``work`` on a connection that cannot write; it sees every write that was answered."""
         if self._pool is None:
             # A database in memory has one connection only.
-            return await self.write(work)
+            return await self._submit(work)
         if self.lost or self._stopping:
             raise DatabaseLost("the database is not there")
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._query, work)
@@ -95,6 +121,7 @@ class Database:
 
     def _connect(self, schema: Sequence[str]) -> sqlite3.Connection:
         if self._path != MEMORY:
+            inspect(self._path, schema)
             _make_private(Path(self._path))
         connection = _open(self._path, uri=False)
         try:
@@ -135,11 +162,19 @@ class Database:
     def _run(self, connection: sqlite3.Connection) -> None:
         try:
             while group := self._take():
-                outcomes = self._commit(connection, group)
-                if self._loop is not None and not self._loop.is_closed():
-                    self._loop.call_soon_threadsafe(_settle, outcomes)
+                self._answer(self._commit(connection, group))
         finally:
+            with self._changed:
+                self._stopping = True
+                left, self._waiting = self._waiting, []
+            self._answer([(piece, DatabaseLost("the writer has ended"), False) for piece in left])
             connection.close()
+
+    def _answer(self, outcomes: Sequence[_Outcome]) -> None:
+        # Of a loop that is closed nobody waits for an answer.
+        with contextlib.suppress(RuntimeError):
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(_settle, outcomes)
 
     def _take(self) -> list[_Piece]:
         with self._changed:
@@ -147,15 +182,17 @@ class Database:
             group, self._waiting = self._waiting, []
             return group
 
-    def _commit(self, connection: sqlite3.Connection, group: Sequence[_Piece]) -> list[tuple[_Piece, Any, bool]]:
+    def _commit(self, connection: sqlite3.Connection, group: Sequence[_Piece]) -> list[_Outcome]:
         """Each piece with its result and True, or with its failure and False."""
         try:
+            # Left behind by a group whose end failed, too; a failure here is that of the group again.
+            _roll_back(connection)
             connection.execute("BEGIN IMMEDIATE")
             outcomes = [(piece, *self._one(connection, piece)) for piece in group]
             connection.execute("COMMIT")
-        except sqlite3.Error as failure:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+        except Exception as failure:  # noqa: BLE001 - told to everybody who waits for it
+            with contextlib.suppress(sqlite3.Error):
+                _roll_back(connection)
             return [(piece, failure, False) for piece in group]
         return outcomes
 
@@ -173,6 +210,15 @@ class Database:
         return result, True
 
 
+#: A piece, its result and True, or its failure and False.
+_Outcome = tuple[_Piece, Any, bool]
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
 def _open(target: str, *, uri: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(
         target, uri=uri, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
@@ -183,23 +229,61 @@ def _open(target: str, *, uri: bool) -> sqlite3.Connection:
 
 def _create(connection: sqlite3.Connection, schema: Sequence[str]) -> None:
     """Make the tables. Raises ``sqlite3.DatabaseError`` when they are there and were made by another release."""
-    # Nobody keeps a development database for years: one that does not fit is told of, not migrated.
-    mark = crc32("\n".join(schema).encode()) & 0x7FFF_FFFF
-    found = connection.execute("PRAGMA user_version").fetchone()[0]
-    if found not in (0, mark):
-        raise sqlite3.DatabaseError("the database was made by another release; remove it or choose another one")
+    _check_release(connection, schema)
     connection.execute("BEGIN IMMEDIATE")
     for statement in schema:
         connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {mark}")
+    connection.execute(f"PRAGMA user_version = {_mark(schema)}")
     connection.execute("COMMIT")
+
+
+def _mark(schema: Sequence[str]) -> int:
+    return crc32("\n".join(schema).encode()) & 0x7FFF_FFFF
+
+
+def _check_release(connection: sqlite3.Connection, schema: Sequence[str]) -> None:
+    # Nobody keeps a development database for years: one that does not fit is told of, not migrated.
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if found != _mark(schema) and (found or tables):
+        raise sqlite3.DatabaseError(
+            "the database was made by another release or program; remove it or choose another one"
+        )
+
+
+def inspect(path: str, schema: Sequence[str]) -> None:
+    """Look whether ``path`` can be the database, and change nothing there: no mode, no time, no file beside it.
+
+    Raises ``OSError`` for what is no file, or one of somebody else's that others can read; ``sqlite3.Error`` for one
+    that holds something else.
+    """
+    try:
+        state = Path(path).stat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(state.st_mode):
+        raise OSError(errno.EINVAL, "the database must be a regular file", path)
+    if state.st_uid != os.geteuid() and state.st_mode & 0o077:
+        raise PermissionError(errno.EPERM, "the database belongs to somebody else and is open to others", path)
+    if not state.st_size:
+        return
+    # Immutable: SQLite then leaves no files of its own beside it. What is still in a log is looked at on opening.
+    with contextlib.closing(_open(f"{Path(path).absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+        try:
+            _check_release(connection, schema)
+        except sqlite3.DatabaseError as failure:
+            raise sqlite3.DatabaseError(f"{path}: {failure}") from failure
 
 
 def _make_private(path: Path) -> None:
     """Create ``path`` (0600), or take it from others: it holds the secrets of webhooks. ``-wal`` gets the same mode."""
-    path.touch(mode=0o600)
-    if path.stat().st_mode & 0o077:
-        path.chmod(0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    try:
+        state = os.fstat(descriptor)
+        if stat.S_ISREG(state.st_mode) and state.st_uid == os.geteuid() and state.st_mode & 0o077:
+            os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
 
 
 def _settle(outcomes: Sequence[tuple[_Piece, Any, bool]]) -> None:

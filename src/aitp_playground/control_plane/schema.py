@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from aitp_playground.control_plane import (
-    audit,
-    deliveries,
-    enrollment,
-    events,
-    idempotency,
-    pinned_keys,
-    projections,
-    registry,
-    revocation,
-    trust_anchors,
-    webhooks,
-)
+from aitp_playground.control_plane.console import audit
+from aitp_playground.control_plane.events import storing
+from aitp_playground.control_plane.middlewares import idempotency
+from aitp_playground.control_plane.projections import projecting
+from aitp_playground.control_plane.registry import agents, enrolment
+from aitp_playground.control_plane.trust import anchors, pinned_keys, revocations
+from aitp_playground.control_plane.webhooks import deliveries, subscriptions
 
 SCHEMA: tuple[str, ...] = (
     *audit.TABLES,
     *deliveries.TABLES,
-    *enrollment.TABLES,
-    *events.TABLES,
+    *enrolment.TABLES,
+    *storing.TABLES,
     *idempotency.TABLES,
     *pinned_keys.TABLES,
-    *projections.TABLES,
-    *registry.TABLES,
-    *revocation.TABLES,
-    *trust_anchors.TABLES,
-    *webhooks.TABLES,
+    *projecting.TABLES,
+    *agents.TABLES,
+    *revocations.TABLES,
+    *anchors.TABLES,
+    *subscriptions.TABLES,
 )

@@ -15,17 +15,18 @@ import structlog
 
 from aitp_playground.bounded_server import Limits
 from aitp_playground.control_plane.app import BACKGROUND, build_app
-from aitp_playground.control_plane.auth import Keys
-from aitp_playground.control_plane.bus import EventBus
-from aitp_playground.control_plane.db import MEMORY, Database
-from aitp_playground.control_plane.identity import Identity, load_seed
-from aitp_playground.control_plane.misbehaviour import switch_on
+from aitp_playground.control_plane.db import MEMORY, Database, inspect
+from aitp_playground.control_plane.events.bus import EventBus
+from aitp_playground.control_plane.middlewares.hosts import known_hosts
+from aitp_playground.control_plane.middlewares.keys import Keys
+from aitp_playground.control_plane.misbehaviour.middleware import switch_on
+from aitp_playground.control_plane.misbehaviour.switches import Switches
 from aitp_playground.control_plane.options import Options
 from aitp_playground.control_plane.schema import SCHEMA
 from aitp_playground.control_plane.service import Background, ControlPlane
-from aitp_playground.control_plane.switches import Switches
+from aitp_playground.control_plane.trust.identity import Identity, load_seed
+from aitp_playground.control_plane.webhooks.targets import delivery_session
 from aitp_playground.listening import listen, raise_open_files, serving
-from aitp_playground.net import client_session
 
 #: A loop that failed begins anew after this long, so that a lost database does not end the sweeps for good.
 RESTART_SECONDS = 1.0
@@ -53,6 +54,9 @@ async def control_plane(options: Options) -> AsyncIterator[Running]:
     Raises ``SeedInvalid``, ``SwitchInvalid``, ``OSError`` (the port, a file) or ``sqlite3.Error``.
     """
     keys = options.api_keys or (secrets.token_urlsafe(24),)
+    if options.database != MEMORY:
+        # Before a seed is made beside it.
+        await asyncio.to_thread(inspect, options.database, SCHEMA)
     seed = await asyncio.to_thread(load_seed, _seed_file(options))
     async with AsyncExitStack() as stack:
         raise_open_files()
@@ -63,7 +67,8 @@ async def control_plane(options: Options) -> AsyncIterator[Running]:
             identity=Identity(seed, address.url),
             options=options,
             bus=EventBus(),
-            http=await stack.enter_async_context(client_session()),
+            http=await stack.enter_async_context(delivery_session()),
+            hosts=known_hosts((options.host, *options.allowed_hosts)),
             switches=Switches(),
             keys=Keys(keys),
         )

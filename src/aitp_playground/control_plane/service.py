@@ -11,15 +11,15 @@ from typing import Any, TypeVar
 
 import aiohttp
 
-from aitp_playground.control_plane.auth import Keys
-from aitp_playground.control_plane.breakers import Breakers
-from aitp_playground.control_plane.bus import Event, EventBus
-from aitp_playground.control_plane.counters import Counters
+from aitp_playground.control_plane.console.counters import Counters
 from aitp_playground.control_plane.db import Database
-from aitp_playground.control_plane.identity import Identity
+from aitp_playground.control_plane.events.bus import EventBus, Frame
+from aitp_playground.control_plane.middlewares.keys import Keys
+from aitp_playground.control_plane.misbehaviour.switches import Switches
 from aitp_playground.control_plane.options import Options
-from aitp_playground.control_plane.signed_list import SignedList
-from aitp_playground.control_plane.switches import Switches
+from aitp_playground.control_plane.trust.identity import Identity
+from aitp_playground.control_plane.trust.signed_list import SignedList
+from aitp_playground.control_plane.webhooks.breakers import Breakers
 
 T = TypeVar("T")
 
@@ -35,7 +35,10 @@ class ControlPlane:
     identity: Identity
     options: Options
     bus: EventBus
+    #: For webhook deliveries: refuses addresses that no webhook may reach.
     http: aiohttp.ClientSession
+    #: The names under which the service is asked.
+    hosts: frozenset[str]
     switches: Switches
     keys: Keys
     counters: Counters = field(default_factory=Counters)
@@ -48,7 +51,7 @@ class ControlPlane:
     def __post_init__(self) -> None:
         self.signed_list = SignedList(self.db, self.identity, lambda: self.clock())
 
-    async def commit(self, work: Callable[[sqlite3.Connection], tuple[T, Sequence[Event]]]) -> T:
+    async def commit(self, work: Callable[[sqlite3.Connection], tuple[T, Sequence[Frame]]]) -> T:
         """Write; once it is on disk publish the events that ``work`` returned beside its result."""
         result, events = await self.db.write(work)
         for event in events:

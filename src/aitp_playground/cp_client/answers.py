@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -36,6 +37,18 @@ def rows(body: bytes, key: str) -> list[Row]:
     if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
         raise Degraded("bad_shape", f"the answer holds no list of {key}")
     return value
+
+
+def text(row: Mapping[str, Any], name: str) -> str | None:
+    """A field that holds a text that is not empty; None otherwise. Control Planes leave fields out."""
+    value = row.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def texts(row: Mapping[str, Any], name: str) -> list[str]:
+    """The texts of a field that should hold a list of them."""
+    value = row.get(name)
+    return [entry for entry in value if isinstance(entry, str)] if isinstance(value, list) else []
 
 
 def _cut_in_a_character(body: bytes) -> bool:

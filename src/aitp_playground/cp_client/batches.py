@@ -29,7 +29,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Ingested:
+class BatchFate:
     """``stored``: all ``count`` of them. ``not_stored``: none, for certain. ``unknown``: perhaps, and sending the batch
     again may store it twice. ``skipped``: no Control Plane is configured.
     """
@@ -38,7 +38,7 @@ class Ingested:
     count: int = 0
 
 
-def taken(batch: Batch, body: bytes) -> Ingested:
+def taken(batch: Batch, body: bytes) -> BatchFate:
     """Read a 200. Raises :class:`Degraded` when it does not say that the whole batch was stored.
 
     Zero is what a body of the wrong shape earns.
@@ -48,12 +48,12 @@ def taken(batch: Batch, body: bytes) -> Ingested:
         raise Degraded("bad_shape", "the answer does not say how many events were stored")
     if count != batch.count:
         raise Degraded("bad_shape", f"{count} of {batch.count} events were stored", sent=count != 0)
-    return Ingested("stored", count)
+    return BatchFate("stored", count)
 
 
-def fate_of(failure: Degraded | None) -> Ingested:
+def fate_of(failure: Degraded | None) -> BatchFate:
     """What is known of a batch after a failure: a refusal was not stored, a silence may have been."""
     if failure is None:
-        return Ingested("skipped")
+        return BatchFate("skipped")
     refused = failure.status is not None and 400 <= failure.status < 500
-    return Ingested("not_stored" if refused or not failure.sent else "unknown")
+    return BatchFate("not_stored" if refused or not failure.sent else "unknown")

@@ -7,13 +7,13 @@ more than a refusal, and no caller is ever the one who tries: a task of the brea
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Awaitable, Callable
 from typing import Final, Literal
 
 import structlog
 
+from aitp_playground.cp_client.backoff import doubling, shortened
 from aitp_playground.cp_client.reasons import Reason
 
 State = Literal["closed", "open"]
@@ -83,8 +83,8 @@ class Breaker:
         self._ended = True
         if self._prober is not None:
             self._prober.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.gather(self._prober, return_exceptions=True)
+            # Not awaited as such: then the prober's end could not be told from a cancellation of the caller.
+            await asyncio.wait((self._prober,))
 
     def _open(self, reason: Reason) -> None:
         self._state = "open"
@@ -107,6 +107,5 @@ class Breaker:
         self._on_change("closed")
 
     def _pause(self) -> float:
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * float(2**self._pauses))
-        self._pauses = min(self._pauses + 1, 16)
-        return pause * self._jitter(0.5, 1.0)
+        self._pauses += 1
+        return shortened(doubling(FIRST_PAUSE, LONGEST_PAUSE)(self._pauses), self._jitter)

@@ -14,6 +14,7 @@ import structlog
 
 from aitp_playground.actors import ActorError
 from aitp_playground.config import Settings
+from aitp_playground.cp_client.backoff import doubling
 from aitp_playground.cp_client.client import CpClient
 from aitp_playground.cp_client.reasons import Outcome, Reason
 from aitp_playground.errors import PlaygroundError, RunNotFound
@@ -143,7 +144,7 @@ class Leftovers:
                 return
         except (PlaygroundError, ActorError) as failure:
             reason = type(failure).__name__
-        delay = min(FIRST_RETRY_SECONDS * 2 ** min(left.tries, 20), MOST_RETRY_SECONDS)
+        delay = doubling(FIRST_RETRY_SECONDS, MOST_RETRY_SECONDS)(left.tries + 1)
         try:
             await self._store.postpone_leftover(left.id, time.time() + delay)
         except PlaygroundError as failure:

@@ -348,9 +348,9 @@ _ROWS = (
     ),
     _agent(
         "delegation.issued",
-        f"{_SPEAKER} issued a delegation[ to {{delegatee}}][ for {{scope}}] (jti {{jti}})",
+        f"{_SPEAKER} issued a delegation[ to {{target}}][ for {{scope}}] (jti {{jti}})",
         "jti",
-        payload="delegatee delegatee_aid delegation delegator delegator_aid parent_jti scope",
+        payload="delegatee_aid delegation delegator_aid parent_jti scope",
     ),
     _agent(
         "delegation.redeemed",

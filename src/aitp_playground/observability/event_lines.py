@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, Final
 
 from aitp_playground.events.codec import decode_json, encode_json
-from aitp_playground.events.tokens import digested, may_hold_token
+from aitp_playground.events.tokens import may_hold_token, without_tokens
 from aitp_playground.events.vocabulary import spec
 from aitp_playground.store.port import StoredEvent
 
@@ -43,7 +43,7 @@ class EventLines:
             return start + head[1] + event.body[head.end() :] + b"\n"
         fields = decode_json(event.body)
         rest = {name: value for name, value in fields.items() if name not in {"type", "ts"}}
-        return start + encode_json(shortened(digested(rest)))[1:] + b"\n"
+        return start + encode_json(shortened(without_tokens(rest)))[1:] + b"\n"
 
     def iso(self, ts: float) -> bytes:
         """ISO 8601 in UTC, with microseconds; an impossible time is 1970."""

@@ -21,7 +21,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from aitp_playground.events.codec import decode, encode_json
 from aitp_playground.events.narration import plain
-from aitp_playground.events.tokens import digested
+from aitp_playground.events.tokens import without_tokens
 from aitp_playground.events.vocabulary import TYPES, spec
 from aitp_playground.observability.event_lines import EventLines, opening, shortened
 from aitp_playground.observability.redaction import redact
@@ -86,7 +86,7 @@ class Logs:
             "seq": event.seq,
         }
         if row is not None:
-            entry["narration"] = digested(row.narrate(recorded))
+            entry["narration"] = without_tokens(row.narrate(recorded))
         return _line(render(None, "", _printable(None, "", entry)))
 
 

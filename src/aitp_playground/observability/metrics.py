@@ -29,11 +29,11 @@ from aitp_playground.events.vocabulary import TERMINAL_TYPES, TYPES, spec
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 OTHER = "other"
-StepOutcome = Literal["complete", "skipped", "failed"]
+StepEnd = Literal["complete", "skipped", "failed"]
 TelemetryResult = Literal["accepted", "duplicate", "rejected"]
 DeliveryResult = Literal["stored", "duplicate", "counted", "unsigned", "unknown_run", "too_large", "refused"]
 #: What became of an event on its way to the Control Plane.
-Ingested = Literal["stored", "already_there", "sanitised", "stub", "dropped"]
+IngestFate = Literal["stored", "already_there", "sanitised", "stub", "dropped"]
 Fed = Literal[
     "runs_pending",
     "runs_running",
@@ -83,7 +83,7 @@ class Metrics:
     def _declare_step_types(self, step_types: Iterable[str]) -> None:
         """Make the series of these step types, for each outcome."""
         for step_type in step_types:
-            for outcome in get_args(StepOutcome):
+            for outcome in get_args(StepEnd):
                 self._steps[step_type, outcome] = self._step_counter.labels(step_type, outcome)
 
     def declare_routes(self, routes: Iterable[tuple[str, str]]) -> None:
@@ -128,7 +128,7 @@ class Metrics:
             if result == "ready":
                 self._launch_seconds.observe(time.perf_counter() - begun)
 
-    def step_ended(self, step_type: str, outcome: StepOutcome) -> None:
+    def step_ended(self, step_type: str, outcome: StepEnd) -> None:
         """A step of this type came to this end."""
         self._steps.get((step_type, outcome), self._steps[OTHER, outcome]).inc()
 
@@ -136,7 +136,7 @@ class Metrics:
         """An agent's batch was taken, had been seen already, or was turned away."""
         self._telemetry[result].inc()
 
-    def cp_ingest_events(self, fate: Ingested, count: int) -> None:
+    def cp_ingest_events(self, fate: IngestFate, count: int) -> None:
         """So many events reached the Control Plane; or were, before they did or instead, changed or given up."""
         self._cp_events[fate].inc(count)
 
@@ -207,7 +207,7 @@ class Metrics:
         ingested = self._counter(
             "cp_ingest_events", "Events reported to the Control Plane, by what became of them", "fate"
         )
-        self._cp_events = {fate: ingested.labels(fate) for fate in get_args(Ingested)}
+        self._cp_events = {fate: ingested.labels(fate) for fate in get_args(IngestFate)}
         self._cp_retries = self._counter("cp_ingest_retries", "Attempts to report that failed")
         self._replays = self._counter("idempotent_replays", "Requests answered with an earlier run")
         self._fed = {name: self._gauge(name, text) for name, text in _FED_HELP.items()}

@@ -23,7 +23,7 @@ from aitp_playground.runs.activations import Activation, Activations, Purpose
 from aitp_playground.runs.admission import Admission
 from aitp_playground.runs.board import AgentRow
 from aitp_playground.runs.concurrency import ignore_failure
-from aitp_playground.runs.conductor import Conductor
+from aitp_playground.runs.conducting.conductor import Conductor
 from aitp_playground.runs.feed import Feed
 from aitp_playground.runs.intake.batches import TelemetryDoor
 from aitp_playground.runs.intake.webhooks import Deliveries
@@ -36,7 +36,7 @@ from aitp_playground.runs.services import RunServices
 from aitp_playground.runs.submission import header_of
 from aitp_playground.scenarios.catalog import Catalog
 from aitp_playground.scenarios.models import ResolvedScenario
-from aitp_playground.store.port import TERMINAL, OutOfSequence, RunHeader, RunPage, RunRow, StoredEvent
+from aitp_playground.store.port import TERMINAL, KeptScenario, OutOfSequence, RunHeader, RunPage, RunRow, StoredEvent
 
 T = TypeVar("T")
 
@@ -84,14 +84,14 @@ class RunDirectory:
         """Check the request against the registry (ref, template, inputs, agent ids of faults), store the run as
         pending, start it when there is room. On disk before it returns. Raises ScenarioNotFound, TemplateNotFound,
         InputsInvalid, InvalidRequest, RegistryInvalid, Overloaded, StoreUnavailable."""
-        resolved = await self._catalog.resolve(request.scenario_ref, request.template)
-        header = await header_of(request, resolved)
+        resolved, digest, body = await self._catalog.kept(request.scenario_ref, request.template)
+        header = await header_of(request, resolved, digest)
         # Shielded: a caller that leaves meanwhile must not leave a stored run behind that nobody starts.
-        return await asyncio.shield(self._chore(self._open(header, resolved)))
+        return await asyncio.shield(self._chore(self._open(header, resolved, KeptScenario(digest, body))))
 
-    async def _open(self, header: RunHeader, resolved: ResolvedScenario) -> Submitted:
+    async def _open(self, header: RunHeader, resolved: ResolvedScenario, kept: KeptScenario) -> Submitted:
         with self.admission.opening():
-            row = await self._store.create(header)
+            row = await self._store.create(header, kept)
         if row.header.run_id != header.run_id:
             if row.header.request_digest != header.request_digest:
                 raise InvalidRequest(
@@ -106,10 +106,16 @@ class RunDirectory:
         self, header: RunHeader, resolved: ResolvedScenario | None = None, *, committed: int = 0
     ) -> Activation:
         async def conduct(run: ActorRef[RunMessage]) -> None:
-            found = resolved or await self._catalog.resolve(header.scenario_ref, header.template)
-            await Conductor(header, found, self._services).conduct(run)
+            await Conductor(header, resolved or await self._restored(header), self._services).conduct(run)
 
         return self.activations.begin(header, Purpose.CONDUCT, conduct=conduct, committed=committed)
+
+    async def _restored(self, header: RunHeader) -> ResolvedScenario:
+        """What the run was started from, also when its files have changed since."""
+        body = None if header.scenario_digest is None else await self._store.scenario(header.scenario_digest)
+        if body is None:  # stored by an earlier release
+            return await self._catalog.resolve(header.scenario_ref, header.template)
+        return self._catalog.restored(body)
 
     def _resume(self, row: RunRow) -> None:
         self.admission.enter(self._activate(row.header, committed=row.summary.event_count))
@@ -202,6 +208,10 @@ class RunDirectory:
     async def view(self, run_id: str, *, events: bool = True, after: int = 0, limit: int | None = None) -> RunView:
         """See :meth:`RunReader.view`."""
         return await self._reader.view(run_id, events=events, after=after, limit=limit)
+
+    async def scenario(self, run_id: str) -> tuple[str, bytes]:
+        """See :meth:`RunReader.scenario`."""
+        return await self._reader.scenario(run_id)
 
     def pages(
         self, run_id: str, *, after: int = 0, until: int, limit: int | None = None

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 from typing import Any
 
-from aitp_playground.errors import RunNotFound
+from aitp_playground.errors import NotFound, RunNotFound
 from aitp_playground.events.codec import decode
 from aitp_playground.runs.feed import Feed
 from aitp_playground.runs.requests import RunView
@@ -71,6 +71,17 @@ class RunReader:
             yield page.events
             left -= len(page.events)
             after = page.next_after
+
+    async def scenario(self, run_id: str) -> tuple[str, bytes]:
+        """What the run was started from: its digest and its document (:mod:`aitp_playground.scenarios.kept`).
+
+        Raises RunNotFound, and NotFound for a run that was stored by an earlier release.
+        """
+        digest = (await self.row(run_id)).header.scenario_digest
+        body = None if digest is None else await self._store.scenario(digest)
+        if digest is None or body is None:
+            raise NotFound(f"run {run_id} was stored without the scenario it was started from")
+        return digest, body
 
     async def output(self, run_id: str, seq: int) -> Any:
         """What a step gave: the ``result`` of the event ``seq``. None when the run has been deleted meanwhile."""

@@ -20,7 +20,7 @@ from aitp_playground.store.port import RunStore
 from aitp_playground.trust import TrustMessage
 
 
-class Reporting(Protocol):
+class RunReporter(Protocol):
     """Reports runs to the Control Plane, in the background unless somebody waits."""
 
     async def flush(self, run_id: str) -> str | None:
@@ -58,5 +58,5 @@ class RunServices:
     board: AgentBoard
     tokens: TelemetryTokens
     base_url: str
-    reporting: Reporting | None = None
+    reporting: RunReporter | None = None
     leftovers: Leftovers | None = None

@@ -16,7 +16,7 @@ from aitp_playground.scenarios.models import ResolvedScenario
 from aitp_playground.store.port import RunHeader
 
 
-async def header_of(request: NewRun, resolved: ResolvedScenario) -> RunHeader:
+async def header_of(request: NewRun, resolved: ResolvedScenario, digest: str) -> RunHeader:
     """Raises InvalidRequest, InputsInvalid, Overloaded."""
     known = {agent.id for agent in resolved.scenario.spec.agents}
     for kind, targets in request.fault_injection.items():
@@ -36,6 +36,7 @@ async def header_of(request: NewRun, resolved: ResolvedScenario) -> RunHeader:
         inputs=inputs,
         fault_injection=dict(request.fault_injection),
         created_at=time.time(),
+        scenario_digest=digest,
         idempotency_key=request.idempotency_key,
         request_digest=_digest(request) if request.idempotency_key is not None else None,
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from aitp_playground.errors import AgentManifestNotFound, PlaygroundError, ScenarioNotFound
+from aitp_playground.scenarios import kept
 from aitp_playground.scenarios.findings import Finding
 from aitp_playground.scenarios.index import Index, Listing
 from aitp_playground.scenarios.loaded import LoadedScenario, invalid
@@ -30,6 +31,8 @@ class Catalog:
         self._gate = asyncio.Lock()
         self._thread_gate = threading.Lock()
         self._turn = 0
+        self._step_types = step_types
+        self._kept: dict[tuple[str, str | None], tuple[LoadedScenario, ResolvedScenario, str, bytes]] = {}
         self._latest: dict[Hashable, tuple[int, Any]] = {}
 
     async def packs(self) -> list[ScenarioPack]:
@@ -58,15 +61,19 @@ class Catalog:
 
     async def resolve(self, ref: str, template: str | None = None) -> ResolvedScenario:
         """What a run needs. Raises ScenarioNotFound, TemplateNotFound, AgentManifestNotFound, RegistryInvalid."""
+        return _resolved(await self.scenario(ref), template)
+
+    async def kept(self, ref: str, template: str | None = None) -> tuple[ResolvedScenario, str, bytes]:
+        """:meth:`resolve`, with its digest and the document to keep; see :mod:`aitp_playground.scenarios.kept`."""
         loaded = await self.scenario(ref)
-        chosen = loaded if template is None else loaded.template(template)
-        return ResolvedScenario.model_construct(
-            ref=loaded.ref,
-            template=template,
-            scenario=chosen.scenario if isinstance(chosen, LoadedScenario) else chosen.merged,
-            manifests=chosen.manifests,
-            agents_root=loaded.agents_root,
-        )
+        known = self._kept.get((ref, template))
+        if known is None or known[0] is not loaded:
+            known = self._kept[ref, template] = loaded, *await asyncio.to_thread(_document, loaded, template)
+        return known[1:]
+
+    def restored(self, body: bytes) -> ResolvedScenario:
+        """What a run was started from, out of what :meth:`kept` gave. Raises RegistryInvalid."""
+        return kept.restored(body, self._step_types)
 
     async def _listing(self) -> Listing:
         return await self._look(None, self._index.scan)
@@ -88,6 +95,24 @@ class Catalog:
         # A cancelled caller gives the gate back while its thread is still at work.
         with self._thread_gate:
             return work()
+
+
+def _resolved(loaded: LoadedScenario, template: str | None) -> ResolvedScenario:
+    chosen = loaded if template is None else loaded.template(template)
+    return ResolvedScenario.model_construct(
+        ref=loaded.ref,
+        template=template,
+        scenario=chosen.scenario if isinstance(chosen, LoadedScenario) else chosen.merged,
+        manifests=chosen.manifests,
+        agents_root=loaded.agents_root,
+    )
+
+
+def _document(loaded: LoadedScenario, template: str | None) -> tuple[ResolvedScenario, str, bytes]:
+    chosen = loaded if template is None else loaded.template(template)
+    resolved = _resolved(loaded, template)
+    document = kept.document_of(resolved, chosen.marks, chosen.sources)
+    return resolved, kept.digest_of(document), kept.encode(document)
 
 
 def _unusable(entry: Entry) -> PlaygroundError:

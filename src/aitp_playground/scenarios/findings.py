@@ -60,6 +60,10 @@ class Marks:
     def __contains__(self, path: KeyPath) -> bool:
         return path in self._known
 
+    def items(self) -> Iterable[tuple[KeyPath, Mark]]:
+        """Every key path with its mark."""
+        return self._known.items()
+
     def overlaid(self, other: Marks, sections: Iterable[KeyPath]) -> Marks:
         """These marks with everything below ``sections`` taken from ``other``."""
         taken = tuple(sections)

@@ -15,8 +15,10 @@ from aitp_playground.scenarios.loaded import LoadedScenario
 from aitp_playground.scenarios.loader import Entry, load
 from aitp_playground.scenarios.manifests import ManifestFile, Manifests, fresh
 from aitp_playground.scenarios.models import ScenarioPack, StepSpec
+from aitp_playground.scenarios.nodes import Broken
 from aitp_playground.scenarios.shape import shaped
-from aitp_playground.scenarios.source import Broken, Stamp, read_document, settled_stamp, stamp
+from aitp_playground.scenarios.source import read_document
+from aitp_playground.scenarios.stamps import Stamp, settled_stamp, stamp
 
 log = structlog.get_logger(__name__)
 

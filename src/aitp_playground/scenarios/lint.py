@@ -17,6 +17,7 @@ from aitp_playground.scenarios.loader import LOOSE, StepTypes
 from aitp_playground.scenarios.manifests import MANIFEST_DIR
 from aitp_playground.scenarios.models import AgentManifest, AgentRef, Scenario, StepSpec
 from aitp_playground.scenarios.patterns import is_linear
+from aitp_playground.scenarios.providers import provider
 from aitp_playground.scenarios.references import named
 from aitp_playground.scenarios.render import has_placeholder
 from aitp_playground.scenarios.schemas import slow_patterns
@@ -117,6 +118,16 @@ def _not_offered(scenario: Scenario, manifests: Mapping[str, AgentManifest]) -> 
             yield (*STEPS, index, "capability"), message
 
 
+def _grants(scenario: Scenario, manifests: Mapping[str, AgentManifest]) -> Iterator[Fault]:
+    """What is asked of a peer that does not offer it is not granted, without a word."""
+    for index, step in enumerate(scenario.spec.workflow.steps):
+        responder = getattr(step, "responder", "")
+        for place, grant in enumerate(getattr(step, "requested_grants", ())):
+            if responder in manifests and grant not in manifests[responder].spec.aitp.offered_caps:
+                message = f"{responder} does not offer {grant}, so it will not grant it"
+                yield (*STEPS, index, "requested_grants", place), message
+
+
 def _idle_fault(scenario: Scenario, manifests: Mapping[str, AgentManifest]) -> Iterator[Fault]:
     for step, index, callee in _calls(scenario, manifests):
         if step.fault is not None and hasattr(step, "capability") and callee is None:
@@ -155,9 +166,9 @@ def _callee(step: StepSpec, scenario: Scenario, manifests: Mapping[str, AgentMan
     capability = getattr(step, "capability", None)
     if target is not None or capability is None:
         return target
-    offering = [a.id for a in scenario.spec.agents if capability in manifests[a.id].spec.aitp.offered_caps]
     caller = getattr(step, "agent", None)
-    return None if caller in offering else next(iter(offering), None)
+    found = provider(scenario, manifests, caller, capability)
+    return None if found == caller else found
 
 
 _RULES: tuple[Callable[[Scenario, Mapping[str, AgentManifest]], Iterator[Fault]], ...] = (
@@ -165,6 +176,7 @@ _RULES: tuple[Callable[[Scenario, Mapping[str, AgentManifest]], Iterator[Fault]]
     _unused,
     _untrusted,
     _not_offered,
+    _grants,
     _idle_fault,
     _proofless,
     _defaults,

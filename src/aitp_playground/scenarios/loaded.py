@@ -14,12 +14,13 @@ from aitp_playground.scenarios.models import AgentManifest, Scenario, ScenarioPa
 
 @dataclass(frozen=True, slots=True)
 class LoadedTemplate:
-    """A template and the scenario it makes. ``manifests`` by agent id."""
+    """A template and the scenario it makes. ``manifests`` by agent id, ``sources`` by file."""
 
     template: ScenarioTemplate
     merged: Scenario
     manifests: Mapping[str, AgentManifest]
     marks: Marks
+    sources: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class LoadedScenario:
     """A scenario without errors.
 
     ``broken``: its templates that cannot be used, by file name without suffix. ``agents_root``: see ResolvedScenario.
+    ``sources``: the texts it was read from, by the names of their files.
     """
 
     scenario: Scenario
@@ -35,6 +37,7 @@ class LoadedScenario:
     root: Path
     agents_root: Path
     marks: Marks
+    sources: Mapping[str, str]
     templates: Mapping[str, LoadedTemplate] = field(default_factory=dict)
     broken: Mapping[str, list[Finding]] = field(default_factory=dict)
 

@@ -14,8 +14,10 @@ from aitp_playground.scenarios.folders import files, real, relative
 from aitp_playground.scenarios.loaded import LoadedScenario, LoadedTemplate
 from aitp_playground.scenarios.manifests import Manifests
 from aitp_playground.scenarios.models import AgentManifest, Scenario, ScenarioTemplate, StepSpec
+from aitp_playground.scenarios.nodes import Broken
 from aitp_playground.scenarios.shape import Model, shaped, shaped_steps
-from aitp_playground.scenarios.source import Broken, Document, Stamp, read_document, settled_stamp
+from aitp_playground.scenarios.source import Document, read_document
+from aitp_playground.scenarios.stamps import Stamp, settled_stamp
 from aitp_playground.scenarios.templates import merge
 
 TEMPLATE_SUFFIXES = {".yaml", ".yml"}
@@ -64,7 +66,7 @@ class _Load:
             return self.entry
         agents = self._agents(scenario, document.marks, self.entry.errors)
         self.entry.errors += check(scenario, agents, document.marks)
-        templates, broken = self._templates(scenario, document.marks)
+        templates, broken = self._templates(scenario, document)
         if not self.entry.errors:
             self.entry.scenario = LoadedScenario(
                 scenario,
@@ -73,6 +75,7 @@ class _Load:
                 self.entry.root,
                 _agents_root(self.entry.root),
                 document.marks,
+                document.sources,
                 templates,
                 broken,
             )
@@ -114,7 +117,7 @@ class _Load:
         return manifests
 
     def _templates(
-        self, scenario: Scenario, marks: Marks
+        self, scenario: Scenario, base: Document
     ) -> tuple[dict[str, LoadedTemplate], dict[str, list[Finding]]]:
         folder = self.entry.path.parent / "templates"
         self.entry.stamps[folder] = settled_stamp(folder)
@@ -122,7 +125,7 @@ class _Load:
         broken: dict[str, list[Finding]] = {}
         for path in files(folder, self.entry.root, TEMPLATE_SUFFIXES, self.entry.warnings):
             errors: list[Finding] = []
-            name, loaded = self._template(path, scenario, marks, errors)
+            name, loaded = self._template(path, scenario, base, errors)
             if loaded is not None and name in templates:
                 errors.append(loaded.marks.finding(("metadata", "name"), f"there is another template {name!r}"))
             elif loaded is not None and not errors:
@@ -132,7 +135,7 @@ class _Load:
         return templates, broken
 
     def _template(
-        self, path: Path, scenario: Scenario, marks: Marks, errors: list[Finding]
+        self, path: Path, scenario: Scenario, base: Document, errors: list[Finding]
     ) -> tuple[str, LoadedTemplate | None]:
         document = self._document(path, errors)
         if document is None:
@@ -151,10 +154,10 @@ class _Load:
             return path.stem, None
         merged = merge(scenario, template)
         sections = [("spec", name) for name in sorted(template.spec.model_fields_set)]
-        both = marks.overlaid(document.marks, sections)
+        both = base.marks.overlaid(document.marks, sections)
         agents = self._agents(merged, both, errors)
         errors += check(merged, agents, both)
-        return template.metadata.name, LoadedTemplate(template, merged, agents, both)
+        return template.metadata.name, LoadedTemplate(template, merged, agents, both, base.sources | document.sources)
 
 
 def _dig(data: Any, path: KeyPath) -> Any:

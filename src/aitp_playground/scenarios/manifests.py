@@ -10,8 +10,10 @@ from pathlib import Path
 from aitp_playground.scenarios.findings import Finding, Marks
 from aitp_playground.scenarios.folders import files
 from aitp_playground.scenarios.models import AgentManifest
+from aitp_playground.scenarios.nodes import Broken
 from aitp_playground.scenarios.shape import shaped
-from aitp_playground.scenarios.source import Broken, Stamp, read_document, settled_stamp, stamp
+from aitp_playground.scenarios.source import read_document
+from aitp_playground.scenarios.stamps import Stamp, settled_stamp, stamp
 
 MANIFEST_DIR = "_shared/agents"
 _REF = re.compile(rf"{MANIFEST_DIR}/([a-z0-9][a-z0-9._-]*)")

@@ -50,7 +50,7 @@ class AgentHandle(Protocol):
     manifest_url: str
 
     async def post(self, route: str, body: Mapping[str, Any], *, timeout: float | None = None) -> dict[str, Any]:
-        """Poke ``/admin/<route>``. Raises :class:`~aitp_playground.errors.AgentCallError`."""
+        """``POST /admin/<route>``. Raises :class:`~aitp_playground.errors.AgentCallError`."""
 
 
 class StepContext(Protocol):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from aitp_playground.scenarios.models import AgentId
 from aitp_playground.steps.base import Completed, Step, StepContext, StepOutcome
 from aitp_playground.steps.control_plane import degraded, skipped
+
+Row = dict[str, Any]
 
 
 class CpDelegationTreeStep(Step):
@@ -27,22 +30,30 @@ class CpDelegationTreeStep(Step):
         if trouble is not None:
             await degraded(ctx, "ingest", trouble)
             return self._output(delegator, {}, trouble)
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[str, Row] = {}
         own = await ctx.cp.fetch_delegations.outcome(delegator=delegator)
         trouble = own.reason
-        for row in own.value:
-            below = await ctx.cp.fetch_delegations.outcome(root_jti=row["jti"])
-            trouble = trouble or below.reason
-            found |= {entry["jti"]: entry for entry in [row, *below.value]}
+        detail = own.detail
+        for jti, row in _by_jti(own.value).items():
+            below = await ctx.cp.fetch_delegations.outcome(root_jti=jti)
+            if trouble is None and below.reason is not None:
+                trouble, detail = below.reason, below.detail
+            found |= {jti: row} | _by_jti(below.value)
         if trouble is not None:
-            await degraded(ctx, "fetch_delegations", trouble, own.detail)
+            await degraded(ctx, "fetch_delegations", trouble, detail)
         else:
             await ctx.record("cp.delegation.tree", aid=delegator, count=len(found))
         return self._output(delegator, found, trouble)
 
     @staticmethod
-    def _output(delegator: str, found: dict[str, dict[str, Any]], trouble: str | None) -> Completed:
+    def _output(delegator: str, found: dict[str, Row], trouble: str | None) -> Completed:
         output: dict[str, Any] = {"delegator": delegator, "delegations": list(found.values()), "count": len(found)}
         if trouble is not None:
             output["error"] = trouble
         return Completed(output, degraded_by_cp=trouble is not None)
+
+
+def _by_jti(rows: Iterable[Row]) -> dict[str, Row]:
+    """The rows that say which delegation they are about; nothing can be said of the others."""
+    named = ((row.get("jti"), row) for row in rows)
+    return {jti: row for jti, row in named if isinstance(jti, str) and jti}

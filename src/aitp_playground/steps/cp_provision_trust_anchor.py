@@ -86,7 +86,9 @@ class CpProvisionTrustAnchorStep(Step):
             "trust_anchor_count": len(anchors.value),
         }
         if provisioned:
-            await ctx.record("cp.trust_anchor.provisioned", aid=aid, namespace=namespace, result=output)
+            await ctx.record(
+                "cp.trust_anchor.provisioned", agent=self.agent, aid=aid, namespace=namespace, result=output
+            )
         return Completed(output, degraded_by_cp=keys.reason is not None or anchors.reason is not None)
 
 

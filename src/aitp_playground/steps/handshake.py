@@ -39,7 +39,7 @@ class HandshakeStep(FaultableStep):
 
 
 async def establish(ctx: StepContext, initiator: str, responder: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Poke the initiator and record what came of it. Raises AgentCallError after ``trust.failed``.
+    """Have the initiator shake hands and record what came of it. Raises AgentCallError after ``trust.failed``.
 
     A ``manifest_url`` in ``body`` is one that a fault put there; the log says where the initiator was sent.
     """

@@ -25,7 +25,7 @@ def leave(connection: sqlite3.Connection, leftover: Leftover) -> None:
 
 
 def name(connection: sqlite3.Connection, leftover_id: str, name: str) -> None:
-    """What is gone stays gone."""
+    """Note what the Control Plane calls it; without effect when it has been forgotten meanwhile."""
     connection.execute("UPDATE cp_leftovers SET name = ? WHERE id = ?", (name, leftover_id))
 
 

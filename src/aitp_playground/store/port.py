@@ -20,6 +20,7 @@ class RunHeader:
     """The immutable part of a run, written once. ``created_at`` is Unix seconds.
 
     ``idempotency_key`` and ``request_digest`` belong together: the same key with another digest is a caller's mistake.
+    ``scenario_digest`` names what the run was started from (:class:`KeptScenario`).
     """
 
     run_id: str
@@ -31,6 +32,15 @@ class RunHeader:
     created_at: float
     idempotency_key: str | None = None
     request_digest: str | None = None
+    scenario_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptScenario:
+    """What runs were started from. ``digest``: of its canonical form, SHA-256 in hex; ``body``: all of it, as JSON."""
+
+    digest: str
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,8 +166,8 @@ class RunStore(Protocol):
 
     # -- writes: return at once, the future is the commit -------------------------------------------------------------
 
-    def create(self, header: RunHeader) -> asyncio.Future[RunRow]:
-        """Store a new pending run owned by this process.
+    def create(self, header: RunHeader, scenario: KeptScenario | None = None) -> asyncio.Future[RunRow]:
+        """Store a new pending run owned by this process, and once per digest what it is started from.
 
         With an ``idempotency_key`` already used, nothing is written and the earlier run's row is the result.
         """
@@ -232,6 +242,9 @@ class RunStore(Protocol):
 
     async def get(self, run_id: str) -> RunRow | None:
         """A run's header and summary."""
+
+    async def scenario(self, digest: str) -> bytes | None:
+        """The body of a :class:`KeptScenario`; it goes with the last of its runs."""
 
     async def read(
         self,

@@ -16,6 +16,7 @@ from aitp_playground.store.port import RunHeader, RunRow, RunSummary
 #: What :func:`run_row` takes, in this order.
 COLUMNS = (
     "run_id, scenario_ref, template, run_label, inputs, fault_injection, created_at, idempotency_key, request_digest,"
+    " scenario_digest,"
     " status, event_count, finished_at, cancel_requested"
 )
 _CURSOR = struct.Struct(">dq")
@@ -28,7 +29,7 @@ def encode_json(value: Mapping[str, Any]) -> str:
 
 def run_row(columns: tuple[Any, ...]) -> RunRow:
     """The inverse of a stored row."""
-    run_id, ref, template, label, inputs, faults, created_at, key, digest, *state = columns
+    run_id, ref, template, label, inputs, faults, created_at, key, digest, scenario, *state = columns
     status, event_count, finished_at, cancel_requested = state
     return RunRow(
         header=RunHeader(
@@ -41,6 +42,7 @@ def run_row(columns: tuple[Any, ...]) -> RunRow:
             created_at=created_at,
             idempotency_key=key,
             request_digest=digest,
+            scenario_digest=scenario,
         ),
         summary=RunSummary(run_id=run_id, status=status, event_count=event_count, finished_at=finished_at),
         cancel_requested=bool(cancel_requested),

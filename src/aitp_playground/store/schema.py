@@ -104,6 +104,17 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
     ),
+    (
+        "CREATE TABLE scenarios (digest TEXT PRIMARY KEY, body BLOB NOT NULL)",
+        "ALTER TABLE runs ADD COLUMN scenario_digest TEXT",
+        "CREATE INDEX runs_by_digest ON runs (scenario_digest)",
+        """
+        CREATE TRIGGER scenarios_unused AFTER DELETE ON runs WHEN OLD.scenario_digest IS NOT NULL BEGIN
+            DELETE FROM scenarios WHERE digest = OLD.scenario_digest
+                AND NOT EXISTS (SELECT 1 FROM runs WHERE scenario_digest = OLD.scenario_digest);
+        END
+        """,
+    ),
 )
 
 

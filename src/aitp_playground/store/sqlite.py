@@ -14,13 +14,14 @@ from typing import Any, TypeVar
 import structlog
 
 from aitp_playground.errors import StoreUnavailable
-from aitp_playground.store import leftovers, reads, writes
+from aitp_playground.store import leftovers, reads, scenarios, writes
 from aitp_playground.store.failures import Failures
 from aitp_playground.store.files import connect_writer
 from aitp_playground.store.owners import OwnerLock
 from aitp_playground.store.port import (
     PAGE_BYTES,
     EventPage,
+    KeptScenario,
     Leftover,
     Outbox,
     OutboxBatch,
@@ -123,13 +124,20 @@ class SqliteRunStore:
 
     # -- writes -------------------------------------------------------------------------------------------------------
 
-    def create(self, header: RunHeader) -> asyncio.Future[RunRow]:
+    def create(self, header: RunHeader, scenario: KeptScenario | None = None) -> asyncio.Future[RunRow]:
         """See the port. ``inputs`` and ``fault_injection`` must be JSON-able (``TypeError`` at once)."""
         inputs, faults = encode_json(header.inputs), encode_json(header.fault_injection)
         work = partial(
-            writes.create, header=header, inputs=inputs, faults=faults, owner=self._owner, outbox=self._outbox
+            writes.create,
+            header=header,
+            scenario=scenario,
+            inputs=inputs,
+            faults=faults,
+            owner=self._owner,
+            outbox=self._outbox,
         )
-        return self._write(work, events=1, size=len(inputs) + len(faults))
+        size = len(inputs) + len(faults) + (len(scenario.body) if scenario is not None else 0)
+        return self._write(work, events=1, size=size)
 
     def append(self, run_id: str, events: Sequence[StoredEvent], summary: RunSummary) -> asyncio.Future[None]:
         """See the port."""
@@ -211,6 +219,10 @@ class SqliteRunStore:
     async def get(self, run_id: str) -> RunRow | None:
         """See the port."""
         return await self._read(partial(reads.get, run_id=run_id))
+
+    async def scenario(self, digest: str) -> bytes | None:
+        """See the port."""
+        return await self._read(partial(scenarios.kept, digest=digest))
 
     async def read(
         self,

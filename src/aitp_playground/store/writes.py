@@ -11,6 +11,7 @@ from aitp_playground.errors import RunNotFound
 from aitp_playground.store.owners import OwnerLock, is_alive
 from aitp_playground.store.port import (
     TERMINAL,
+    KeptScenario,
     Outbox,
     OutboxBatch,
     OutOfSequence,
@@ -21,6 +22,7 @@ from aitp_playground.store.port import (
     StoredEvent,
 )
 from aitp_playground.store.rows import COLUMNS, run_row
+from aitp_playground.store.scenarios import keep
 
 #: Makes the summary of a run from its header and all its events.
 Fold = Callable[[RunHeader, Iterable[StoredEvent]], RunSummary]
@@ -33,7 +35,14 @@ _PING_BYTES = 16 * 1024
 
 
 def create(
-    connection: sqlite3.Connection, header: RunHeader, inputs: str, faults: str, owner: OwnerLock, *, outbox: bool
+    connection: sqlite3.Connection,
+    header: RunHeader,
+    scenario: KeptScenario | None,
+    inputs: str,
+    faults: str,
+    owner: OwnerLock,
+    *,
+    outbox: bool,
 ) -> RunRow:
     """Insert a pending run, or find the one that used the same idempotency key. ``inputs``, ``faults``: JSON."""
     if header.idempotency_key is not None:
@@ -43,8 +52,10 @@ def create(
         ).fetchone()
         if earlier is not None:
             return run_row(earlier)
+    if scenario is not None:
+        keep(connection, scenario)
     inserted = connection.execute(
-        f"INSERT INTO runs ({COLUMNS}, owner, owner_dir) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+        f"INSERT INTO runs ({COLUMNS}, owner, owner_dir) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
         (
             header.run_id,
             header.scenario_ref,
@@ -55,6 +66,7 @@ def create(
             header.created_at,
             header.idempotency_key,
             header.request_digest,
+            header.scenario_digest,
             "pending",
             0,
             None,

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import aitp
 
+from aitp_playground.events.model import EventDraft, draft
 from aitp_playground.net import FetchFailed, fetch_document
 
 #: Seconds for one candidate's manifest, and for all of them.
@@ -24,11 +25,13 @@ TOTAL_TIMEOUT = 3.0
 MAX_CANDIDATES = 40
 AT_ONCE = 8
 MAX_MANIFEST = 64 * 1024
+#: How the reason of a fallback begins when the registry did not answer; a reason class follows.
+FAILED = "cp_failed:"
 MANIFEST_PATH = "/.well-known/aitp-manifest"
 HANDSHAKE_PATH = "/aitp/handshake/hello"
 
 
-class Unfit(Exception):
+class Misfit(Exception):
     """A candidate that will not do. ``reason`` is one of ``trust.peers_resolved``'s."""
 
     def __init__(self, reason: str, url: str) -> None:
@@ -51,7 +54,7 @@ async def first_fit(
                 group = rows[start : start + AT_ONCE]
                 looks = await asyncio.gather(*(_look(http, row, capability) for row in group))
                 for found in looks:
-                    if not isinstance(found, Unfit):
+                    if not isinstance(found, Misfit):
                         return found, tried
                     tried.append({"url": found.url, "reason": found.reason})
     except TimeoutError:
@@ -59,11 +62,21 @@ async def first_fit(
     return None, tried
 
 
-async def _look(http: aiohttp.ClientSession, row: Mapping[str, Any], capability: str) -> dict[str, Any] | Unfit:
+def unasked(peers: Iterable[Mapping[str, Any]]) -> list[EventDraft]:
+    """``cp.degraded`` for each reason class for which the registry gave no answer about some of these peers.
+
+    A scenario about the registry shows nothing when the registry was never asked, whatever the fallback does.
+    """
+    reasons = {str(peer.get("reason", "")) for peer in peers}
+    classes = sorted(reason.removeprefix(FAILED) for reason in reasons if reason.startswith(FAILED))
+    return [draft("cp.degraded", operation="discover_by_capability", cause=each) for each in classes]
+
+
+async def _look(http: aiohttp.ClientSession, row: Mapping[str, Any], capability: str) -> dict[str, Any] | Misfit:
     try:
         return await _verified(http, row, capability)
-    except Unfit as unfit:
-        return unfit
+    except Misfit as misfit:
+        return misfit
 
 
 async def _verified(http: aiohttp.ClientSession, row: Mapping[str, Any], capability: str) -> dict[str, Any]:
@@ -73,14 +86,14 @@ async def _verified(http: aiohttp.ClientSession, row: Mapping[str, Any], capabil
         aitp.verify_manifest_json(raw)
         manifest = json.loads(raw)["manifest"]
     except (RuntimeError, ValueError, KeyError, TypeError, RecursionError):
-        raise Unfit("manifest_invalid", url) from None
+        raise Misfit("manifest_invalid", url) from None
     if manifest["aid"] != row.get("aid"):
-        raise Unfit("aid_mismatch", url)
+        raise Misfit("aid_mismatch", url)
     if capability not in manifest["offered_capabilities"]:
-        raise Unfit("capability_mismatch", url)
+        raise Misfit("capability_mismatch", url)
     if _origin(manifest["handshake_endpoint"]) != _origin(url):
         # Else the registry would decide to whom the handshake goes, whatever the agent itself says.
-        raise Unfit("manifest_invalid", url)
+        raise Misfit("manifest_invalid", url)
     return {"manifest_url": url, "aid": manifest["aid"]}
 
 
@@ -88,7 +101,7 @@ def manifest_url(row: Mapping[str, Any]) -> str:
     """Where a registered agent serves its manifest, from its handshake endpoint in either spelling."""
     endpoint = row.get("handshakeEndpoint") or row.get("handshake_endpoint")
     if not isinstance(endpoint, str) or not endpoint.startswith(("http://", "https://")):
-        raise Unfit("manifest_invalid", str(endpoint)[:200])
+        raise Misfit("manifest_invalid", str(endpoint)[:200])
     return endpoint.removesuffix("/").removesuffix(HANDSHAKE_PATH) + MANIFEST_PATH
 
 
@@ -104,4 +117,4 @@ async def _fetch(http: aiohttp.ClientSession, url: str) -> str:
     try:
         return (await fetch_document(http, url, seconds=CANDIDATE_TIMEOUT, limit=MAX_MANIFEST)).decode()
     except (FetchFailed, UnicodeDecodeError):
-        raise Unfit("none_alive", url) from None
+        raise Misfit("none_alive", url) from None

@@ -12,7 +12,7 @@ import aiohttp
 from aitp_playground.actors import Actor
 from aitp_playground.cp_client.client import CpClient
 from aitp_playground.cp_client.reasons import Outcome
-from aitp_playground.trust.cp_registry import MAX_CANDIDATES, first_fit
+from aitp_playground.trust.cp_registry import FAILED, MAX_CANDIDATES, first_fit
 from aitp_playground.trust.did_web import DidUnresolvable, resolve_did_web
 from aitp_playground.trust.messages import PeerQuery, ResolvePeers, TrustMessage
 
@@ -64,7 +64,7 @@ class TrustOrchestrator(Actor[TrustMessage]):
             return fallback(query, "no_match")
         outcome = await self._offered(query.capability)
         if outcome.reason is not None:
-            return fallback(query, f"cp_failed:{outcome.reason}")
+            return fallback(query, FAILED + outcome.reason)
         if not outcome.value:
             return fallback(query, "no_match")
         found, tried = await first_fit(self._http, outcome.value, query.capability)

@@ -115,12 +115,13 @@ async def test_a_run_from_its_request_to_its_deletion(api: Api) -> None:
         "run_id": run_id,
         "status": "success",
         "proof": "proven",
+        "unproven_because": [],
+        "scenario_digest": (await api.get(f"{path}/scenario"))["digest"],
+        "fault_injection": {},
         "scenario_ref": STRICT["scenario_ref"],
         "run_label": "mine",
         "template": "trust-strict",
         "inputs": {"topic": "trust", "style": "casual"},
-        "fault_injection": {},
-        "unproven_because": [],
         "error": None,
     }
 
@@ -238,7 +239,17 @@ async def test_requested_faults_are_real_and_told(api: Api) -> None:
     faults = {"peer_offline": ["writer"]}
     run_id = await api.finished(scenario_ref="intra-org/research-and-write@1.0.0", fault_injection=faults)
     run = await api.get(f"/runs/{run_id}")
-    assert run["status"] == "success"
+    assert (run["status"], run["proof"], run["fault_injection"]) == ("success", "unproven", faults)
+    kept, untried = run["unproven_because"]
+    assert "the fault peer_offline on writer" in kept
+    assert untried.startswith(
+        "step ask_back: it needs the trust that the injected fault peer_offline on writer prevented"
+    )
+    injected = [event for event in run["events"] if event["type"] == "step.fault_injected"]
+    assert [(event["initiator"], event["target"], "step_id" in event) for event in injected] == [
+        ("researcher", "writer", False)
+    ]
+    assert [event["target"] for event in run["events"] if event["type"] == "step.fault_complete"] == ["writer"]
     [opened] = [event for event in run["events"] if event["type"] == "trust.establishing"]
     assert not opened["source_url"].endswith(":8101/.well-known/aitp-manifest")
     assert [event["target"] for event in run["events"] if event["type"] == "trust.failed"] == ["writer"]

@@ -151,7 +151,7 @@ def test_a_terminal_gets_a_status_line_and_colour_unless_no_color_is_set(shell: 
         os.close(theirs)
         shown = _everything(ours)
         assert running.wait(TIMEOUT) == 0
-    assert "step 3 of 3: write" in shown
+    assert "step 4 of 4: ask_back" in shown
     assert "run success, proven" in shown
     assert ("\x1b[32m" in shown) is not no_color
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l"), "the cursor is back"

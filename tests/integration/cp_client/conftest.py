@@ -10,7 +10,7 @@ import pytest
 
 from aitp_playground.control_plane.options import Options
 from aitp_playground.control_plane.server import Running, control_plane
-from aitp_playground.cp_client import ingest
+from aitp_playground.cp_client.reporting import ingest
 from aitp_playground.net import client_session
 from aitp_playground.store.sqlite import SqliteRunStore
 

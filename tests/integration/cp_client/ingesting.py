@@ -7,7 +7,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,11 +19,11 @@ from aitp_playground.config import Settings
 from aitp_playground.control_plane.server import Running
 from aitp_playground.cp_client import CpClient
 from aitp_playground.cp_client.breaker import Breaker
-from aitp_playground.cp_client.delivery import Means
-from aitp_playground.cp_client.reporting import Reporter
-from aitp_playground.cp_client.reporting import reporting as open_reporting
+from aitp_playground.cp_client.reporting.reporter import Reporter, open_reporter
+from aitp_playground.cp_client.reporting.run_report import Means
 from aitp_playground.events.codec import decode, encode
 from aitp_playground.events.model import EventDraft, RunEvent, draft
+from aitp_playground.events.tokens import without_tokens
 from aitp_playground.net import client_session
 from aitp_playground.observability.metrics import Metrics
 from aitp_playground.runs.state import fold
@@ -91,7 +91,7 @@ def talk(count: int, end: str | None = "run.complete", **fields: Any) -> list[Ev
 
 async def events_of(store: RunStore, run_id: str) -> list[RunEvent]:
     """The run's own log."""
-    return [decode(entry.body) for entry in (await store.read(run_id, limit=100_000)).events]
+    return [decode(entry.body) for entry in (await store.read(run_id, limit=100_000, max_bytes=1 << 30)).events]
 
 
 @dataclass(kw_only=True)
@@ -146,7 +146,7 @@ def assert_same(rows: Sequence[dict[str, Any]], events: Sequence[RunEvent]) -> N
             event.type,
             event.run_id,
             "aitp-playground",
-            flat,
+            without_tokens(flat),
         )
         taken = datetime.fromisoformat(row["ts"])
         assert abs(taken - datetime.fromtimestamp(event.ts, UTC)).total_seconds() < 0.0011
@@ -162,6 +162,8 @@ async def reporting(
     timeout_ms: int = 5000,
     sleep: Callable[[float], Any] = asyncio.sleep,
     metrics: Metrics | None = None,
+    settle_most: float = 300.0,
+    patience: float | None = 20.0,
 ) -> AsyncIterator[Reporter]:
     """Whoever reports to the Control Plane at ``url``; a breaker that opens tries again twenty times as soon."""
     settings = Settings.load(
@@ -171,8 +173,9 @@ async def reporting(
         hasty = partial(Breaker, sleep=lambda seconds: asyncio.sleep(seconds / 20))
         client = CpClient(settings, http, breaker=hasty)
         means = Means(client=client, store=store, metrics=metrics or Metrics(), settle=settle, sleep=sleep)
+        means = replace(means, settle_most=settle_most)
         try:
-            async with open_reporting(means, grace=0.0) as reporter:
+            async with open_reporter(means, grace=0.0, patience=patience) as reporter:
                 yield reporter
         finally:
             await client.close()

@@ -117,7 +117,7 @@ async def test_the_settling_time_passes_before_anything_is_looked_up_or_sent_aga
         asleep.set()
         await go.wait()
 
-    cp.service.switches.set({"fault": "status", "status": 502, "method": "POST", "calls": 1})
+    cp.service.switches.set({"fault": "status", "status": 500, "method": "POST", "calls": 1})
     run_id = await new_run(store, talk(3))
     async with reporting(store, cp.url, cp.key, settle=77.0, sleep=sleep) as reporter:
         flushed = asyncio.create_task(reporter.flush(run_id))

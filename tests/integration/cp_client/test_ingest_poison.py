@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aitp_playground.control_plane.server import Running
-from aitp_playground.cp_client import sanitising
+from aitp_playground.cp_client.reporting import sanitising
 from aitp_playground.events.model import EventDraft, RunEvent, draft
 from aitp_playground.observability.metrics import Metrics
 from aitp_playground.store.sqlite import SqliteRunStore

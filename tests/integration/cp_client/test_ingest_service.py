@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 
 from aitp_playground.control_plane.server import Running
+from aitp_playground.events.tokens import fingerprint
 from aitp_playground.store.sqlite import SqliteRunStore
 from tests.support.playground import Outcome, playground_at, run
 
@@ -50,6 +53,17 @@ async def test_a_run_arrives_before_its_process_ends_and_fills_every_projection(
     assert [(row["jti"], row["delegator"], row["delegatee"]) for row in listed] == [
         (issued.get("jti"), issued.get("aid_a"), issued.get("aid_b"))
     ]
+    for side, aid in (("delegator", issued.get("aid_a")), ("delegatee", issued.get("aid_b"))):
+        assert (await reports.get("/api/delegations", **{side: aid}))["delegations"] == listed
+
+
+async def test_a_token_in_the_log_leaves_as_its_fingerprint(reported: Outcome, reports: Reports) -> None:
+    token = reported.outputs["delegate"]["delegation_token"]
+    assert token.startswith("ey")
+    told = json.dumps(await reports.rows(reported.run_id))
+    assert fingerprint(token) in told
+    assert token not in told
+    assert not re.search(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", told)
 
 
 async def test_parties_are_named_by_aid_and_never_by_the_id_they_have_in_the_run(

@@ -9,7 +9,7 @@ import pytest
 
 from aitp_playground.errors import InvalidRequest, Overloaded, RunNotFound, RunNotTerminal
 from aitp_playground.runs import directory as module
-from aitp_playground.runs.context import RunContext
+from aitp_playground.runs.conducting.step_context import RunContext
 from aitp_playground.runs.requests import NewRun
 from aitp_playground.service import Playground
 from tests.support.playground import follow, run
@@ -100,7 +100,7 @@ async def test_a_requested_fault_meets_the_step_aimed_at_its_target(clean: Playg
 
 
 async def test_a_fault_that_has_no_effect_fails_the_run(clean: Playground, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(RunContext, "faulted_url", lambda self, kind, agent_id: self.cast.agent(agent_id).manifest_url)
+    monkeypatch.setattr(RunContext, "faulted_url", lambda self, _kind, agent: self.agents.agent(agent).manifest_url)
     for template in ("apart", "lazy"):
         outcome = await run(clean, DUO, template=template, fault_injection={"peer_offline": ["callee"]})
         assert outcome.status == "failed"
@@ -111,7 +111,7 @@ async def test_a_failure_of_another_kind_is_not_taken_for_the_fault(
     clean: Playground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A 404 where a refused connection was asked for demonstrates something else."""
-    missing = lambda self, kind, agent_id: self.cast.agent(agent_id).manifest_url + "-missing"  # noqa: E731
+    missing = lambda self, kind, agent_id: self.agents.agent(agent_id).manifest_url + "-missing"  # noqa: E731
     monkeypatch.setattr(RunContext, "faulted_url", missing)
     for template in ("apart", "lazy"):
         outcome = await run(clean, DUO, template=template, fault_injection={"peer_offline": ["callee"]})

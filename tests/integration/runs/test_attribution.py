@@ -5,7 +5,7 @@ from __future__ import annotations
 import aiohttp
 import pytest
 
-from aitp_playground.runs import step_marks
+from aitp_playground.runs.conducting import step_marks
 from aitp_playground.service import Playground
 from tests.support.playground import follow, run
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aitp_playground.runs import context
+from aitp_playground.runs.conducting import step_context as context
 from tests.support.playground import follow, playground_at
 
 from .watching import submit, until

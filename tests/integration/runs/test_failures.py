@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from aitp_playground.runs import conductor
+from aitp_playground.runs.conducting import conductor
 from aitp_playground.service import Playground
 from tests.support.playground import run
 

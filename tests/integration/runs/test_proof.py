@@ -43,13 +43,13 @@ class ChangedCatalog(Catalog):
 
     steps: tuple[Step, ...] = ()
 
-    async def resolve(self, ref: str, template: str | None = None) -> ResolvedScenario:
-        found = await super().resolve(ref, template)
+    async def kept(self, ref: str, template: str | None = None) -> tuple[ResolvedScenario, str, bytes]:
+        found, digest, body = await super().kept(ref, template)
         scenario = found.scenario.model_copy(deep=True)
         spec = scenario.spec.model_copy(
             update={"workflow": scenario.spec.workflow.model_copy(update={"steps": self.steps})}
         )
-        return found.model_copy(update={"scenario": scenario.model_copy(update={"spec": spec})})
+        return found.model_copy(update={"scenario": scenario.model_copy(update={"spec": spec})}), digest, body
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -21,6 +21,7 @@ RUN_KEYS = {
     "proof",
     "unproven_because",
     "fault_injection",
+    "scenario_digest",
     "scenario_ref",
     "run_label",
     "template",

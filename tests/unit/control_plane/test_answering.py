@@ -83,14 +83,41 @@ async def test_a_console_on_loopback_may_ask_and_read(plane: Plane, origin: str)
 )
 async def test_pages_from_elsewhere_may_not(plane: Plane, origin: str) -> None:
     asked = await plane.ask("OPTIONS", "/api/events", Origin=origin, Access_Control_Request_Method="POST")
-    assert asked.status == 405
-    assert "Access-Control-Allow-Origin" not in (await plane.ask("GET", "/api/audit", Origin=origin)).headers
+    got = await plane.ask("GET", "/api/health", Origin=origin)
+    for refused in (asked, got):
+        assert (refused.status, refused.json["code"]) == (403, "ORIGIN_NOT_ALLOWED")
+        assert "Access-Control-Allow-Origin" not in refused.headers
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "localhost.evil.example:80", "127.0.0.1.nip.io", "169.254.169.254", "localhost, x", "[::2]"],
+)
+async def test_a_name_that_was_pointed_at_this_machine_is_refused(plane: Plane, host: str) -> None:
+    refused = await plane.ask("GET", "/.well-known/aitp-manifest", Host=host)
+    assert (refused.status, refused.json["code"]) == (421, "HOST_NOT_ALLOWED")
+
+
+@pytest.mark.parametrize("host", ["localhost:1", "LOCALHOST.", "127.0.0.1", "[::1]:4000", "cp.internal:8"])
+async def test_loopback_and_the_names_let_in_are_answered(start: Any, host: str) -> None:
+    plane: Plane = await start(allowed_hosts=("cp.internal",))
+    assert (await plane.ask("GET", "/api/health", Host=host)).status == 200
+    console = await plane.ask("GET", "/api/health", Origin="https://cp.internal")
+    assert console.headers["Access-Control-Allow-Origin"] == "https://cp.internal"
+
+
+async def test_an_absolute_target_counts_before_the_host_header(plane: Plane) -> None:
+    host = urlsplit(plane.url)
+    reader, writer = await asyncio.open_connection(host.hostname, host.port)
+    writer.write(b"GET http://evil.example/api/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    assert (await reader.readline()).split()[1] == b"421"
+    writer.close()
 
 
 async def test_a_chunked_body_is_bounded_and_the_service_goes_on(plane: Plane) -> None:
     host = urlsplit(plane.url)
     reader, writer = await asyncio.open_connection(host.hostname, host.port)
-    head = f"POST /api/trust-anchors HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {plane.running.key}\r\n"
+    head = f"POST /api/trust-anchors HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {plane.running.key}\r\n"
     writer.write(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
     for _ in range(17):
         writer.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
@@ -104,7 +131,7 @@ async def test_a_body_that_breaks_off_changes_nothing(plane: Plane) -> None:
     host = urlsplit(plane.url)
     _, writer = await asyncio.open_connection(host.hostname, host.port)
     body = json.dumps([{"type": "t"}]).encode()
-    head = f"POST /api/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {plane.running.key}\r\n"
+    head = f"POST /api/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {plane.running.key}\r\n"
     writer.write(f"{head}Content-Length: {len(body) + 1}\r\n\r\n".encode() + body)
     await writer.drain()
     writer.close()

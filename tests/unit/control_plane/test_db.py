@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
@@ -12,6 +14,8 @@ from typing import Any
 import pytest
 
 from aitp_playground.control_plane.db import Database, DatabaseLost, varchar
+from aitp_playground.control_plane.options import Options
+from aitp_playground.control_plane.server import control_plane
 
 TABLE = (f"CREATE TABLE IF NOT EXISTS notes (n INTEGER PRIMARY KEY, {varchar('text', 5)})",)
 
@@ -187,3 +191,119 @@ async def test_a_database_of_another_release_is_refused_and_left_alone(tmp_path:
             await db.open(schema)
             await db.write(add("x"))
             await db.close()
+
+
+class _Stubborn(sqlite3.Connection):
+    """Fails the statements it is told to, once each."""
+
+    refuses: list[str] = []  # noqa: RUF012 - shared on purpose: SQLite makes the connection
+
+    def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
+        if sql in self.refuses:
+            self.refuses.remove(sql)
+            raise sqlite3.OperationalError(f"disk I/O error in {sql}")
+        return super().execute(sql, *args)
+
+
+@pytest.fixture(params=["file", "memory"])
+async def stubborn(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Database]:
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **kwargs: connect(*args, factory=_Stubborn, **kwargs))
+    monkeypatch.setattr(_Stubborn, "refuses", [])
+    database = Database(str(tmp_path / "x.db") if request.param == "file" else ":memory:")
+    await database.open(TABLE)
+    yield database
+    await database.close()
+
+
+@pytest.mark.parametrize(
+    "refused", [["COMMIT", "ROLLBACK"], ["ROLLBACK TO piece", "ROLLBACK"], ["BEGIN IMMEDIATE"], ["COMMIT"]], ids=str
+)
+async def test_a_write_that_cannot_be_undone_fails_and_later_ones_go_on(stubborn: Database, refused: list[str]) -> None:
+    _Stubborn.refuses[:] = refused
+    async with asyncio.timeout(20):
+        with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
+            await stubborn.write(add("too long for it" if "ROLLBACK TO piece" in refused else "lost"))
+        await stubborn.write(add("kept"))
+    assert await texts(stubborn) == ["kept"]
+
+
+async def test_a_rollback_that_keeps_failing_fails_each_write_and_hangs_none(stubborn: Database) -> None:
+    _Stubborn.refuses[:] = ["COMMIT"] + ["ROLLBACK"] * 5
+    async with asyncio.timeout(20):
+        for _ in range(3):
+            with pytest.raises(sqlite3.OperationalError):
+                await stubborn.write(add("lost"))
+        await stubborn.write(add("kept"))
+    assert await texts(stubborn) == ["kept"]
+
+
+async def test_held_writes_wait_while_reads_go_on_and_are_then_done_once(db: Database) -> None:
+    await db.write(add("a"))
+    db.hold_writes(True)
+    writing = asyncio.create_task(db.write(add("b")))
+    assert await texts(db) == ["a"]
+    assert not writing.done()
+    db.hold_writes(False)
+    await writing
+    assert await texts(db) == ["a", "b"]
+
+
+def _look(path: Path) -> tuple[Any, ...]:
+    state = path.stat()
+    return state.st_mode, state.st_mtime_ns, state.st_ino
+
+
+def _directory(path: Path) -> None:
+    path.mkdir(mode=0o755)
+
+
+def _text(path: Path) -> None:
+    path.write_text("shopping list " * 100)
+    path.chmod(0o644)
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path, 0o644)
+
+
+def _foreign(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE somebody_elses (n)")
+        connection.commit()
+    path.chmod(0o644)
+
+
+def _released(path: Path) -> None:
+    _foreign(path)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 7")
+
+
+def _linked_directory(path: Path) -> None:
+    (path.parent / "there").mkdir(mode=0o755)
+    path.symlink_to("there")
+
+
+@pytest.mark.parametrize("make", [_directory, _text, _pipe, _foreign, _released, _linked_directory])
+async def test_what_cannot_be_the_database_is_left_as_it_is(tmp_path: Path, make: Any) -> None:
+    path = tmp_path / "given"
+    make(path)
+    before, listed = _look(path), sorted(modes(tmp_path))
+    with pytest.raises((OSError, sqlite3.Error)):
+        async with control_plane(Options(database=str(path))):
+            pass
+    assert _look(path) == before
+    assert sorted(modes(tmp_path)) == listed
+
+
+async def test_a_database_of_ours_that_others_could_read_is_taken_from_them(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    for _ in range(2):
+        db = Database(str(path))
+        await db.open(TABLE)
+        await db.close()
+        assert path.stat().st_mode & 0o777 == 0o600
+        path.chmod(0o644)

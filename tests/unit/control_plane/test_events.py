@@ -12,10 +12,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from aitp_playground.control_plane import event_rows, stream
-from aitp_playground.control_plane.event_fields import PAYLOAD_UNITS
-from aitp_playground.control_plane.event_rows import Filter
-from aitp_playground.control_plane.stream import MAX_STREAMS
+from aitp_playground.control_plane.events import rows, stream
+from aitp_playground.control_plane.events.reported import PAYLOAD_UNITS
+from aitp_playground.control_plane.events.rows import Filter
+from aitp_playground.control_plane.events.stream import MAX_STREAMS
 from tests.unit.control_plane.serving import Served, serving
 
 
@@ -117,7 +117,7 @@ async def test_an_agent_is_found_on_either_side_and_once_when_it_is_on_both(cp: 
 @pytest.mark.parametrize("wanted", [Filter(type="x"), Filter(session_id="x"), Filter(run_id="x"), Filter()], ids=str)
 def test_a_page_is_read_off_an_index_without_sorting(wanted: Filter) -> None:
     connection = sqlite3.connect(":memory:")
-    for statement in event_rows.TABLES:
+    for statement in rows.TABLES:
         connection.execute(statement)
     where, values = wanted.conditions()
     plan = connection.execute(

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from aitp_playground.control_plane.idempotency import KEPT_SECONDS
+from aitp_playground.control_plane.middlewares.idempotency import KEPT_SECONDS
 from tests.unit.control_plane.asking import Answer, Plane, manifest
 
 ENTRIES = "/api/revocation/entries"

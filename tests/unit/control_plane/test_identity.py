@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aitp_playground.control_plane.identity import Identity, SeedInvalid, load_seed
+from aitp_playground.control_plane.trust.identity import Identity, SeedInvalid, load_seed
 
 
 def test_a_seed_is_one_identity_for_good_and_another_seed_another() -> None:

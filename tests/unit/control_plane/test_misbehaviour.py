@@ -45,7 +45,7 @@ async def raw(plane: Plane, method: str, path: str, body: bytes = b"") -> bytes:
     host, _, port = plane.url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
-        head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {plane.running.key}\r\n"
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {plane.running.key}\r\n"
         writer.write(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
         try:
             return await reader.read()
@@ -90,8 +90,11 @@ async def test_a_switch_that_makes_no_sense_is_400(plane: Plane, body: Any) -> N
 async def test_no_switch_meets_the_admin_routes(plane: Plane) -> None:
     await on(plane, "black_hole")
     await on(plane, "database_lost")
+    await on(plane, "inserts_blocked")
+    await on(plane, "no_keys")
 
-    assert await off(plane) == 2
+    assert await off(plane) == 4
+    assert (await plane.ask("GET", "/api/sessions")).status == 200
 
 
 async def test_start_up_options_misbehave_from_the_first_request_on(start: Start) -> None:
@@ -310,3 +313,45 @@ async def test_deliveries_out_of_order_come_with_the_later_event_first(plane: Pl
     came = await receiver.wait(2)
 
     assert [delivery.event["payload"]["n"] for delivery in came] == [1, 0]
+
+
+# -- blocked inserts --------------------------------------------------------------------------------------------------
+
+
+async def test_blocked_inserts_wait_while_reads_answer_and_are_done_though_their_client_has_gone(plane: Plane) -> None:
+    await on(plane, "inserts_blocked")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await raw(plane, "POST", "/api/events", json.dumps(EVENT).encode())
+    waiting = asyncio.create_task(plane.ask("POST", "/api/events", EVENT))
+    assert await stored(plane) == 0
+    assert not waiting.done()
+
+    assert await off(plane) == 1
+
+    assert (await waiting).json == {"ingested": 1}
+    async with asyncio.timeout(20):
+        while await stored(plane) != 2:
+            pass
+
+
+@pytest.mark.parametrize("key", [None, "same"])
+async def test_blocked_requests_of_one_key_are_each_carried_out(plane: Plane, key: str | None) -> None:
+    await on(plane, "inserts_blocked")
+    headers = {} if key is None else {"Idempotency_Key": key}
+    both = [asyncio.create_task(plane.ask("POST", "/api/events", EVENT, **headers)) for _ in range(2)]
+    while (await plane.ask("GET", "/api/metrics")).status != 200 or plane.service.db.held < 2:
+        pass
+    await off(plane)
+    assert [answer.json for answer in await asyncio.gather(*both)] == [{"ingested": 1}] * 2
+    assert await stored(plane) == 2
+
+
+async def test_a_delayed_request_is_carried_out_though_its_client_has_gone(plane: Plane) -> None:
+    await on(plane, "delay", seconds=0.5, calls=1)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await raw(plane, "POST", "/api/events", json.dumps(EVENT).encode())
+    async with asyncio.timeout(20):
+        while await stored(plane) != 1:
+            pass

@@ -176,3 +176,39 @@ def test_a_port_that_is_taken_is_said_in_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert "cannot start" in refused(tmp_path, "--port", port)
+
+
+def test_it_answers_under_the_names_let_in_and_under_no_others(tmp_path: Path) -> None:
+    options = ("--db", ":memory:", "--api-key", KEY, "--allow-host", "cp.internal")
+    with process(tmp_path, *options) as running:
+        for host in ("cp.internal:4000", "localhost"):
+            assert health_under(running, host) == 200
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            health_under(running, "evil.example")
+        with refused.value as answer:
+            assert answer.code == 421
+
+
+def health_under(running: Process, host: str) -> int:
+    asked = urllib.request.Request(running.said["CP_BASE_URL"] + "/api/health", headers={"Host": host})
+    with urllib.request.urlopen(asked, timeout=WAIT) as answer:
+        status: int = answer.status
+        return status
+
+
+def test_a_directory_given_as_the_database_is_left_alone_and_named(tmp_path: Path) -> None:
+    directory = tmp_path / "shared"
+    directory.mkdir(mode=0o755)
+    done = subprocess.run(
+        [sys.executable, "-m", "aitp_playground", "control-plane", "--port", "0", "--db", str(directory)],
+        capture_output=True,
+        text=True,
+        timeout=WAIT,
+        check=False,
+        env={**os.environ, "STATE_DIR": str(tmp_path / "state")},
+    )
+    assert done.returncode == 2
+    assert str(directory) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert directory.stat().st_mode & 0o777 == 0o755
+    assert not (tmp_path / "shared.seed").exists()

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from aitp_playground.control_plane import rate_limits
-from aitp_playground.control_plane.errors import Refused
-from aitp_playground.control_plane.rate_limits import RateLimits
-from aitp_playground.control_plane.wire import CALLER
+from aitp_playground.control_plane.middlewares import rate_limits
+from aitp_playground.control_plane.middlewares.rate_limits import RateLimits
+from aitp_playground.control_plane.wire.answers import CALLER
+from aitp_playground.control_plane.wire.errors import Refused
 from tests.unit.control_plane.asking import Answer, Plane
 
 ENROLL = "/api/registry/enroll"
@@ -57,7 +57,35 @@ def test_a_key_has_600_requests_a_minute_of_its_own() -> None:
     limits.check(two)
     with pytest.raises(Refused) as refused:
         limits.check(one)
-    assert refused.value.headers == {"Retry-After": "61"}
+    assert refused.value.headers == {
+        "Retry-After": "61",
+        "X-RateLimit-Limit": "600",
+        "X-RateLimit-Remaining": "0",
+        "X-RateLimit-Reset": "60",
+    }
+    assert refused.value.body["bucket"] == "key"
+
+
+async def test_who_is_not_told_apart_by_a_proxy_shares_one_bucket(start: Any) -> None:
+    plane = await limited(start)
+    await statuses(plane, 61, "GET", "/api/health")
+    shared = await plane.ask("GET", "/api/registry/agents")
+    assert (shared.status, shared.json["bucket"]) == (429, "public")
+    assert (await plane.ask("GET", "/api/health", X_Forwarded_For="192.0.2.7, 10.0.0.1")).status == 200
+
+
+async def test_failed_keys_are_never_limited(start: Any) -> None:
+    plane = await limited(start)
+    before, last = await statuses(plane, 70, "GET", "/api/tcts", Authorization="Bearer wrong")
+    assert before | {last.status} == {401}
+
+
+async def test_addresses_that_a_proxy_header_makes_up_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_limits, "_MOST", 5)
+    limits = RateLimits(lambda: 0.0)
+    for number in range(50):
+        limits.check(make_mocked_request("GET", "/api/health", headers={"X-Forwarded-For": f"192.0.2.{number}"}))
+    assert len(limits._seen) <= 5
 
 
 async def test_a_429_is_not_kept_for_its_key(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aitp_playground.control_plane.switches import FAULTS, Switches, SwitchInvalid, parsed
+from aitp_playground.control_plane.misbehaviour.switches import FAULTS, Switches, SwitchInvalid, parsed
 
 
 @pytest.mark.parametrize(

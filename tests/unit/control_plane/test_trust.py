@@ -156,17 +156,17 @@ async def test_administration_is_audited_newest_first_without_saying_who(plane: 
     await plane.ask("GET", ANCHORS)
     trail = (await plane.ask("GET", "/api/audit")).json
     assert [(entry["action"], entry["targetId"]) for entry in trail["entries"]] == [
-        ("revocation.create", jti),
-        ("pinned_key.upsert", AID),
-        ("trust_anchor.update", made["id"]),
-        ("trust_anchor.create", made["id"]),
+        ("revocation.add", jti),
+        ("pinned-key.upsert", AID),
+        ("trust-anchor.update", made["id"]),
+        ("trust-anchor.create", made["id"]),
     ]
     assert trail["count"] == 4
     assert trail["entries"][2]["requestId"] == "mine"
     assert trail["entries"][0]["details"] == {"reason": "why"}
     assert {entry["actorId"] for entry in trail["entries"]} == {None}
     page = (await plane.ask("GET", "/api/audit?limit=1&offset=1&action=x")).json
-    assert [entry["action"] for entry in page["entries"]] == ["pinned_key.upsert"]
+    assert [entry["action"] for entry in page["entries"]] == ["pinned-key.upsert"]
 
 
 async def test_what_failed_is_not_in_the_audit_trail(plane: Plane) -> None:

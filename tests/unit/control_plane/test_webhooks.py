@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from aitp_playground.control_plane.breakers import JITTER_SECONDS, OPENED_BY, RESET_SECONDS
-from aitp_playground.control_plane.deliveries import AT_ONCE, PER_HOOK, SWEEP_SECONDS
+from aitp_playground.control_plane.webhooks.breakers import JITTER_SECONDS, OPENED_BY, RESET_SECONDS
+from aitp_playground.control_plane.webhooks.deliveries import AT_ONCE, PER_HOOK, SWEEP_SECONDS
 from tests.contract.receiver import Receiver
 from tests.unit.control_plane.serving import Served, serving
 
@@ -160,7 +160,9 @@ async def test_the_sweep_sends_once_more_what_is_still_unanswered(cp: Served, re
     await pending(cp, 0)
 
 
-async def test_an_inactive_hook_loses_what_is_pending_for_good(cp: Served, receiver: Receiver) -> None:
+async def test_a_hook_that_is_off_fails_what_is_pending_when_its_next_try_is_due(
+    cp: Served, receiver: Receiver
+) -> None:
     clock = cp.stop_the_clock()
     hook = await hooked(cp, receiver.url)
     receiver.answers = [failing]
@@ -168,11 +170,24 @@ async def test_an_inactive_hook_loses_what_is_pending_for_good(cp: Served, recei
     await failures(cp, hook, 1)
     await cp.call("PATCH", f"/api/webhooks/{hook['id']}", {"active": False})
     await cp.ingest(complete(2))
-    await cp.call("PATCH", f"/api/webhooks/{hook['id']}", {"active": True})
-    await cp.ingest(complete(3))
+    await pending(cp, 1)
     cp.pass_time(clock, 31)
     await pending(cp, 0)
+    await cp.call("PATCH", f"/api/webhooks/{hook['id']}", {"active": True})
+    await cp.ingest(complete(3))
+    await receiver.wait(2)
+    await pending(cp, 0)
     assert [delivery.event["payload"]["n"] for delivery in receiver.came()] == [1, 3]
+
+
+async def test_what_fails_because_its_hook_is_off_is_no_probe_of_its_breaker(cp: Served, receiver: Receiver) -> None:
+    clock = cp.stop_the_clock()
+    hook = await opened(cp, receiver)
+    await cp.call("PATCH", f"/api/webhooks/{hook['id']}", {"active": False})
+    cp.pass_time(clock, RESET_SECONDS + JITTER_SECONDS + 1)
+    await pending(cp, 0)
+    assert (await cp.get(f"/api/webhooks/{hook['id']}/circuit-breaker"))["state"] == "open"
+    assert len(receiver.came()) == OPENED_BY
 
 
 async def test_deleting_a_hook_takes_its_deliveries_along(cp: Served, receiver: Receiver) -> None:

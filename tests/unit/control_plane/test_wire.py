@@ -5,18 +5,10 @@ from __future__ import annotations
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from aitp_playground.control_plane.errors import Unparseable
-from aitp_playground.control_plane.wire import (
-    is_uuid,
-    iso_time,
-    number,
-    parse_body,
-    parse_json,
-    parse_when,
-    pg_time,
-    query,
-    to_millisecond,
-)
+from aitp_playground.control_plane.wire.errors import Unparseable
+from aitp_playground.control_plane.wire.requests import number, parse_body, parse_json, query
+from aitp_playground.control_plane.wire.times import iso_time, parse_when, pg_time, to_millisecond
+from aitp_playground.uuids import is_uuid
 
 NOON = 1795362518.796
 
@@ -81,7 +73,7 @@ def test_milliseconds_are_cut_not_rounded(seconds: float, cut: float) -> None:
 
 @pytest.mark.parametrize(
     ("text", "limit"),
-    [("", 100), ("7", 7), ("0", 1), ("-5", 1), ("5000", 1000), ("1e2", 100), ("x", 100), ("nan", 100), ("inf", 1000),
+    [("", 1), ("7", 7), ("0", 1), ("-5", 1), ("5000", 1000), ("1e2", 100), ("x", 100), ("nan", 100), ("inf", 1000),
      ("7.9", 7)],
 )  # fmt: skip
 def test_a_limit_is_brought_into_its_bounds(text: str, limit: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import aitp
 
-from aitp_playground.cp_client import CpClient, Ingested, Outcome
+from aitp_playground.cp_client import BatchFate, CpClient, Outcome
 
 CP = aitp.AitpAgent.from_seed(bytes(range(32)))
 AGENT = aitp.AitpAgent.from_seed(b"a" * 32)
@@ -51,7 +51,7 @@ class Operation:
 
 OPERATIONS = (
     Operation("discover_by_capability", {"agents": [ROW]}, [ROW], [], ("demo.echo",), public=True),
-    Operation("ingest_events", {"ingested": 1}, Ingested("stored", 1), Ingested("unknown"), ([{"type": "x"}],)),
+    Operation("ingest_events", {"ingested": 1}, BatchFate("stored", 1), BatchFate("unknown"), ([{"type": "x"}],)),
     Operation("publish_revocation", {"jti": JTI}, True, False, (JTI, "lost")),
     Operation("fetch_revocation_list", SIGNED, SIGNED["revocation_list"]["entries"], [], public=True),
     Operation(

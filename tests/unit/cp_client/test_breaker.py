@@ -241,3 +241,30 @@ async def test_a_call_of_several_requests_costs_one_time_out(rogue: Rogue, make_
     assert (await client.upsert_trust_anchor.outcome("https://idp.example")).reason == "timeout"
     assert rogue.asked == ["GET /api/trust-anchors", "POST /api/trust-anchors"]
     assert client.state == "open"
+
+
+async def test_who_closes_it_and_is_cancelled_meanwhile_is_cancelled() -> None:
+    ending, let_go = asyncio.Event(), asyncio.Event()
+
+    async def slow_to_end(_: float) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ending.set()
+            await let_go.wait()
+
+    async def probe() -> bool:
+        return True
+
+    breaker = Breaker(probe, sleep=slow_to_end)
+    permit = breaker.admit()
+    assert permit is not None
+    breaker.failed(permit, "timeout")
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(breaker.close())
+    await ending.wait()
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    let_go.set()
+    await breaker.close()

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from aitp_playground.cp_client import REASONS, CpClient, Ingested, Reason, transport
-from aitp_playground.cp_client.calls import DegradingMethod
+from aitp_playground.cp_client import REASONS, BatchFate, CpClient, Reason, transport
+from aitp_playground.cp_client.degrading import DegradingMethod
 
 from . import rogue as ways
 from .conftest import MakeClient
@@ -61,7 +61,7 @@ FAULTS = (
 
 def expected(operation: Operation, fault: Fault) -> tuple[Any, Reason | None]:
     if operation.name == "ingest_events":
-        return Ingested(fault.fate), fault.reason  # type: ignore[arg-type]
+        return BatchFate(fault.fate), fault.reason  # type: ignore[arg-type]
     gone = "404" in fault.name or fault.in_the_body
     if operation.name in {"delete_webhook", "deregister_agent"} and gone:
         return True, None
@@ -94,7 +94,7 @@ async def test_every_operation_degrades_when_the_connection_is_refused(
 ) -> None:
     with refusing() as url:
         outcome = await operation.outcome(make_client(url, cp_timeout_ms=PATIENT, cp_aid=CP.aid))
-    fallback = Ingested("not_stored") if operation.name == "ingest_events" else operation.fallback
+    fallback = BatchFate("not_stored") if operation.name == "ingest_events" else operation.fallback
     assert (outcome.value, outcome.reason) == (fallback, "refused")
 
 
@@ -104,7 +104,7 @@ async def test_a_disabled_client_yields_the_fallback_without_a_reason(
 ) -> None:
     client = make_client("")
     outcome = await operation.outcome(client)
-    special = {"ingest_events": Ingested("skipped"), "delete_webhook": True, "deregister_agent": True}
+    special = {"ingest_events": BatchFate("skipped"), "delete_webhook": True, "deregister_agent": True}
     assert (outcome.value, outcome.reason) == (special.get(operation.name, operation.fallback), None)
     assert (client.enabled, client.state, client.trouble) == (False, "disabled", None)
 
@@ -183,6 +183,6 @@ async def test_a_fault_of_the_client_itself_degrades_too(
     def broken(*_: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("aitp_playground.cp_client.client.rows", broken)
+    monkeypatch.setattr("aitp_playground.cp_client.calls.requests.rows", broken)
     outcome = await make_client(rogue.url).fetch_tcts.outcome()
     assert (outcome.value, outcome.reason) == ([], "bad_shape")

@@ -11,8 +11,8 @@ import orjson
 import pytest
 from aiohttp import web
 
-from aitp_playground.cp_client.ingest import AT_ONCE
-from aitp_playground.cp_client.reporting import Reporter
+from aitp_playground.cp_client.reporting.ingest import AT_ONCE
+from aitp_playground.cp_client.reporting.reporter import Reporter
 from aitp_playground.observability.metrics import Metrics
 from aitp_playground.store.port import EventPage
 from tests.integration.cp_client.ingesting import WAIT, ended, events_of, new_run, reporting, talk

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aitp_playground.cp_client.mapping import AidBook, moment, told
+from aitp_playground.cp_client.reporting.mapping import AidBook, moment, told
 from aitp_playground.events.model import RunEvent, draft
 
 WRITER, READER, STRANGER = "aid:pubkey:writer", "aid:pubkey:reader", "aid:pubkey:stranger"

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aitp_playground.control_plane.event_fields import read_event
-from aitp_playground.cp_client.mapping import AidBook
-from aitp_playground.cp_client.outbox import MAX_EVENTS, compose, contents, halved, mark, renewed, without
-from aitp_playground.cp_client.sanitising import MAX_BODY
+from aitp_playground.control_plane.events.reported import read_event
+from aitp_playground.cp_client.reporting.mapping import AidBook
+from aitp_playground.cp_client.reporting.outbox import MAX_EVENTS, compose, contents, halved, mark, renewed, without
+from aitp_playground.cp_client.reporting.sanitising import MAX_BODY
 from aitp_playground.events.codec import encode
 from aitp_playground.events.model import RunEvent
 from aitp_playground.store.port import StoredEvent

@@ -15,7 +15,7 @@ import aitp
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from aitp_playground.cp_client.pins import IssuerPin
+from aitp_playground.cp_client.issuer_pin import IssuerPin
 
 from .conftest import MakeClient
 from .operations import CP, ENTRY, JTI

@@ -14,7 +14,7 @@ from aioresponses import aioresponses
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from aitp_playground.cp_client import Ingested
+from aitp_playground.cp_client import BatchFate
 
 from .conftest import MakeClient
 
@@ -47,7 +47,7 @@ async def test_a_failure_on_the_wire_has_a_class_and_a_fate(
 ) -> None:
     replies.post(f"{HOST}/api/events", exception=failure)
     outcome = await make_client(HOST).ingest_events.outcome([{"type": "x"}])
-    assert (outcome.value, outcome.reason) == (Ingested(fate), reason)
+    assert (outcome.value, outcome.reason) == (BatchFate(fate), reason)
 
 
 async def test_aioresponses_reads_as_a_server_would(replies: aioresponses, make_client: MakeClient) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import aitp
 import pytest
 
-from aitp_playground.cp_client import Batch, Ingested
+from aitp_playground.cp_client import Batch, BatchFate
 
 from . import rogue as ways
 from .conftest import MakeClient
@@ -24,7 +24,7 @@ EVENTS: list[dict[str, Any]] = [{"type": "a", "payload": {"é": "😀"}}, {"type
 
 async def test_a_batch_is_one_post_with_the_key_of_its_sender(rogue: Rogue, make_client: MakeClient) -> None:
     rogue.behaviour = says({"ingested": 2})
-    assert await make_client(rogue.url).ingest_events(EVENTS, idempotency_key="k-1") == Ingested("stored", 2)
+    assert await make_client(rogue.url).ingest_events(EVENTS, idempotency_key="k-1") == BatchFate("stored", 2)
     (seen,) = rogue.seen
     assert (seen.method, seen.raw_path, seen.json) == ("POST", "/api/events", {"events": EVENTS})
     assert (seen.headers["Idempotency-Key"], seen.headers["Content-Type"]) == ("k-1", "application/json")
@@ -50,7 +50,7 @@ async def test_stored_bytes_are_sent_as_they_are(rogue: Rogue, make_client: Make
 async def test_only_the_whole_count_is_a_success(answer: Any, fate: Any, rogue: Rogue, make_client: MakeClient) -> None:
     rogue.behaviour = says(answer)
     outcome = await make_client(rogue.url).ingest_events.outcome(EVENTS)
-    assert (outcome.value, outcome.reason) == (Ingested(fate), "bad_shape")
+    assert (outcome.value, outcome.reason) == (BatchFate(fate), "bad_shape")
 
 
 async def test_a_dropped_connection_leaves_the_fate_open(rogue: Rogue, make_client: MakeClient) -> None:

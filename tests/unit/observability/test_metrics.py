@@ -17,9 +17,9 @@ from aitp_playground.observability import metrics as metrics_module
 from aitp_playground.observability.metrics import (
     DeliveryResult,
     Fed,
-    Ingested,
+    IngestFate,
     Metrics,
-    StepOutcome,
+    StepEnd,
     TelemetryResult,
 )
 
@@ -167,7 +167,7 @@ def test_every_way_to_count_is_used_by_the_service() -> None:
     assert ways <= {node.attr for node in NODES if isinstance(node, ast.Attribute)}
 
 
-@pytest.mark.parametrize("results", [StepOutcome, TelemetryResult, DeliveryResult, Ingested])
+@pytest.mark.parametrize("results", [StepEnd, TelemetryResult, DeliveryResult, IngestFate])
 def test_every_result_that_is_declared_can_come_about(results: Any) -> None:
     words = {node.value for node in NODES if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     assert set(get_args(results)) <= words

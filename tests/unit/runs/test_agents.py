@@ -7,7 +7,7 @@ from aiohttp import ClientSession, web
 from pytest_aiohttp.plugin import AiohttpServer
 
 from aitp_playground.errors import AgentCallError
-from aitp_playground.runs.agents import LaunchedAgent
+from aitp_playground.runs.conducting.launched_agent import LaunchedAgent
 
 
 async def answered(aiohttp_server: AiohttpServer, body: bytes) -> dict[str, object]:

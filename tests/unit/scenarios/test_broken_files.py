@@ -121,6 +121,20 @@ FAULTS = {
         f"{STEP}.expect.0.event",
         "did you mean 'trust.established'",
     ),
+    "placeholder without quotes": (
+        'name: "{{ inputs.name }}"',
+        "name: {{ inputs.name }}",
+        0,
+        f"{STEP}.input_template.name",
+        "stands in quotes",
+    ),
+    "misspelt field of an event": (
+        "path: $.status_code\n            equals: 200",
+        "event: capability.denied\n            where: { capabilty: demo.greet }\n            max: 0",
+        1,
+        f"{STEP}.expect.0.where.capabilty",
+        "did you mean 'capability'",
+    ),
     "malformed path": ("$.status_code", "status_code", 0, f"{STEP}.expect.0.path", "did you mean '$.status_code'?"),
     "broken regular expression": ("equals: 200", "matches: '['", 0, f"{STEP}.expect.0.matches", "regular expression"),
     "fault on a step that calls nobody": (

@@ -14,7 +14,7 @@ import pytest
 from aitp_playground.errors import AgentManifestNotFound, RegistryInvalid, ScenarioNotFound, TemplateNotFound
 from aitp_playground.resources import agents_dir
 from aitp_playground.scenarios import index as index_module
-from aitp_playground.scenarios import loader, source
+from aitp_playground.scenarios import loader, source, stamps
 from aitp_playground.steps import STEP_TYPES
 
 from .conftest import GREETER, HELLO, SCENARIO, Tree
@@ -135,7 +135,7 @@ async def test_a_manifest_and_an_include_are_watched_too(tree: Tree) -> None:
 
 
 async def test_an_unchanged_scenario_is_never_parsed_again(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "_CLOCK_TICK_NS", 0)
+    monkeypatch.setattr(stamps, "_CLOCK_TICK_NS", 0)
     catalog = tree.catalog()
     first = await catalog.resolve(REF)
     await catalog.packs()
@@ -201,7 +201,7 @@ async def test_callers_at_the_same_time_share_one_look_in_a_thread(tree: Tree, m
 
 
 def test_a_look_in_progress_hides_nothing_that_the_last_one_found(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "_CLOCK_TICK_NS", 0)
+    monkeypatch.setattr(stamps, "_CLOCK_TICK_NS", 0)
     index = index_module.Index([tree.root], STEP_TYPES)
     index.scan()
     seen: list[object] = []

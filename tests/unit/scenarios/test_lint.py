@@ -12,6 +12,7 @@ from aitp_playground.steps import STEP_TYPES
 from .conftest import GREETER, HELLO, PACK, SCENARIO, Tree
 
 STEP = "spec.workflow.steps.1"
+HANDSHAKE = "spec.workflow.steps.0"
 DOUBTS = {
     "ref against path": ("scenario: hello", "scenario: hallo", "metadata", "the path says demo/hello@1.0.0"),
     "port twice": ("port_offset: 1", "port_offset: 0", "spec.agents.1.port_offset", "is host's"),
@@ -32,6 +33,18 @@ DOUBTS = {
         "fault: { kind: peer_offline }\n        initiator: guest",
         f"{STEP}.capability",
         "before any handshake",
+    ),
+    "grant that is not offered": (
+        "initiator: guest",
+        "requested_grants: [demo.wave]\n        initiator: guest",
+        f"{HANDSHAKE}.requested_grants.0",
+        "host does not offer demo.wave",
+    ),
+    "pattern that must backtrack": (
+        "type: string, default: you",
+        'type: string, default: you, pattern: "^(?!me)"',
+        "spec.inputs.schema.properties.name.pattern",
+        "a process of its own",
     ),
     "nothing expected": (
         "        expect:\n          - path: $.status_code\n            equals: 200\n",

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from aitp_playground.scenarios.findings import Finding, Mark
-from aitp_playground.scenarios.source import MAX_BYTES, Broken, Document, read_document
+from aitp_playground.scenarios.nodes import Broken
+from aitp_playground.scenarios.source import MAX_BYTES, Document, read_document
 
 
 def read(tmp_path: Path, text: str | bytes, name: str = "file.yaml") -> Document:

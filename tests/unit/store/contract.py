@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 
 from aitp_playground.errors import InvalidRequest, RunNotFound, StoreUnavailable
-from aitp_playground.store.port import Leftover, Outbox, OutboxBatch, OutOfSequence, RunHeader, RunStore, RunSummary
+from aitp_playground.store.port import (
+    KeptScenario,
+    Leftover,
+    Outbox,
+    OutboxBatch,
+    OutOfSequence,
+    RunHeader,
+    RunStore,
+    RunSummary,
+)
 
 from .building import events, header, stored_run, summary
 
@@ -54,6 +63,25 @@ class RunStoreContract:
         row = await store.get(run_id)
         assert row is not None
         assert row.summary == summary(run_id, 300, "failed", 1300.5)
+
+    async def test_what_runs_were_started_from_is_kept_once_and_goes_with_the_last_of_them(
+        self, store: RunStore
+    ) -> None:
+        one, other = KeptScenario("1" * 64, b'{"a":1}'), KeptScenario("2" * 64, b'{"b":2}')
+        runs = []
+        for kept in (one, one, other):
+            row = await store.create(header(scenario_digest=kept.digest), kept)
+            runs.append(row.header.run_id)
+            assert row.header.scenario_digest == kept.digest
+        assert (await store.scenario(one.digest), await store.scenario(other.digest)) == (one.body, other.body)
+        found = await store.get(runs[0])
+        assert found is not None
+        assert found.header.scenario_digest == one.digest
+        await store.delete(runs[0])
+        assert await store.scenario(one.digest) == one.body
+        await store.delete(runs[1])
+        assert (await store.scenario(one.digest), await store.scenario(other.digest)) == (None, other.body)
+        assert await store.scenario("3" * 64) is None
 
     async def test_a_page_has_no_more_bytes_than_asked_for_but_always_an_event(self, store: RunStore) -> None:
         run_id = await stored_run(store)

@@ -14,6 +14,7 @@ from aitp_playground.store.port import (
     PAGE_BYTES,
     TERMINAL,
     EventPage,
+    KeptScenario,
     Leftover,
     Outbox,
     OutboxBatch,
@@ -54,6 +55,7 @@ class ModelRunStore:
         self._last_key = 0
         self._leftovers: dict[str, tuple[Leftover, float]] = {}
         self._foreign: dict[str, int] = {}
+        self._scenarios: dict[str, bytes] = {}
         self._open = False
 
     async def open(self) -> None:
@@ -65,8 +67,18 @@ class ModelRunStore:
     async def ping(self) -> None:
         await self._resolved(lambda: None)
 
-    def create(self, header: RunHeader) -> asyncio.Future[RunRow]:
-        return self._resolved(lambda: self._create(header))
+    def create(self, header: RunHeader, scenario: KeptScenario | None = None) -> asyncio.Future[RunRow]:
+        def work() -> RunRow:
+            row = self._create(header)
+            if scenario is not None and row.header.run_id == header.run_id:
+                self._scenarios.setdefault(scenario.digest, scenario.body)
+            return row
+
+        return self._resolved(work)
+
+    async def scenario(self, digest: str) -> bytes | None:
+        used = any(run.row.header.scenario_digest == digest for run in self._runs.values())
+        return self._scenarios.get(digest) if used else None
 
     def append(self, run_id: str, events: Sequence[StoredEvent], summary: RunSummary) -> asyncio.Future[None]:
         return self._resolved(lambda: self._append(run_id, events, summary))

@@ -16,9 +16,10 @@ from aiohttp.test_utils import TestServer, unused_port
 from aitp_playground.actors import ActorRef, Supervisor
 from aitp_playground.config import Settings
 from aitp_playground.cp_client.client import CpClient
+from aitp_playground.cp_client.reasons import REASONS
 from aitp_playground.net import client_session
 from aitp_playground.trust import PeerQuery, ResolvePeers, TrustMessage, TrustOrchestrator
-from aitp_playground.trust.cp_registry import MAX_CANDIDATES
+from aitp_playground.trust.cp_registry import MAX_CANDIDATES, unasked
 
 CAPABILITY = "analyze.data"
 LOCAL = PeerQuery(
@@ -214,3 +215,16 @@ async def test_an_internal_peer_is_not_looked_up(world: World, trust: ActorRef[T
 def peer(**changes: Any) -> PeerQuery:
     fields = {name: getattr(LOCAL, name) for name in PeerQuery.__slots__}
     return PeerQuery(**fields | changes)
+
+
+@pytest.mark.parametrize("reason", sorted(REASONS))
+def test_a_registry_that_gave_no_answer_is_told_of_once(reason: str) -> None:
+    peers = [{"reason": f"cp_failed:{reason}"}, {"reason": f"cp_failed:{reason}"}, {"source": "static"}]
+    (told,) = unasked(peers)
+    assert (told.type, told.fields["cause"]) == ("cp.degraded", reason)
+    assert told.fields["payload"] == {"operation": "discover_by_capability"}
+
+
+@pytest.mark.parametrize("reason", ["cp_disabled", "no_match", "none_alive", "manifest_invalid"])
+def test_a_registry_that_answered_is_not(reason: str) -> None:
+    assert unasked([{"reason": reason, "source": "static_fallback"}, {}]) == []

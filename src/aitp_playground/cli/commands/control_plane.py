@@ -12,9 +12,9 @@ import click
 from aitp_playground.cli.process.settings import load_settings
 from aitp_playground.config import LOOPBACK_HOSTS, Settings
 from aitp_playground.control_plane.db import MEMORY
-from aitp_playground.control_plane.identity import SeedInvalid
+from aitp_playground.control_plane.misbehaviour.switches import SwitchInvalid
 from aitp_playground.control_plane.options import Options
-from aitp_playground.control_plane.switches import SwitchInvalid
+from aitp_playground.control_plane.trust.identity import SeedInvalid
 from aitp_playground.errors import ConfigurationError
 from aitp_playground.observability.redaction import SECRETS
 
@@ -57,6 +57,13 @@ DATABASE = "control-plane.db"
     default=1.0,
     help="Multiplies its waits: delivery retries, circuit breakers, sweeps, heartbeats.",
 )
+@click.option(
+    "--allow-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A name beside those of loopback under which it may be asked, and whose pages may ask; may be repeated.",
+)
 @click.option("--rate-limits", is_flag=True, help="Answer 429 beyond a real one's stock limits.")
 def command(
     host: str,
@@ -67,6 +74,7 @@ def command(
     switches: tuple[str, ...],
     time_scale: float,
     rate_limits: bool,
+    allowed_hosts: tuple[str, ...],
 ) -> int:
     """Run a Control Plane for development: registry, events, revocation, webhooks.
 
@@ -94,6 +102,7 @@ def command(
         time_scale=time_scale,
         rate_limits=rate_limits,
         switches=switches,
+        allowed_hosts=allowed_hosts,
     )
     asyncio.run(_serve(settings, options))
     return 0

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aitp_playground.config import Settings
+from aitp_playground.cp_client.answers import text, texts
 from aitp_playground.cp_client.client import CpClient
 from aitp_playground.events.codec import decode
 from aitp_playground.events.model import RunEvent
@@ -89,7 +90,7 @@ async def _look(cp: CpClient, directory: RunDirectory, run_id: str, *, arrived: 
     names = {str(event.get("aid")): str(event.get("agent_id")) for event in events if event.type == "agent.ready"}
     tcts = _about(await cp.fetch_tcts(limit=_MOST), names, "issuer", "subject")
     delegations = _about(await cp.fetch_delegations(limit=_MOST), names, "delegator", "delegatee")
-    jtis = {row["jti"] for row in (*tcts, *delegations)}
+    jtis = {jti for row in (*tcts, *delegations) if (jti := text(row, "jti")) is not None}
     return Contents(
         run_id=run_id,
         ref=(await directory.view(run_id)).row.header.scenario_ref,
@@ -101,7 +102,7 @@ async def _look(cp: CpClient, directory: RunDirectory, run_id: str, *, arrived: 
         sessions=await cp.fetch_sessions(run_id=run_id),
         tcts=tcts,
         delegations=delegations,
-        revocations=[row for row in await cp.fetch_revocation_list() if row.get("jti") in jtis],
+        revocations=[row for row in await cp.fetch_revocation_list() if text(row, "jti") in jtis],
         deliveries=[
             str(event.get("event_type"))
             for event in events
@@ -115,7 +116,7 @@ async def _events(directory: RunDirectory, run_id: str) -> list[RunEvent]:
 
 
 def _about(rows: Iterable[Row], aids: Collection[str], *fields: str) -> list[Row]:
-    return [row for row in rows if any(row.get(field) in aids for field in fields)]
+    return [row for row in rows if any(text(row, field) in aids for field in fields)]
 
 
 # -- in lines ----------------------------------------------------------------------------------------------------------
@@ -135,13 +136,14 @@ def _lines(seen: Contents) -> Iterator[str]:
     if not seen.arrived:
         yield "  (the rest of the log has not arrived there yet)"
     yield from _counted("agents registered", [who(row.get("aid")) for row in seen.registered])
-    yield from _counted("keys pinned", [f"{who(row['aid'])} in {row.get('namespace')}" for row in seen.pinned])
+    yield from _counted("keys pinned", [f"{who(row.get('aid'))} in {row.get('namespace')}" for row in seen.pinned])
     yield from _counted(
-        "sessions", [f"{who(row['aidA'])} with {who(row['aidB'])}: {row.get('status')}" for row in seen.sessions]
+        "sessions",
+        [f"{who(row.get('aidA'))} with {who(row.get('aidB'))}: {row.get('status')}" for row in seen.sessions],
     )
-    yield from _counted("TCTs", [_token(row, who(row["issuer"]), who(row["subject"])) for row in seen.tcts])
+    yield from _counted("TCTs", [_token(row, who(row.get("issuer")), who(row.get("subject"))) for row in seen.tcts])
     yield from _counted("delegations", _tree(seen.delegations, who))
-    yield from _counted("revocations", [f"{row['jti']}: {row.get('reason')}" for row in seen.revocations])
+    yield from _counted("revocations", [f"{row.get('jti')}: {row.get('reason')}" for row in seen.revocations])
     yield from _counted("deliveries", list(seen.deliveries))
 
 
@@ -154,19 +156,24 @@ def _counted(what: str, lines: Sequence[str]) -> Iterator[str]:
 
 
 def _token(row: Row, issuer: str, subject: str) -> str:
-    return f"{issuer} to {subject}: {', '.join(row.get('grants') or ())}" + (" (revoked)" if row.get("revoked") else "")
+    return f"{issuer} to {subject}: {', '.join(texts(row, 'grants'))}" + (" (revoked)" if row.get("revoked") else "")
 
 
 def _tree(rows: Sequence[Row], who: Callable[[object], str]) -> list[str]:
     """Each delegation below the one it was made from."""
-    known = {row["jti"] for row in rows}
+    children: dict[str | None, list[Row]] = {}
+    known = {text(row, "jti") for row in rows} - {None}
+    for row in rows:
+        parent = text(row, "parentJti")
+        children.setdefault(parent if parent in known else None, []).append(row)
 
-    def below(parent: Any, depth: int) -> Iterator[str]:
-        for row in rows:
-            if row.get("parentJti") == parent or (parent is None and row.get("parentJti") not in known):
-                scope = ", ".join(row.get("scope") or ())
-                end = " (revoked)" if row.get("revoked") else ""
-                yield f"{'  ' * depth}{who(row['delegator'])} to {who(row['delegatee'])}: {scope}{end}"
-                yield from below(row["jti"], depth + 1)
+    def below(parent: str | None, depth: int) -> Iterator[str]:
+        # Taken out as it is shown: rows that name each other are then shown once at most.
+        for row in children.pop(parent, ()):
+            scope = ", ".join(texts(row, "scope"))
+            end = " (revoked)" if row.get("revoked") else ""
+            yield f"{'  ' * depth}{who(row.get('delegator'))} to {who(row.get('delegatee'))}: {scope}{end}"
+            if (jti := text(row, "jti")) is not None:
+                yield from below(jti, depth + 1)
 
     return list(below(None, 0))

@@ -31,8 +31,8 @@ from aitp_playground.hosting.launches import launch_of, revocation_of
 from aitp_playground.hosting.privacy import keep_private
 from aitp_playground.net import client_session
 from aitp_playground.observability.logging import configure
-from aitp_playground.runs.agents import LaunchedAgent
-from aitp_playground.runs.casting import language_model
+from aitp_playground.runs.conducting.agent_launch import language_model
+from aitp_playground.runs.conducting.launched_agent import LaunchedAgent
 from aitp_playground.scenarios.manifests import MANIFEST_DIR, ManifestFile, Manifests
 from aitp_playground.scenarios.models import AgentManifest
 

@@ -8,13 +8,8 @@ from typing import Any
 
 from aitp_playground.scenarios.expectations import Expectation
 from aitp_playground.scenarios.models import AgentManifest, AgentRef, Scenario, StepSpec
+from aitp_playground.scenarios.providers import provider
 from aitp_playground.scenarios.references import named
-
-
-def provider(scenario: Scenario, manifests: Mapping[str, AgentManifest], caller: str, capability: str) -> str:
-    """Who executes it: the caller when it offers it, else the first agent in scenario order that does."""
-    offering = [a.id for a in scenario.spec.agents if capability in manifests[a.id].spec.aitp.offered_caps]
-    return caller if caller in offering else offering[0]
 
 
 def step_action(step: StepSpec, scenario: Scenario, manifests: Mapping[str, AgentManifest]) -> str:

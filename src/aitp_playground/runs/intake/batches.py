@@ -12,8 +12,8 @@ from aitp_playground.errors import InvalidRequest, Overloaded, PlaygroundError, 
 from aitp_playground.events.model import PROMOTED, EventDraft, draft
 from aitp_playground.events.vocabulary import AGENT_TYPES
 from aitp_playground.observability.metrics import Metrics
+from aitp_playground.runs.conducting.step_marks import step_of
 from aitp_playground.runs.messages import Telemetry
-from aitp_playground.runs.step_marks import step_of
 from aitp_playground.runs.tokens import TelemetryTokens
 
 MAX_BATCH = 1000

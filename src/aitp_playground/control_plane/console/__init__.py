@@ -1,0 +1,1 @@
+"""What a web console shows: figures, the audit log, health and metrics."""

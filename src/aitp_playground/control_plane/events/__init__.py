@@ -1,0 +1,1 @@
+"""Events: reading what was reported, storing it, history and stream."""

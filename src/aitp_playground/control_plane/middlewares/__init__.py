@@ -1,0 +1,1 @@
+"""What every request passes before its handler: request ids, keys, origins, limits, idempotency, error answers."""

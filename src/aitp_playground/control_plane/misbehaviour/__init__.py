@@ -1,0 +1,1 @@
+"""Misbehaviour on demand: switches, and what they do to requests."""

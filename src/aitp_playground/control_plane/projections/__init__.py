@@ -1,0 +1,1 @@
+"""Sessions, TCTs and delegations, as reported events tell them. Nothing here is verified."""

@@ -1,0 +1,1 @@
+"""The Control Plane's identity, what it signs, and whom it believes."""

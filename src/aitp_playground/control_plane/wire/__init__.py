@@ -1,0 +1,1 @@
+"""How the Control Plane speaks: JSON, times, queries, bodies, refusals."""

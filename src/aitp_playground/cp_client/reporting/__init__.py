@@ -1,0 +1,1 @@
+"""Reporting runs to the Control Plane in the background, each event exactly once."""

@@ -1,0 +1,1 @@
+"""Conducting a run: its agents, the trust between them, its steps."""

@@ -1,0 +1,251 @@
+"""The conductor: one run from the launch of its agents to their end. It waits; the run's actor never does.
+
+Whatever it finds out goes to the actor as a message; it touches no state of the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import combinations
+from typing import Any
+
+import structlog
+
+from aitp_playground.actors import ActorRef, AskTimeout
+from aitp_playground.errors import AgentCallError, PlaygroundError, StepError, StepTimeout
+from aitp_playground.events.codec import encode_json
+from aitp_playground.events.model import EventDraft, RunEvent, draft
+from aitp_playground.runs.concurrency import apart, together
+from aitp_playground.runs.conducting.run_agents import RunAgents
+from aitp_playground.runs.conducting.step_context import RunContext, fault_for
+from aitp_playground.runs.conducting.step_marks import marked
+from aitp_playground.runs.messages import MoreEvents, Record, RunMessage, StepEvents
+from aitp_playground.runs.services import RunServices
+from aitp_playground.scenarios.models import ResolvedScenario
+from aitp_playground.scenarios.providers import provider
+from aitp_playground.steps import Step
+from aitp_playground.steps.base import Completed, Skipped, StepOutcome
+from aitp_playground.steps.expect import awaited, check
+from aitp_playground.steps.faults import FAULT_CLASSES
+from aitp_playground.steps.handshake import establish
+from aitp_playground.steps.workflow import WorkflowStep
+from aitp_playground.store.port import RunHeader
+from aitp_playground.trust import PeerQuery, ResolvePeers
+from aitp_playground.trust.cp_registry import unasked
+
+#: Seconds a step may take that says nothing about it.
+STEP_TIMEOUT = 30.0
+MAX_OUTPUT = 1024 * 1024
+#: How long an answer of the run's own actor may take; it never waits for anything slow itself.
+ACTOR_TIMEOUT = 30.0
+
+
+class Conductor:
+    """Conducts one run. ``conduct`` raises to fail it; the agents are gone when it returns or raises."""
+
+    def __init__(self, header: RunHeader, resolved: ResolvedScenario, services: RunServices) -> None:
+        self._header = header
+        self._resolved = resolved
+        self._spec = resolved.scenario.spec
+        self._services = services
+        self._outputs: dict[str, Any] = {}
+        self._not_proven: set[str] = set()
+        #: Pairs that an injected fault kept from trusting each other, and how it is told.
+        self._kept_apart: dict[frozenset[str], str] = {}
+
+    async def conduct(self, run: ActorRef[RunMessage]) -> None:
+        """Launch, introduce, establish trust, work, dismiss."""
+        limit = self._services.settings.run_timeout_secs
+        async with RunAgents(run, self._header, self._resolved, self._services, self._recorder(run)) as agents:
+            try:
+                async with asyncio.timeout(limit) as scope:
+                    await agents.watch_over(self._perform(run, agents))
+            except TimeoutError:
+                if not scope.expired():
+                    raise
+                raise StepTimeout(f"the run took more than {limit:g} s (RUN_TIMEOUT_SECS)") from None
+
+    @staticmethod
+    def _recorder(run: ActorRef[RunMessage]) -> Any:
+        async def record(*drafts: EventDraft) -> None:
+            await run.ask(Record(drafts), timeout=ACTOR_TIMEOUT)
+
+        return record
+
+    async def _perform(self, run: ActorRef[RunMessage], agents: RunAgents) -> None:
+        await agents.launch()
+        peers = await self._resolve_peers(run, agents)
+        await agents.introduce(peers)
+        if self._spec.trust.eager:
+            await self._establish_all(run, agents)
+        for step in self._spec.workflow.steps:
+            assert isinstance(step, Step)
+            await self._run_step(run, agents, step)
+
+    # -- trust ---------------------------------------------------------------------------------------------------------
+
+    async def _resolve_peers(self, run: ActorRef[RunMessage], agents: RunAgents) -> Mapping[str, Mapping[str, Any]]:
+        queries = tuple(
+            PeerQuery(
+                agent_id=agent.id,
+                manifest_url=agents.agent(agent.id).manifest_url,
+                aid=agents.agent(agent.id).aid,
+                port=agents.agent(agent.id).port,
+                org=agent.org,
+                did_web_host=agent.did_web_host,
+                capability=self._wanted_of(agent.id),
+            )
+            for agent in self._spec.agents
+        )
+        peers: Mapping[str, Mapping[str, Any]] = await self._services.trust.ask(
+            ResolvePeers(self._spec.trust.discovery, queries), timeout=ACTOR_TIMEOUT
+        )
+        await run.ask(
+            Record((draft("trust.peers_resolved", peers=peers), *unasked(peers.values()))), timeout=ACTOR_TIMEOUT
+        )
+        return peers
+
+    def _wanted_of(self, agent_id: str) -> str | None:
+        """The capability of the first workflow step aimed at this agent: by it a registry is asked for others."""
+        work = [step for step in self._spec.workflow.steps if isinstance(step, WorkflowStep)]
+        scenario, manifests = self._resolved.scenario, self._resolved.manifests
+        called = (step for step in work if provider(scenario, manifests, step.agent, step.capability) == agent_id)
+        own = (step for step in work if step.agent == agent_id)
+        return next((step.capability for step in (*called, *own)), None)
+
+    async def _establish_all(self, run: ActorRef[RunMessage], agents: RunAgents) -> None:
+        """One handshake per pair, initiator first in scenario order; all pairs at once."""
+        pairs = combinations([agent.id for agent in self._spec.agents], 2)
+        await together(self._establish_pair(run, agents, first, second) for first, second in pairs)
+
+    async def _establish_pair(self, run: ActorRef[RunMessage], agents: RunAgents, first: str, second: str) -> None:
+        ctx = RunContext(run, self._header, self._resolved, agents, self._outputs, self._services)
+        body: dict[str, Any] = {"peer": second, "requested_grants": [], "direction": "both"}
+        fault = fault_for(self._header.fault_injection, second)
+        about = {"initiator": first, "target": second}
+        if fault is not None:
+            body["manifest_url"] = url = ctx.faulted_url(fault.kind, second)
+            await ctx.record("step.fault_injected", **about, source_url=url, kind=fault.kind, notes=fault.note)
+        try:
+            answer = await establish(ctx, first, second, body)
+        except AgentCallError as failure:
+            if fault is None or failure.refusal not in FAULT_CLASSES[fault.kind]:
+                raise
+            self._kept_apart[frozenset((first, second))] = f"{fault.kind} on {second}"
+            await ctx.record("step.fault_complete", **about, error=failure.message, kind=fault.kind)
+        else:
+            if fault is not None:
+                raise StepError(f"the injected fault {fault.kind} on {second} had no effect: trust was established")
+            issued = answer["issued"]
+            await ctx.record(
+                "trust.established", initiator=second, target=first, grants=issued["grants"], jti=issued["jti"]
+            )
+        finally:
+            ctx.close()
+
+    # -- steps ---------------------------------------------------------------------------------------------------------
+
+    async def _run_step(self, run: ActorRef[RunMessage], agents: RunAgents, step: Step) -> None:
+        structlog.contextvars.bind_contextvars(step_id=step.id)
+        ctx = RunContext(run, self._header, self._resolved, agents, self._outputs, self._services, step)
+        await ctx.record("step.started", **ctx.labels())
+        try:
+            with marked(step.id):
+                outcome = self._unproven(step) or await self._in_time(step, ctx)
+            _refuse_large(step, outcome)
+            if isinstance(outcome, Completed) and not outcome.degraded_by_cp and step.expect:
+                await self._check(run, step, outcome, ctx.unheard)
+        except PlaygroundError as failure:
+            output = getattr(failure, "output", None)
+            await ctx.record(
+                "step.failed", **ctx.labels(), error=failure.message, result=output, details=failure.details
+            )
+            self._services.metrics.step_ended(step.type, "failed")
+            raise StepError(f"step {step.id} failed: {failure.message}", details=failure.details) from failure
+        finally:
+            ctx.close()
+            structlog.contextvars.unbind_contextvars("step_id")
+        await self._conclude(ctx, step, outcome)
+        self._services.metrics.step_ended(step.type, "skipped" if isinstance(outcome, Skipped) else "complete")
+
+    async def _in_time(self, step: Step, ctx: RunContext) -> StepOutcome:
+        seconds = STEP_TIMEOUT if step.timeout_ms is None else step.timeout_ms / 1000
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                return await step.run(ctx)
+        except AgentCallError as failure:
+            fault = self._kept_from(step)
+            if failure.refusal != "no_tct_held" or fault is None:
+                raise
+            return Skipped(notes=f"it needs the trust that the injected fault {fault} prevented", unproven=True)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise StepTimeout(f"it took more than {seconds:g} s (timeout_ms)") from None
+
+    def _kept_from(self, step: Step) -> str | None:
+        """The injected fault that kept the caller of this step from trusting somebody, if any."""
+        caller = getattr(step, "agent", None)
+        return next((fault for pair, fault in self._kept_apart.items() if caller in pair), None)
+
+    async def _conclude(self, ctx: RunContext, step: Step, outcome: StepOutcome) -> None:
+        if outcome.output is not None:
+            self._outputs[step.id] = outcome.output
+        if isinstance(outcome, Skipped):
+            self._not_proven.add(step.id)
+            await ctx.record(
+                "step.skipped",
+                **ctx.labels(),
+                notes=outcome.notes,
+                result=outcome.output,
+                unproven=outcome.unproven or None,
+            )
+            return
+        unproven = outcome.unmet
+        if outcome.degraded_by_cp:
+            self._not_proven.add(step.id)
+            if step.expect:
+                unproven = "the Control Plane's part did not happen, so what it claims could not be tried"
+        checked = outcome.checked + (0 if outcome.degraded_by_cp else len(step.expect))
+        await ctx.record(
+            "step.complete", **ctx.labels(), result=outcome.output, checked=checked or None, unproven=unproven
+        )
+
+    def _unproven(self, step: Step) -> Skipped | None:
+        missing = [required for required in step.requires if required in self._not_proven]
+        if not missing:
+            return None
+        return Skipped(notes=f"unproven: it requires {', '.join(missing)}, which could not be tried", unproven=True)
+
+    async def _check(self, run: ActorRef[RunMessage], step: Step, outcome: Completed, unheard: Collection[str]) -> None:
+        """Raises ExpectationFailed."""
+        if unheard and any(expectation.event is not None for expectation in step.expect):
+            raise StepError(
+                f"what {', '.join(sorted(unheard))} did is not in the log in full: its telemetry did not arrive, so "
+                "nothing can be said about the events of this step"
+            )
+        outputs = {**self._outputs, step.id: outcome.output}
+        events = await self._awaited_events(run, step, outputs)
+        await apart(partial(check, step.expect, output=outcome.output, events=events, outputs=outputs))
+
+    @staticmethod
+    async def _awaited_events(run: ActorRef[RunMessage], step: Step, outputs: Mapping[str, Any]) -> Sequence[RunEvent]:
+        """The events of a step, once those that ``within_ms`` waits for have come, or their time is over."""
+        now = asyncio.get_running_loop().time
+        began = now()
+        while True:
+            events: Sequence[RunEvent] = await run.ask(StepEvents(step.looks_back), timeout=ACTOR_TIMEOUT)
+            left = began + max(awaited(step.expect, events, outputs), default=0.0) - now()
+            if left <= 0:
+                return events
+            with suppress(AskTimeout):
+                await run.ask(MoreEvents(events[-1].seq if events else 0), timeout=left)
+
+
+def _refuse_large(step: Step, outcome: StepOutcome) -> None:
+    size = 0 if outcome.output is None else len(encode_json(outcome.output))
+    if size > MAX_OUTPUT:
+        raise StepError(f"the output of {step.id} is {size} bytes of JSON; at most {MAX_OUTPUT} are kept")
