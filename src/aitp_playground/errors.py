@@ -7,7 +7,8 @@
     ├── InvalidRequest              parsed but wrong                                  422
     │   ├── MalformedRequest        not parseable at all                              400
     │   ├── InputsInvalid           inputs do not fit the scenario's schema           422
-    │   └── PayloadTooLarge         over the stated bound                             413
+    │   ├── PayloadTooLarge         over the stated bound                             413
+    │   └── EncodingUnknown         a Content-Encoding that nobody here undoes        415
     ├── Unauthorized                no or wrong bearer token                          401
     ├── Forbidden                   Host or Origin not allowed                        403
     ├── NotFound                    nothing at this address                           404
@@ -15,7 +16,8 @@
     ├── RegistryInvalid             a scenario file is broken: file, line, field      422
     ├── RunNotTerminal              the run must be over first                        409
     ├── Overloaded                  try again after ``retry_after`` seconds           503
-    ├── StoreUnavailable            the store cannot take or give data                503
+    │   └── StoreUnavailable        the store cannot take or give data                503
+    │       └── StoreDamaged        the database is corrupt                           503
     ├── SdkUnavailable              the protocol SDK cannot be imported               503
     ├── LaunchError                 an agent did not start: status, stderr tail
     └── StepError                   a step cannot go on; fails its run
@@ -74,6 +76,12 @@ class PayloadTooLarge(InvalidRequest):
 
     code = "payload_too_large"
     status = 413
+
+
+class EncodingUnknown(InvalidRequest):
+    """The body is encoded in a way that nobody here undoes."""
+
+    status = 415
 
 
 class Unauthorized(PlaygroundError):
@@ -148,6 +156,12 @@ class Overloaded(PlaygroundError):
 
 class StoreUnavailable(Overloaded):
     """The store cannot take or give data (full disk, lost file)."""
+
+
+class StoreDamaged(StoreUnavailable):
+    """The database is corrupt. Trying again does not help: somebody has to put a backup in its place."""
+
+    code = "store_damaged"
 
 
 class SdkUnavailable(PlaygroundError):

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Sequence
-from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -31,13 +29,6 @@ def url_of(host: str, port: int) -> str:
     if not host or (address is not None and address.is_unspecified):
         host = _WILDCARDS[host if address is None else address.compressed]
     return f"http://[{host.replace('%', '%25')}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def served_at(host: str, addresses: Sequence[tuple[Any, ...]]) -> str:
-    """As :func:`url_of`, of a server whose sockets have these addresses; with any free port each family has its own."""
-    bound = url_of(host, 0)
-    family = [address for address in addresses if len(address) == (4 if "[" in bound else 2)]
-    return url_of(host, (family or addresses)[0][1])
 
 
 class LocalResolver(AbstractResolver):

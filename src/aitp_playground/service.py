@@ -7,11 +7,9 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from aiohttp import web
-
+from aitp_playground import api
 from aitp_playground.actors import Restart, Supervisor
-from aitp_playground.api import Services
-from aitp_playground.app import build_api
+from aitp_playground.bounded_server import Limits
 from aitp_playground.config import Settings
 from aitp_playground.cp_client.client import CpClient
 from aitp_playground.cp_client.leftovers import Leftovers
@@ -21,7 +19,8 @@ from aitp_playground.errors import ConfigurationError
 from aitp_playground.hosting.keys import installation_secret
 from aitp_playground.hosting.launcher import AgentLauncher
 from aitp_playground.hosting.privacy import UNQUOTED
-from aitp_playground.net import client_session, served_at
+from aitp_playground.listening import Address, listen, raise_open_files, serving
+from aitp_playground.net import client_session
 from aitp_playground.observability.metrics import Metrics
 from aitp_playground.runs.board import AgentBoard
 from aitp_playground.runs.concurrency import together
@@ -36,6 +35,9 @@ from aitp_playground.trust import TrustOrchestrator
 
 #: How long actors may take to end when the process does; what they had handed over is committed anyway.
 CLOSE_TIMEOUT = 10.0
+#: Streams and long answers have the same patience with readers that do not read. Of connections there may be four times
+#: as many as event streams; a share of the process's open files is the other bound, and soon the lower one.
+LIMITS = Limits(stalled_secs=api.STALL, connections=4 * api.StreamOptions().limit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,15 +48,6 @@ class Playground:
     directory: RunDirectory
     catalog: Catalog
     metrics: Metrics
-
-
-class _Address:
-    """The URL of our server, known once it listens. Agents send their telemetry there."""
-
-    url = ""
-
-    def __call__(self) -> str:
-        return self.url
 
 
 @contextlib.asynccontextmanager
@@ -70,36 +63,37 @@ async def playground(
     ``recover=False`` leaves runs that wait for a server to a server. ``launcher``: one that may be starting already;
     it is closed here. Raises the errors of :mod:`aitp_playground.errors`.
     """
-    metrics = Metrics(step_types=STEP_TYPES)
-    address = _Address()
     async with contextlib.AsyncExitStack() as stack:
         launcher = launcher or AgentLauncher.from_settings(settings)
+        stack.push_async_callback(launcher.close)
+        raise_open_files()
+        address = await _listen(settings)
+        stack.callback(address.close)
         secret = installation_secret(settings.state_dir)
         store = SqliteRunStore(settings.database, state_dir=settings.state_dir, outbox=bool(settings.cp_base_url))
         stack.push_async_callback(store.close)
         http = await stack.enter_async_context(client_session())
-        reporter: Reporter | None = None
-        cp = CpClient(settings, http, on_state=lambda state: reporter.breaker_changed(state) if reporter else None)
+        cp = CpClient(settings, http)
         stack.push_async_callback(cp.close)
-        stack.push_async_callback(launcher.close)
         # The fork server imports what workers share on another core while the store opens its file here.
         await together([launcher.start(), store.open()])
+
+        metrics = Metrics(step_types=STEP_TYPES)
+        metrics.feed("store_queued_events", lambda: store.pressure[0])
+        metrics.feed("store_last_commit_seconds", lambda: store.pressure[1])
+        reporter: Reporter | None = None
         if cp.enabled:
             means = Means(client=cp, store=store, metrics=metrics, settle=settings.cp_ingest_settle_secs)
             reporter = await stack.enter_async_context(open_reporter(means, sweep=recover))
+            _feed_reports(metrics, reporter)
+        leftovers = Leftovers(cp, store, settings, settings.playground_base_url or address.url)
+
         trust_supervisor, run_supervisor = Supervisor(), Supervisor()
         stack.push_async_callback(trust_supervisor.close, CLOSE_TIMEOUT)
         stack.push_async_callback(run_supervisor.close, CLOSE_TIMEOUT)
         insecure = frozenset(settings.aitp_didweb_insecure_hosts)
         trust = trust_supervisor.spawn(
             lambda: TrustOrchestrator(http, cp, insecure), name="trust", restart=Restart.ON_FAILURE
-        )
-        leftovers = Leftovers(
-            cp,
-            store,
-            settings,
-            lambda: settings.playground_base_url or address.url,
-            note=lambda run_id, entry: directory.append_late(run_id, entry),
         )
         services = RunServices(
             settings=settings,
@@ -112,7 +106,7 @@ async def playground(
             metrics=metrics,
             board=AgentBoard(),
             tokens=TelemetryTokens(),
-            base_url=address,
+            base_url=address.url,
             reporting=reporter,
             leftovers=leftovers,
         )
@@ -120,38 +114,44 @@ async def playground(
         watching: list[Observer] = [lambda event, _: metrics.observe_event(event), leftovers.observe, *observers]
         if reporter is not None:
             watching.append(reporter.observe)
-            metrics.feed("cp_ingest_runs_waiting", reporter.backlog.__len__)
-            metrics.feed("cp_ingest_lag_seconds", lambda: reporter.backlog.lag)
         directory = RunDirectory(catalog, services, run_supervisor, observers=watching)
-        _feed(metrics, directory, services)
-        metrics.feed("store_queued_events", lambda: store.pressure[0])
-        metrics.feed("store_last_commit_seconds", lambda: store.pressure[1])
-        api = Services(settings=settings, catalog=catalog, directory=directory, metrics=metrics, cp=cp)
-        address.url = await _listen(stack, settings, api)
+        _feed_runs(metrics, directory, services)
+
+        # Agents post to the server while runs drain, so it is closed after they have ended.
+        backend = api.Backend(settings=settings, catalog=catalog, directory=directory, metrics=metrics, cp=cp)
+        logging.getLogger("aiohttp.server").addFilter(UNQUOTED)
+        await stack.enter_async_context(
+            serving(
+                api.application(backend),
+                address,
+                api.refusal_text,
+                LIMITS,
+                shutdown_timeout=2.0,
+                auto_decompress=False,
+            )
+        )
         stack.push_async_callback(directory.drain, settings.shutdown_grace_secs)
         await directory.recover(adopt_pending=recover)
-        leftovers.start()
+        leftovers.start(note=directory.append_late)
         stack.push_async_callback(leftovers.close)
         yield Playground(url=address.url, directory=directory, catalog=catalog, metrics=metrics)
 
 
-async def _listen(stack: contextlib.AsyncExitStack, settings: Settings, services: Services) -> str:
-    """Start the HTTP server; its URL. Agents post to it while runs drain, so it is closed after they have ended."""
-    logging.getLogger("aiohttp.server").addFilter(UNQUOTED)
-    runner = web.AppRunner(build_api(services), access_log=None, handle_signals=False, shutdown_timeout=2.0)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, settings.host, settings.port, reuse_address=True)
+async def _listen(settings: Settings) -> Address:
     try:
-        await site.start()
+        return await listen(settings.host, settings.port)
     except OSError as failure:
         raise ConfigurationError(
             f"cannot listen on {settings.host}:{settings.port}: {failure.strerror}; set HOST and PORT to a free address"
         ) from failure
-    return served_at(settings.host, runner.addresses)
 
 
-def _feed(metrics: Metrics, directory: RunDirectory, services: RunServices) -> None:
+def _feed_reports(metrics: Metrics, reporter: Reporter) -> None:
+    metrics.feed("cp_ingest_runs_waiting", reporter.backlog.__len__)
+    metrics.feed("cp_ingest_lag_seconds", lambda: reporter.backlog.lag)
+
+
+def _feed_runs(metrics: Metrics, directory: RunDirectory, services: RunServices) -> None:
     metrics.feed("runs_running", lambda: directory.load[0])
     metrics.feed("runs_pending", lambda: directory.load[1])
     metrics.feed("agents_live", lambda: sum(row.status == "ready" for row in services.board.rows()))

@@ -7,6 +7,7 @@ than :data:`MAX_DEPTH` levels.
 
 from __future__ import annotations
 
+import codecs
 import json
 from typing import Any, Final
 
@@ -32,6 +33,8 @@ def loads(raw: bytes | str) -> Any:
         data = raw.encode() if isinstance(raw, str) else raw
     except UnicodeEncodeError:
         raise NotExact("it is not UTF-8 text") from None
+    if data.startswith(codecs.BOM_UTF8):
+        raise NotExact("it begins with a byte order mark, which JSON does not have (RFC 8259, section 8.1)")
     try:
         # The first refuses what only Python takes for JSON, the second sees every name and every digit.
         orjson.loads(data)

@@ -44,9 +44,8 @@ Refusal = Callable[[int, str, str], str]  # the JSON text of a refusal, from its
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Seconds for a request's line and header fields, between requests, and for a client to go on reading its answer
-    (None: for ever); the most connections at once; the share of open files at which none is accepted any more.
-    """
+    """Seconds for a head, between requests, and for a client to go on reading its answer (None: for ever); the most
+    connections at once; the share of open files at which none is accepted any more."""
 
     head_secs: float = 10.0
     idle_secs: float = 75.0
@@ -58,13 +57,13 @@ class Limits:
 class Connection(web.RequestHandler):
     """aiohttp's connection, with the clocks that it lacks."""
 
-    __slots__ = ("_bounds", "_busy", "_clock", "_gone", "_heard", "_next_began", "_payload", "_stalled", "_tail")
+    __slots__ = ("_bounds", "_busy", "_clock", "_deaf", "_gone", "_next_began", "_payload", "_stalled", "_tail")
 
     def __init__(self, bounds: BoundedServer, server: web.Server, **options: Any) -> None:
         loop = asyncio.get_running_loop()
         super().__init__(server, loop=loop, keepalive_timeout=bounds.limits.idle_secs, access_log=None, **options)  # type: ignore[arg-type]
         self._bounds = bounds
-        self._busy = self._heard = self._next_began = False
+        self._busy = self._deaf = self._next_began = False
         self._payload: Any = None
         self._tail = b""
         self._clock: asyncio.TimerHandle | None = None
@@ -88,12 +87,13 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """The first byte after a request is the next head's. (One in the packet that ends a body does not show.)"""
+        if self._deaf:
+            return
         if data:
-            self._heard, self._tail = True, (self._tail + data[-4:])[-4:]
+            self._tail = (self._tail + data[-4:])[-4:]
             if self._payload is None or self._payload.is_eof():
                 self._next_began = True
-                if not self._busy:
-                    self._await_head()
+                self._await_head()
         super().data_received(data)
 
     def request_began(self, payload: Any) -> None:
@@ -112,6 +112,7 @@ class Connection(web.RequestHandler):
             resp = Refused(resp.status, "invalid_request", resp.reason)
         if isinstance(resp, Refused):
             self._turn_away(resp)
+            self.close()
             await asyncio.wait((self._gone,), timeout=_FAREWELL)
             return resp, True
         outcome = await super().finish_response(request, resp, start_time)
@@ -133,10 +134,8 @@ class Connection(web.RequestHandler):
             self.log_exception("a request failed", exc_info=exc)
             return Refused(status, "internal_error", "the request could not be answered; the log says why")
         self._bounds.note("not HTTP", f"not HTTP: {type(exc).__name__}")
-        fault = next(
-            (said for kind, said in _FAULTS if isinstance(exc, kind)), "the head of the request is not HTTP/1.1"
-        )
-        return Refused(status, "invalid_request", fault)
+        said = (fault for kind, fault in _FAULTS if isinstance(exc, kind))
+        return Refused(status, "invalid_request", next(said, "the head of the request is not HTTP/1.1"))
 
     def pause_writing(self) -> None:
         """The client leaves its answer unread."""
@@ -155,13 +154,13 @@ class Connection(web.RequestHandler):
             self.transport.abort()
 
     def _await_head(self) -> None:
-        if self._clock is None:
+        if self._clock is None and not self._busy:
             self._clock = self._loop.call_later(self._bounds.limits.head_secs, self._head_overdue)
 
     def _head_overdue(self) -> None:
-        if self._heard:
+        if self._tail:
             self._turn_away(Refused(408, "request_timeout", "the head of the request did not arrive in time"))
-        self.force_close()
+        self._clock = self._loop.call_later(_FAREWELL if self._tail else 0, self.force_close)
 
     def _turn_away(self, refused: Refused) -> None:
         """Written by hand: aiohttp would put its name and version into the head."""
@@ -171,7 +170,7 @@ class Connection(web.RequestHandler):
         head = f"HTTP/1.1 {refused.status} {refused.reason}\r\nContent-Type: application/json; charset=utf-8\r\n"
         self.transport.write(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
         self.transport.write_eof()
-        self.close()  # nothing that still comes is parsed
+        self._deaf = True
 
 
 class Refused(web.Response):

@@ -4,34 +4,38 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from aitp_playground.api import agents, cp, health, metrics, runs, scenarios, stream, telemetry, webhooks
+from aitp_playground.api import agents, cp, health, metrics, query, runs, scenarios, stream, telemetry, webhooks
 from aitp_playground.api.access import access
+from aitp_playground.api.answers import refusal_text
+from aitp_playground.api.backend import BACKEND, Backend
 from aitp_playground.api.bodies import MIB, hold_continue
 from aitp_playground.api.errors import error_shape
 from aitp_playground.api.headers import secure
-from aitp_playground.api.services import SERVICES, Services
 from aitp_playground.api.stream import STREAM_OPTIONS, STREAMS, OpenStreams, StreamOptions
+from aitp_playground.api.streaming import STALL
 
-__all__ = ["CLIENT_MAX_SIZE", "SERVICES", "STREAM_OPTIONS", "Services", "StreamOptions", "setup"]
+__all__ = ["BACKEND", "STALL", "STREAM_OPTIONS", "Backend", "StreamOptions", "application", "refusal_text"]
 
-#: For handlers that read a body by aiohttp's own means; ours state their bound.
-CLIENT_MAX_SIZE = MIB
 RESOURCES = (health, scenarios, runs, stream, agents, telemetry, cp, webhooks, metrics)
 
 
-def setup(app: web.Application, services: Services, *, streams: StreamOptions | None = None) -> None:
-    """Put the API on ``app``. Open streams end on shutdown, before any ``cleanup_ctx`` of the services does."""
-    app[SERVICES] = services
+def application(backend: Backend, *, streams: StreamOptions | None = None) -> web.Application:
+    """The HTTP side of the playground. Open streams end on shutdown, before whatever the backend is closed by."""
+    # The limit is for handlers that read a body by aiohttp's own means; ours state theirs.
+    app = web.Application(client_max_size=MIB)
+    app[BACKEND] = backend
     app[STREAM_OPTIONS] = streams or StreamOptions()
     app[STREAMS] = OpenStreams(app[STREAM_OPTIONS])
-    app.middlewares.extend([metrics.stopwatch, error_shape, access(services.settings)])
+    app.middlewares.extend([metrics.stopwatch, error_shape, access(backend.settings)])
     app.on_response_prepare.extend([secure, metrics.count])
     app.on_shutdown.append(app[STREAMS].close)
     for resource in RESOURCES:
-        app.add_routes([_reluctant(route) for route in resource.ROUTES])
+        app.add_routes([_strict(route) for route in resource.ROUTES])
     metrics.declare_routes(app)
+    return app
 
 
-def _reluctant(route: web.RouteDef) -> web.RouteDef:
-    """The same route, which does not ask for a body before somebody wants to read it."""
-    return web.RouteDef(route.method, route.path, route.handler, {**route.kwargs, "expect_handler": hold_continue})
+def _strict(route: web.RouteDef) -> web.RouteDef:
+    """The same route, which refuses parameters it does not know, and asks for a body only when somebody wants it."""
+    options = {**route.kwargs, "expect_handler": hold_continue}
+    return web.RouteDef(route.method, route.path, query.strict(route.handler), options)

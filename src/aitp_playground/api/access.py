@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from urllib.parse import urlsplit
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from aitp_playground.api.routing import template
@@ -22,6 +22,8 @@ WEBHOOK = "/webhooks/cp/{run_id}"
 KEYLESS = frozenset({"/healthz", "/readyz", "/dashboard", "/internal/telemetry", WEBHOOK})
 #: A Control Plane calls under whatever name it knows, and is no browser: its signature counts.
 ANY_HOST = frozenset({WEBHOOK})
+#: Load balancers ask these in HTTP/1.0, which has no Host; browsers, whom the check is about, always send one.
+PROBES = frozenset({"/healthz", "/readyz"})
 WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - recognised, not bound
 
 #: Who asks; set once the door is passed.
@@ -82,6 +84,11 @@ class Door:
         return frozenset({canonical(address[0])}) if isinstance(address, tuple) else frozenset()
 
 
+def _is_probe(request: web.Request, route: str) -> bool:
+    told = hdrs.HOST in request.headers or hdrs.ORIGIN in request.headers
+    return route in PROBES and request.version < HttpVersion11 and not told
+
+
 def _any(results: Iterable[bool]) -> bool:
     """Looks at every result, however early one is true."""
     found = False
@@ -115,7 +122,7 @@ def access(settings: Settings) -> Middleware:
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         route = template(request)
         try:
-            if route not in ANY_HOST:
+            if route not in ANY_HOST and not _is_probe(request, route):
                 door.check_host(request)
             if route not in KEYLESS:
                 request[CALLER] = door.check_key(request)

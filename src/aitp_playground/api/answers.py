@@ -38,10 +38,16 @@ def error(
     code: str, message: str, *, status: int, details: Any = None, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """The one error shape."""
-    body: dict[str, Any] = {"code": code, "message": message}
-    if details is not None:
-        body["details"] = details
-    return answer({"error": body}, status=status, headers=headers)
+    return answer(_shape(code, message, details), status=status, headers=headers)
+
+
+def refusal_text(_status: int, code: str, message: str) -> str:
+    """The one error shape as text, for what the connection refuses before there is a request."""
+    return encode_json(_shape(code, message)).decode()
+
+
+def _shape(code: str, message: str, details: Any = None) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message} | ({} if details is None else {"details": details})}
 
 
 def _headers(fault: PlaygroundError) -> dict[str, str]:

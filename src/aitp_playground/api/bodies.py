@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from aitp_playground import strict_json
+from aitp_playground.api.encodings import encoding_of, plain
 from aitp_playground.errors import InvalidRequest, MalformedRequest, PayloadTooLarge
 from aitp_playground.events.codec import decode_json
 from aitp_playground.scenarios.findings import nearest
@@ -47,7 +48,13 @@ async def hold_continue(_request: web.Request) -> None:
 
 
 async def read_body(request: web.Request, limit: int) -> bytes:
-    """The raw body, at most ``limit`` bytes after decompression. Raises PayloadTooLarge, MalformedRequest."""
+    """The body, at most ``limit`` bytes as received and decoded. Raises as :func:`read_received`."""
+    encoding = encoding_of(request)
+    return plain(await read_received(request, limit), encoding, limit)
+
+
+async def read_received(request: web.Request, limit: int) -> bytes:
+    """The body's bytes as they came, still encoded; at most ``limit``. Raises PayloadTooLarge, MalformedRequest."""
     too_large = PayloadTooLarge(f"the body is larger than {limit} bytes")
     if (request.content_length or 0) > limit:
         raise too_large

@@ -13,8 +13,8 @@ from aiohttp import web
 
 from aitp_playground.api import query
 from aitp_playground.api.answers import answer
+from aitp_playground.api.backend import BACKEND
 from aitp_playground.api.paths import run_id_of
-from aitp_playground.api.services import SERVICES
 from aitp_playground.cp_client.client import CpClient
 from aitp_playground.cp_client.reasons import Outcome
 from aitp_playground.uuids import is_uuid
@@ -36,6 +36,7 @@ _SECONDS: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?", re.ASCII)
 # -- one run ----------------------------------------------------------------------------------------------------------
 
 
+@query.takes("type", "limit")
 async def run_audit(request: web.Request) -> web.Response:
     """The run's events as the Control Plane has them, newest first, and the distinct types among them."""
     run_id, cp = await _known_run(request), _client(request)
@@ -47,6 +48,7 @@ async def run_audit(request: web.Request) -> web.Response:
     return _answer(cp, found, {"run_id": run_id}, shown)
 
 
+@query.takes("status", "limit")
 async def run_sessions(request: web.Request) -> web.Response:
     """The run's handshake sessions, newest first; the Control Plane shows 200 at most."""
     run_id, cp = await _known_run(request), _client(request)
@@ -58,13 +60,14 @@ async def run_sessions(request: web.Request) -> web.Response:
 async def _known_run(request: web.Request) -> str:
     """The run of this path. Raises RunNotFound before the Control Plane could be asked about it."""
     run_id = run_id_of(request)
-    await request.app[SERVICES].directory.row(run_id)
+    await request.app[BACKEND].directory.row(run_id)
     return run_id
 
 
 # -- everything the Control Plane knows -------------------------------------------------------------------------------
 
 
+@query.takes("issuer", "subject", "audience", "capability", "session_id", "active", "limit")
 async def list_tcts(request: web.Request) -> web.Response:
     """Tokens as reported, newest first. ``active=true`` leaves out revoked and expired ones."""
     cp = _client(request)
@@ -80,6 +83,7 @@ async def list_tcts(request: web.Request) -> web.Response:
     return _items(cp, found)
 
 
+@query.takes("root_jti", "parent_jti", "delegator", "delegatee", "active", "limit")
 async def list_delegations(request: web.Request) -> web.Response:
     """Delegations as reported. ``root_jti``, of a delegation and not of a TCT: that one and all below, oldest first."""
     cp = _client(request)
@@ -94,6 +98,7 @@ async def list_delegations(request: web.Request) -> web.Response:
     return _items(cp, found)
 
 
+@query.takes("since", "until", "limit")
 async def replay_session(request: web.Request) -> web.Response:
     """The events of a session, oldest first; of one that nobody reported, none."""
     cp, session_id = _client(request), _plain("sid", request.match_info["sid"], _LONGEST_SESSION)
@@ -111,18 +116,21 @@ async def list_agents(request: web.Request) -> web.Response:
     return _items(cp, await cp.fetch_dashboard_agents.outcome())
 
 
+@query.takes("namespace")
 async def list_trust_anchors(request: web.Request) -> web.Response:
     """Anchors of a namespace, or of all."""
     cp = _client(request)
     return _items(cp, await cp.list_trust_anchors.outcome(_text(request, "namespace", _LONGEST_NAME)))
 
 
+@query.takes("namespace")
 async def list_pinned_keys(request: web.Request) -> web.Response:
     """Pins of a namespace, or of all; expired ones too."""
     cp = _client(request)
     return _items(cp, await cp.list_pinned_keys.outcome(_text(request, "namespace", _LONGEST_NAME)))
 
 
+@query.takes("window")
 async def show_dashboard(request: web.Request) -> web.Response:
     """Key figures of a window; over everything the Control Plane has, not over our runs."""
     cp = _client(request)
@@ -134,7 +142,7 @@ async def show_dashboard(request: web.Request) -> web.Response:
 
 
 def _client(request: web.Request) -> CpClient:
-    return request.app[SERVICES].cp
+    return request.app[BACKEND].cp
 
 
 def _items(cp: CpClient, found: Outcome[list[dict[str, Any]]]) -> web.Response:

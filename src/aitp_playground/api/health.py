@@ -8,7 +8,7 @@ from aiohttp import web
 
 from aitp_playground.api import sdk
 from aitp_playground.api.answers import answer
-from aitp_playground.api.services import SERVICES
+from aitp_playground.api.backend import BACKEND
 from aitp_playground.errors import Overloaded, StoreUnavailable
 
 PING_SECONDS = 5.0
@@ -25,7 +25,7 @@ async def readyz(request: web.Request) -> web.Response:
     ``control_plane``: ``cp_enabled``; with one its circuit ``breaker`` (``closed``, ``open``); and as ``cp_error`` the
     class of its latest trouble that is not over.
     """
-    directory, cp = request.app[SERVICES].directory, request.app[SERVICES].cp
+    directory, cp = request.app[BACKEND].directory, request.app[BACKEND].cp
     if reason := directory.draining:
         raise Overloaded(f"not ready: {reason}", retry_after=5)
     try:

@@ -7,8 +7,8 @@ import time
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from aitp_playground.api.backend import BACKEND
 from aitp_playground.api.routing import template
-from aitp_playground.api.services import SERVICES
 from aitp_playground.observability.metrics import CONTENT_TYPE
 
 _BEGUN = web.RequestKey("begun", float)
@@ -16,7 +16,7 @@ _BEGUN = web.RequestKey("begun", float)
 
 async def show_metrics(request: web.Request) -> web.Response:
     """Prometheus text."""
-    return web.Response(body=request.app[SERVICES].metrics.render(), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE})
+    return web.Response(body=request.app[BACKEND].metrics.render(), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE})
 
 
 @web.middleware
@@ -31,13 +31,13 @@ async def count(request: web.Request, response: web.StreamResponse) -> None:
     begun = request.get(_BEGUN)
     if begun is not None:
         seconds = time.perf_counter() - begun
-        request.app[SERVICES].metrics.http_request(request.method, template(request), response.status, seconds)
+        request.app[BACKEND].metrics.http_request(request.method, template(request), response.status, seconds)
 
 
 def declare_routes(app: web.Application) -> None:
     """Let the whole schema be there before the first request."""
     routes = [(route.method, route.resource.canonical) for route in app.router.routes() if route.resource is not None]
-    app[SERVICES].metrics.declare_routes(routes)
+    app[BACKEND].metrics.declare_routes(routes)
 
 
 ROUTES = [web.get("/metrics", show_metrics)]

@@ -1,20 +1,51 @@
-"""Query parameters. What is not asked for is ignored; what is asked for and wrong is 422."""
+"""Query parameters. Each route names its own; another one, one given twice, and a wrong value are 422."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from typing import NoReturn
+from collections.abc import Callable, Collection
+from typing import NoReturn, TypeVar
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from aitp_playground.errors import InvalidRequest
+from aitp_playground.scenarios.findings import meant
 
 #: Greatest ``seq`` that JSON numbers carry exactly everywhere.
 MAX_SEQ = 2**53
 MAX_PAGE = 1000
 _DIGITS = re.compile(r"[0-9]{1,16}", re.ASCII)
+HandlerT = TypeVar("HandlerT", bound=Handler)
+_KNOWN: dict[Handler, frozenset[str]] = {}
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
+
+
+def takes(*names: str) -> Callable[[HandlerT], HandlerT]:
+    """A decorator: the query parameters that a handler knows. One without it knows none."""
+
+    def marked(handler: HandlerT) -> HandlerT:
+        _KNOWN[handler] = frozenset(names)
+        return handler
+
+    return marked
+
+
+def strict(handler: Handler) -> Handler:
+    """The handler, asked only with parameters that it knows, each once: a slip would run with a default."""
+    known = _KNOWN.get(handler, frozenset())
+
+    async def checked(request: web.Request) -> web.StreamResponse:
+        for name in request.query:
+            if name not in known:
+                listed = f"known here: {', '.join(sorted(known))}" if known else "none is known here"
+                guess = f"did you mean {close!r}? " if (close := meant(name[:100], known)) else ""
+                refuse(name[:100], f"is no query parameter of this route; {guess}{listed}")
+            if len(request.query.getall(name)) > 1:
+                refuse(name, "is given more than once")
+        return await handler(request)
+
+    return checked
 
 
 def number(request: web.Request, name: str, *, low: int, high: int) -> int | None:

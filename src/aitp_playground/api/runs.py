@@ -16,10 +16,10 @@ from aitp_playground import __version__
 from aitp_playground.api import query
 from aitp_playground.api.access import caller
 from aitp_playground.api.answers import answer, json_bytes
+from aitp_playground.api.backend import BACKEND
 from aitp_playground.api.bodies import Body, read_model
 from aitp_playground.api.documents import run_line, run_pieces
 from aitp_playground.api.paths import checked_ref, run_id_of
-from aitp_playground.api.services import SERVICES
 from aitp_playground.api.streaming import written
 from aitp_playground.errors import InvalidRequest
 from aitp_playground.events.codec import decode
@@ -63,7 +63,7 @@ async def create_run(request: web.Request) -> web.Response:
     """202 when the run is on disk; a repeated ``Idempotency-Key`` answers with the earlier run."""
     key = _idempotency_key(request)
     body = await read_model(request, RunRequest)
-    submitted = await request.app[SERVICES].directory.submit(
+    submitted = await request.app[BACKEND].directory.submit(
         NewRun(
             scenario_ref=checked_ref(body.scenario_ref),
             inputs=body.inputs or {},
@@ -74,7 +74,7 @@ async def create_run(request: web.Request) -> web.Response:
         )
     )
     if submitted.existing:
-        request.app[SERVICES].metrics.idempotent_replay()
+        request.app[BACKEND].metrics.idempotent_replay()
     header, summary = submitted.row.header, submitted.row.summary
     log.info(
         "run.submitted",
@@ -95,9 +95,10 @@ async def create_run(request: web.Request) -> web.Response:
     )
 
 
+@query.takes("limit", "before", "status", "scenario_ref")
 async def list_runs(request: web.Request) -> web.Response:
     """Newest first, by pages."""
-    page = await request.app[SERVICES].directory.list_runs(
+    page = await request.app[BACKEND].directory.list_runs(
         limit=query.limit(request) or 100,
         before=query.words(request, "before"),
         status=query.choice(request, "status", get_args(RunStatus)),
@@ -107,9 +108,10 @@ async def list_runs(request: web.Request) -> web.Response:
     return answer({"runs": [run_line(row) for row in page.rows], **following})
 
 
+@query.takes("events", "after", "limit")
 async def show_run(request: web.Request) -> web.StreamResponse:
     """The whole run. Pollers that send ``If-None-Match`` cost a row, not the log."""
-    directory, run_id = request.app[SERVICES].directory, run_id_of(request)
+    directory, run_id = request.app[BACKEND].directory, run_id_of(request)
     wanted = (
         query.flag(request, "events", default=True),
         query.number(request, "after", low=0, high=query.MAX_SEQ) or 0,
@@ -129,20 +131,20 @@ async def show_run(request: web.Request) -> web.StreamResponse:
 
 async def show_scenario(request: web.Request) -> web.Response:
     """What the run was started from, whatever has become of the files since."""
-    digest, body = await request.app[SERVICES].directory.scenario(run_id_of(request))
+    digest, body = await request.app[BACKEND].directory.scenario(run_id_of(request))
     return json_bytes(kept.shown(digest, body))
 
 
 async def show_status(request: web.Request) -> web.Response:
     """The cheapest way to poll."""
-    row = await request.app[SERVICES].directory.row(run_id_of(request))
+    row = await request.app[BACKEND].directory.row(run_id_of(request))
     line = run_line(row)
     return answer({name: line[name] for name in ("run_id", "status", "event_count", "created_at")})
 
 
 async def tell_run(request: web.Request) -> web.StreamResponse:
     """The run as prose."""
-    directory = request.app[SERVICES].directory
+    directory = request.app[BACKEND].directory
     return await written(request, _story(directory, run_id_of(request)), content_type="text/plain")
 
 
@@ -150,7 +152,7 @@ async def cancel_run(request: web.Request) -> web.Response:
     """Answered when the run is over, or when the intent to end it is on disk."""
     run_id = run_id_of(request)
     await read_model(request, CancelRequest, SMALL_BODY, optional=True)
-    outcome = await request.app[SERVICES].directory.cancel(run_id)
+    outcome = await request.app[BACKEND].directory.cancel(run_id)
     log.info("run.cancel_asked", run_id=run_id, cancelled=outcome.cancelled, **caller(request))
     reason = {} if outcome.reason is None else {"reason": outcome.reason}
     document = {"run_id": outcome.run_id, "status": outcome.status, "cancelled": outcome.cancelled, **reason}
@@ -160,7 +162,7 @@ async def cancel_run(request: web.Request) -> web.Response:
 async def delete_run(request: web.Request) -> web.Response:
     """Only a run that is over."""
     run_id = run_id_of(request)
-    await request.app[SERVICES].directory.delete(run_id)
+    await request.app[BACKEND].directory.delete(run_id)
     log.info("run.deleted", run_id=run_id, **caller(request))
     return web.Response(status=204)
 

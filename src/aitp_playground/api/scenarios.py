@@ -5,20 +5,20 @@ from __future__ import annotations
 from aiohttp import web
 
 from aitp_playground.api.answers import answer
+from aitp_playground.api.backend import BACKEND
 from aitp_playground.api.paths import scenario_ref_of
-from aitp_playground.api.services import SERVICES
 from aitp_playground.scenarios.loaded import LoadedScenario, describe_pack
 
 
 async def list_packs(request: web.Request) -> web.Response:
     """Every pack there is."""
-    packs = await request.app[SERVICES].catalog.packs()
+    packs = await request.app[BACKEND].catalog.packs()
     return answer({"packs": [describe_pack(pack) for pack in packs]})
 
 
 async def list_scenarios(request: web.Request) -> web.Response:
     """What can be run; a broken file stands under ``errors`` and hides nothing else."""
-    scenarios, errors = await request.app[SERVICES].catalog.scenarios()
+    scenarios, errors = await request.app[BACKEND].catalog.scenarios()
     return answer(
         {
             "scenarios": [scenario.listed() for scenario in scenarios],
@@ -43,7 +43,7 @@ async def show_template(request: web.Request) -> web.Response:
 
 
 async def _scenario(request: web.Request) -> LoadedScenario:
-    return await request.app[SERVICES].catalog.scenario(scenario_ref_of(request))
+    return await request.app[BACKEND].catalog.scenario(scenario_ref_of(request))
 
 
 ROUTES = [

@@ -15,8 +15,8 @@ import structlog
 from aiohttp import hdrs, web
 
 from aitp_playground.api import query
+from aitp_playground.api.backend import BACKEND
 from aitp_playground.api.paths import run_id_of
-from aitp_playground.api.services import SERVICES
 from aitp_playground.api.streaming import cut, joined, write
 from aitp_playground.errors import Overloaded, RunNotFound
 from aitp_playground.store.port import StoredEvent
@@ -80,9 +80,10 @@ STREAM_OPTIONS = web.AppKey("stream_options", StreamOptions)
 STREAMS = web.AppKey("streams", OpenStreams)
 
 
+@query.takes("after")
 async def stream_events(request: web.Request) -> web.StreamResponse:
     """Stored events, then live ones, then ``stream.end``."""
-    directory, run_id, after = request.app[SERVICES].directory, run_id_of(request), _resume_after(request)
+    directory, run_id, after = request.app[BACKEND].directory, run_id_of(request), _resume_after(request)
     await directory.row(run_id)
     if request.method == hdrs.METH_HEAD:
         return web.Response(headers=_HEADERS)
@@ -90,7 +91,7 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers=_HEADERS)
     try:
         async with streams.admit():
-            with request.app[SERVICES].metrics.subscriber():
+            with request.app[BACKEND].metrics.subscriber():
                 await response.prepare(request)
                 await _pump(request, response, directory.stream(run_id, after=after), streams.options)
     except (TimeoutError, ConnectionError, RunNotFound):

@@ -9,9 +9,9 @@ from pydantic import Field
 
 from aitp_playground.api.access import bearer
 from aitp_playground.api.answers import answer
+from aitp_playground.api.backend import BACKEND
 from aitp_playground.api.bodies import Body, read_model
 from aitp_playground.api.query import MAX_SEQ
-from aitp_playground.api.services import SERVICES
 from aitp_playground.errors import Unauthorized
 
 
@@ -30,7 +30,7 @@ async def take_telemetry(request: web.Request) -> web.Response:
     if token is None:
         raise Unauthorized("send the agent's telemetry token as 'Authorization: Bearer <token>'")
     batch = await read_model(request, TelemetryBatch)
-    taken = await request.app[SERVICES].directory.telemetry(token, batch.emitter_seq, list(batch.events))
+    taken = await request.app[BACKEND].directory.telemetry(token, batch.emitter_seq, list(batch.events))
     return answer(taken)
 
 

@@ -12,9 +12,10 @@ from aitp_playground.actors import ActorError
 from aitp_playground.api import query
 from aitp_playground.api.access import WEBHOOK
 from aitp_playground.api.answers import answer
-from aitp_playground.api.bodies import MIB, read_body
+from aitp_playground.api.backend import BACKEND
+from aitp_playground.api.bodies import MIB, read_received
+from aitp_playground.api.encodings import encoding_of, plain
 from aitp_playground.api.paths import run_id_of
-from aitp_playground.api.services import SERVICES
 from aitp_playground.api.streaming import listed, written
 from aitp_playground.errors import PayloadTooLarge, PlaygroundError, RunNotFound, Unauthorized
 from aitp_playground.events.codec import encode_json
@@ -29,7 +30,7 @@ EVENT = "X-Aitp-Event"
 
 async def take_delivery(request: web.Request) -> web.Response:
     """200 when it is on disk, also when it was already. Anything but a 2xx has the Control Plane try again."""
-    count = request.app[SERVICES].metrics.delivery
+    count = request.app[BACKEND].metrics.delivery
     try:
         fate = await _taken(request)
     except (PlaygroundError, ActorError) as refusal:
@@ -40,12 +41,14 @@ async def take_delivery(request: web.Request) -> web.Response:
 
 
 async def _taken(request: web.Request) -> DeliveryResult:
-    directory, run_id = request.app[SERVICES].directory, run_id_of(request)
+    directory, run_id = request.app[BACKEND].directory, run_id_of(request)
     await directory.row(run_id)
-    body = await read_body(request, MAX_DELIVERY)
+    encoding = encoding_of(request)
+    received = await read_received(request, MAX_DELIVERY)
     return await directory.deliveries.take(
         run_id,
-        body,
+        plain(received, encoding, MAX_DELIVERY),
+        signed=received,
         signature=_only(request, SIGNATURE),
         delivery_id=_only(request, DELIVERY),
         event_type=_only(request, EVENT),
@@ -58,9 +61,10 @@ def _only(request: web.Request, name: str) -> str | None:
     return given[0] if len(given) == 1 else None
 
 
+@query.takes("event_type", "after", "limit")
 async def show_deliveries(request: web.Request) -> web.StreamResponse:
     """What is on disk here, by pages; the Control Plane is not asked."""
-    directory, run_id = request.app[SERVICES].directory, run_id_of(request)
+    directory, run_id = request.app[BACKEND].directory, run_id_of(request)
     asked = {
         "event_type": query.words(request, "event_type"),
         "after": query.number(request, "after", low=0, high=query.MAX_SEQ) or 0,

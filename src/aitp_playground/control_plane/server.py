@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
-import socket
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
-from aiohttp import web
 
+from aitp_playground.bounded_server import Limits
 from aitp_playground.control_plane.app import BACKGROUND, build_app
 from aitp_playground.control_plane.db import MEMORY, Database, inspect
 from aitp_playground.control_plane.events.bus import EventBus
@@ -26,10 +26,13 @@ from aitp_playground.control_plane.schema import SCHEMA
 from aitp_playground.control_plane.service import Background, ControlPlane
 from aitp_playground.control_plane.trust.identity import Identity, load_seed
 from aitp_playground.control_plane.webhooks.targets import delivery_session
+from aitp_playground.listening import listen, raise_open_files, serving
 
 #: A loop that failed begins anew after this long, so that a lost database does not end the sweeps for good.
 RESTART_SECONDS = 1.0
 SHUTDOWN_SECONDS = 2.0
+#: A reader of the event stream may pause for longer than an agent may.
+LIMITS = Limits(stalled_secs=120.0, connections=4_000)
 
 log = structlog.get_logger(__name__)
 
@@ -56,11 +59,12 @@ async def control_plane(options: Options) -> AsyncIterator[Running]:
         await asyncio.to_thread(inspect, options.database, SCHEMA)
     seed = await asyncio.to_thread(load_seed, _seed_file(options))
     async with AsyncExitStack() as stack:
-        sock = _Listener(options.host, options.port)
-        stack.callback(sock.close)
+        raise_open_files()
+        address = await listen(options.host, options.port)
+        stack.callback(address.close)
         cp = ControlPlane(
             db=Database(options.database),
-            identity=Identity(seed, sock.url),
+            identity=Identity(seed, address.url),
             options=options,
             bus=EventBus(),
             http=await stack.enter_async_context(delivery_session()),
@@ -73,17 +77,10 @@ async def control_plane(options: Options) -> AsyncIterator[Running]:
         stack.push_async_callback(cp.db.close)
         loops = [asyncio.create_task(_forever(loop, cp), name=f"cp-{loop.__module__}") for loop in BACKGROUND]
         stack.push_async_callback(_end, loops)
-        runner = web.AppRunner(
-            build_app(cp),
-            access_log=None,
-            handle_signals=False,
-            shutdown_timeout=SHUTDOWN_SECONDS,
-            auto_decompress=False,
+        await stack.enter_async_context(
+            serving(build_app(cp), address, _refusal, LIMITS, shutdown_timeout=SHUTDOWN_SECONDS, auto_decompress=False)
         )
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        await web.SockSite(runner, sock.socket).start()
-        yield Running(url=sock.url, aid=cp.identity.aid, key=keys[0], service=cp)
+        yield Running(url=address.url, aid=cp.identity.aid, key=keys[0], service=cp)
 
 
 def _seed_file(options: Options) -> Path | None:
@@ -92,17 +89,8 @@ def _seed_file(options: Options) -> Path | None:
     return Path(f"{options.database}.seed")
 
 
-class _Listener:
-    """A bound socket: the manifest names its address before the application can be built."""
-
-    def __init__(self, host: str, port: int) -> None:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.socket = socket.create_server((host, port), family=family)
-        shown = f"[{host}]" if family is socket.AF_INET6 else host
-        self.url = f"http://{shown}:{self.socket.getsockname()[1]}"
-
-    def close(self) -> None:
-        self.socket.close()
+def _refusal(_status: int, code: str, message: str) -> str:
+    return json.dumps({"error": message, "code": code.upper()})
 
 
 async def _forever(loop: Background, cp: ControlPlane) -> None:

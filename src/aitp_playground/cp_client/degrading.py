@@ -123,6 +123,10 @@ class Degrading:
         self._breaker.answered()
         return answer
 
+    def tell_states(self, on_state: Callable[[State], None]) -> None:
+        """Have ``on_state`` told the breaker's states from now on, in place of whoever was told them before."""
+        self._on_state = on_state
+
     async def _is_well(self) -> bool:
         """The breaker's probe. A proxy's error page or a database that is down is no sign of life."""
         try:

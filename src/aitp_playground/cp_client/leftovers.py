@@ -43,22 +43,19 @@ class Leftovers:
     Control Plane that is configured now is looked at: another one's 404 would prove nothing.
     """
 
-    def __init__(
-        self, cp: CpClient, store: RunStore, settings: Settings, base_url: Callable[[], str], *, note: Note
-    ) -> None:
+    def __init__(self, cp: CpClient, store: RunStore, settings: Settings, base_url: str) -> None:
         self._cp = cp
         self._store = store
         self._where = cp.base_url
         self._linger = settings.cp_webhook_linger_secs
         self._base_url = base_url
-        self._note = note
         self._woken = asyncio.Event()
         self._sweeping: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Begin to remove what is due; without a Control Plane, nothing is."""
+    def start(self, *, note: Note) -> None:
+        """Begin to remove what is due, and have ``note`` say so; without a Control Plane, nothing is."""
         if self._cp.enabled and self._sweeping is None:
-            self._sweeping = asyncio.create_task(self._sweep(), name="cp-leftovers")
+            self._sweeping = asyncio.create_task(self._sweep(note), name="cp-leftovers")
 
     async def close(self) -> None:
         """What is still there stays on disk."""
@@ -85,7 +82,7 @@ class Leftovers:
         """
         if not self._cp.enabled:
             return Outcome(None)
-        url = f"{self._base_url()}/webhooks/cp/{run_id}"
+        url = f"{self._base_url}/webhooks/cp/{run_id}"
         left = self._leftover(run_id, "webhook", url=url, events=tuple(events), secret=secrets.token_hex(32))
         assert left.secret is not None
         await self._store.leave(left)
@@ -110,12 +107,12 @@ class Leftovers:
 
     # -- removing -----------------------------------------------------------------------------------------------------
 
-    async def _sweep(self) -> None:
+    async def _sweep(self, note: Note) -> None:
         while True:
             self._woken.clear()
             pause = FIRST_RETRY_SECONDS
             try:
-                pause = await self._round()
+                pause = await self._round(note)
             except PlaygroundError as failure:
                 log.warning("cp.leftovers_postponed", error=failure.message)
             except Exception:
@@ -124,7 +121,7 @@ class Leftovers:
                 async with asyncio.timeout(pause):
                     await self._woken.wait()
 
-    async def _round(self) -> float:
+    async def _round(self, note: Note) -> float:
         """Try everything that is due once; how long to wait for the next that will be."""
         rows = await self._store.leftovers_by_due(self._where, linger=self._linger, limit=_AT_ONCE)
         now = time.time()
@@ -132,16 +129,16 @@ class Leftovers:
         if due:
             async with asyncio.TaskGroup() as group:
                 for left in due:
-                    group.create_task(self._try(left))
+                    group.create_task(self._try(left, note))
             return 0.0
         return min([LOOK_SECONDS, *(at - now for at, _ in rows)])
 
-    async def _try(self, left: Leftover) -> None:
+    async def _try(self, left: Leftover, note: Note) -> None:
         reason: str | None
         try:
             reason = await self._remove(left)
             if reason is None:
-                await self._told(left)
+                await self._told(left, note)
                 await self._store.forget_leftover(left.id)
                 log.info("cp.leftover_removed", kind=left.kind, run_id=left.run_id)
                 return
@@ -171,9 +168,9 @@ class Leftovers:
                     return reason
         return None
 
-    async def _told(self, left: Leftover) -> None:
+    async def _told(self, left: Leftover, note: Note) -> None:
         """The id comes from the leftover's, so that a crash before it is forgotten tells it once, not twice."""
         if left.kind == "webhook":
             event_id = str(uuid.uuid5(uuid.UUID(left.id), "unsubscribed"))
             with suppress(RunNotFound):
-                await self._note(left.run_id, draft("cp.webhook.unsubscribed", id=event_id, source_url=left.url))
+                await note(left.run_id, draft("cp.webhook.unsubscribed", id=event_id, source_url=left.url))

@@ -6,7 +6,7 @@ import asyncio
 
 import structlog
 
-from aitp_playground.errors import Overloaded, RunNotFound
+from aitp_playground.errors import Overloaded, RunNotFound, StoreDamaged
 from aitp_playground.events.model import EventDraft, draft
 from aitp_playground.runs.log import EventLog
 from aitp_playground.runs.state import RunState
@@ -31,7 +31,8 @@ def last_words(state: RunState, terminal: EventDraft) -> list[EventDraft]:
 async def end_from_disk(events: EventLog, store: RunStore, terminal: EventDraft) -> None:
     """Go back to what is on disk and end the run from there, as soon as the store takes writes again.
 
-    A run that is over there already, or gone, is left as it is.
+    A run that is over there already, or gone, is left as it is. So is one in a damaged database: no waiting mends it,
+    and the next start of the service, with a database that can be read, ends the run.
     """
     delay = FIRST_DELAY
     while True:
@@ -41,6 +42,9 @@ async def end_from_disk(events: EventLog, store: RunStore, terminal: EventDraft)
                 await events.append(last_words(events.state, terminal)).commit
         except RunNotFound:
             log.warning("run.gone")
+            return
+        except StoreDamaged as failure:
+            log.error("run.end_given_up", error=failure.message)  # noqa: TRY400 - the message says it all
             return
         except Overloaded:  # StoreUnavailable is one
             await asyncio.sleep(delay)

@@ -9,7 +9,7 @@ from contextlib import suppress
 import structlog
 
 from aitp_playground.actors import ActorError
-from aitp_playground.errors import Overloaded, PlaygroundError
+from aitp_playground.errors import Overloaded, PlaygroundError, StoreDamaged
 from aitp_playground.runs.activations import Activations, Purpose
 from aitp_playground.runs.messages import CancelRun, Interrupted
 from aitp_playground.store.port import RunRow, RunStore
@@ -95,5 +95,8 @@ class Recovery:
             await asyncio.sleep(seconds)
             try:
                 await work()  # type: ignore[misc]
+            except StoreDamaged as failure:
+                log.error("recovery.given_up", error=failure.message)  # noqa: TRY400 - the message says it all
+                return
             except PlaygroundError as failure:
                 log.warning("recovery.failed", error=failure.message)

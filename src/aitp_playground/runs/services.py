@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -57,6 +57,6 @@ class RunServices:
     metrics: Metrics
     board: AgentBoard
     tokens: TelemetryTokens
-    base_url: Callable[[], str]
+    base_url: str
     reporting: RunReporter | None = None
     leftovers: Leftovers | None = None

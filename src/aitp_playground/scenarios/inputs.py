@@ -7,14 +7,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aitp_playground.errors import InputsInvalid
-from aitp_playground.scenarios.findings import KeyPath
+from aitp_playground.scenarios.findings import KeyPath, nearest
 from aitp_playground.scenarios.judge import NoVerdict
-from aitp_playground.scenarios.schemas import MAX_DEPTH, resolved, size, value_faults
+from aitp_playground.scenarios.schemas import MAX_DEPTH, escaped, resolved, size, value_faults
 
 #: Values that filling in may bring, and places that it may look at: defaults that bring defaults soon are more.
 MOST_BROUGHT = 5000
 MOST_LOOKED = 200_000
 _MOST_REFERENCES = 40
+#: Beside ``properties``, what decides about other names or brings more of them.
+_MORE = frozenset(
+    {"additionalProperties", "unevaluatedProperties", "patternProperties", "propertyNames", "$ref", "$dynamicRef"}
+    | {"allOf", "anyOf", "oneOf", "if", "then", "else", "not", "dependentSchemas"}
+)
 
 
 def complete_inputs(schema: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,6 +30,8 @@ def complete_inputs(schema: Mapping[str, Any], given: Mapping[str, Any]) -> dict
     """
     if size(given) is None:
         raise _invalid([{"pointer": "", "message": f"the inputs are nested deeper than {MAX_DEPTH} levels"}])
+    if unknown := [fault for name in given if (fault := undeclared(schema, name)) is not None]:
+        raise _invalid(unknown)
     try:
         completed: dict[str, Any] = _Filling(schema).fill(schema, copy.deepcopy(dict(given)), 0)
         faults = value_faults(schema, completed)
@@ -33,6 +40,20 @@ def complete_inputs(schema: Mapping[str, Any], given: Mapping[str, Any]) -> dict
     if faults:
         raise _invalid([{"pointer": fault["at"], "message": fault["message"]} for fault in faults])
     return completed
+
+
+def undeclared(schema: Mapping[str, Any], name: str) -> dict[str, str] | None:
+    """The fault of an input that the schema does not name; a slip would otherwise run with a default.
+
+    None when it is named, and when the schema says of itself that others may come, or may name them elsewhere.
+    """
+    properties = _properties(schema)
+    if name in properties or not properties or _MORE & schema.keys():
+        return None
+    return {
+        "pointer": f"/{escaped(name)}",
+        "message": f"no input {name[:100]!r} is declared{nearest(name[:100], properties)}",
+    }
 
 
 def unfit_defaults(schema: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:

@@ -269,12 +269,12 @@ def _pointer(error: Mapping[str, Any], value: Any) -> str:
     """The place of the fault; for a missing or an unknown key, the key's own place."""
     at, message = str(error["instanceLocation"]), str(error["error"])
     if (missing := _REQUIRED.fullmatch(message)) is not None:
-        return f"{at}/{_escaped(json.loads(missing[1]))}"
+        return f"{at}/{escaped(json.loads(missing[1]))}"
     if message.startswith(("Additional properties", "Unevaluated properties")):
         holder = _at(value, at)
         names: Sequence[str] = list(holder) if isinstance(holder, Mapping) else []
         unknown = [name for name in names if f"'{name}'" in message]
-        return f"{at}/{_escaped(unknown[0])}" if unknown else at
+        return f"{at}/{escaped(unknown[0])}" if unknown else at
     return at
 
 
@@ -282,5 +282,6 @@ def _at(value: Any, pointer: str) -> Any:
     return resolved(value, f"#{pointer}")
 
 
-def _escaped(name: str) -> str:
+def escaped(name: str) -> str:
+    """A name as part of a JSON pointer (RFC 6901)."""
     return name.replace("~", "~0").replace("/", "~1")

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from aitp_playground.errors import StoreUnavailable
+from aitp_playground.store.failures import Failures
 from aitp_playground.store.files import connect_reader
-from aitp_playground.store.writer import unavailable
 
 T = TypeVar("T")
 
@@ -20,8 +20,10 @@ T = TypeVar("T")
 class Readers:
     """At most ``threads`` reads at once, each on a connection of its own; connections are opened when first needed."""
 
-    def __init__(self, path: Path, *, threads: int) -> None:
+    def __init__(self, path: Path, failures: Failures, *, threads: int) -> None:
         self._path = path
+        self._failures = failures
+        self._closed = False
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="store-reader")
         self._idle: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
 
@@ -29,12 +31,15 @@ class Readers:
         """Run ``query`` in a thread. Raises ``StoreUnavailable`` when SQLite cannot answer."""
         try:
             reading = asyncio.get_running_loop().run_in_executor(self._pool, self._with_connection, query)
-        except RuntimeError:
-            raise StoreUnavailable("the run store is closed") from None
+        except RuntimeError as failure:
+            if self._closed:
+                raise StoreUnavailable("the run store is closed") from None
+            raise self._failures.unavailable(failure) from failure
         return await reading
 
     def close(self) -> None:
         """Let reads under way finish, refuse the waiting ones, close the connections. Blocks."""
+        self._closed = True
         self._pool.shutdown(wait=True, cancel_futures=True)
         while not self._idle.empty():
             self._idle.get_nowait().close()
@@ -47,7 +52,7 @@ class Readers:
         try:
             return query(connection)
         except sqlite3.Error as failure:
-            raise unavailable(failure) from failure
+            raise self._failures.unavailable(failure) from failure
         finally:
             self._idle.put(connection)
 
@@ -55,4 +60,4 @@ class Readers:
         try:
             return connect_reader(self._path)
         except sqlite3.Error as failure:
-            raise unavailable(failure) from failure
+            raise self._failures.unavailable(failure) from failure

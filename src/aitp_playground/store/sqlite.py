@@ -15,6 +15,7 @@ import structlog
 
 from aitp_playground.errors import StoreUnavailable
 from aitp_playground.store import leftovers, reads, scenarios, writes
+from aitp_playground.store.failures import Failures
 from aitp_playground.store.files import connect_writer
 from aitp_playground.store.owners import OwnerLock
 from aitp_playground.store.port import (
@@ -33,12 +34,14 @@ from aitp_playground.store.port import (
 from aitp_playground.store.readers import Readers
 from aitp_playground.store.rows import encode_json
 from aitp_playground.store.schema import migrate
-from aitp_playground.store.writer import Work, Writer, unavailable
+from aitp_playground.store.writer import Work, Writer
 
 T = TypeVar("T")
 
 PING_SECONDS = 5.0
 CLOSE_SECONDS = 10.0
+#: How long a write waits for somebody else's lock. A backup may hold one for seconds; reads and the opening wait less.
+WRITER_PATIENCE = 30.0
 #: Runs removed in one transaction: a lowered retention must not hold up the appends of live runs.
 PRUNE_AT_ONCE = 50
 
@@ -65,6 +68,7 @@ class SqliteRunStore:
         reader_threads: int = 4,
     ) -> None:
         self._path = None if database == ":memory:" else Path(database).expanduser().absolute()
+        self._failures = Failures(self._path)
         self._owner = OwnerLock(state_dir / "owners")
         self.owner_id = self._owner.owner_id
         self._outbox = outbox
@@ -81,7 +85,10 @@ class SqliteRunStore:
         if self._writer is not None:
             raise RuntimeError("a run store is opened once; make another one")
         loop = asyncio.get_running_loop()
-        opening = loop.run_in_executor(None, self._open, loop)
+        try:
+            opening = loop.run_in_executor(None, self._open, loop)
+        except RuntimeError as failure:
+            raise self._failures.unavailable(failure) from failure
         try:
             await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -103,7 +110,12 @@ class SqliteRunStore:
         return (0, 0.0) if self._writer is None else (self._writer.backlog, self._writer.last_commit)
 
     async def ping(self) -> None:
-        """Writes a few pages and frees them, behind the writes that wait; longer than ``PING_SECONDS`` is a failure."""
+        """Writes a few pages and frees them, behind the writes that wait; longer than ``PING_SECONDS`` is a failure.
+
+        Raises ``StoreUnavailable``; ``StoreDamaged`` once any read or write has met a damaged page.
+        """
+        if self._failures.damage is not None:
+            raise self._failures.damage
         try:
             async with asyncio.timeout(PING_SECONDS):
                 await self._write(writes.ping)
@@ -293,19 +305,21 @@ class SqliteRunStore:
             connection = connect_writer(self._path)
             try:
                 migrate(connection)
+                connection.execute(f"PRAGMA busy_timeout={WRITER_PATIENCE * 1000:.0f}")
                 if self._path is not None:
                     self._owner.acquire()
                     self._file = self._path.stat()
+                bounds: dict[str, Any] = {"max_events": self._max_events, "max_bytes": self._max_bytes}
+                guard, failures = self._refuse_lost_file, self._failures
+                self._writer = Writer(connection, loop, guard=guard, failures=failures, **bounds)
             except BaseException:
                 connection.close()
                 self._owner.release()
                 raise
-        except (sqlite3.Error, OSError) as failure:
-            raise unavailable(failure) from failure
-        bounds: dict[str, Any] = {"max_events": self._max_events, "max_bytes": self._max_bytes}
-        self._writer = Writer(connection, loop, guard=self._refuse_lost_file, **bounds)
+        except (sqlite3.Error, OSError, RuntimeError) as failure:
+            raise self._failures.unavailable(failure) from failure
         if self._path is not None:
-            self._readers = Readers(self._path, threads=self._reader_threads)
+            self._readers = Readers(self._path, self._failures, threads=self._reader_threads)
 
     def _refuse_lost_file(self) -> None:
         """SQLite goes on writing to a file that was removed or replaced, and acknowledges what nobody can ever read."""

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 import structlog
 
-from aitp_playground.errors import InvalidRequest, Overloaded, PlaygroundError, StoreUnavailable
+from aitp_playground.errors import Overloaded, PlaygroundError, StoreUnavailable
+from aitp_playground.store.failures import Failures
 from aitp_playground.store.port import OutOfSequence
 
 T = TypeVar("T")
@@ -42,7 +43,7 @@ class Writer:
     """Takes operations from one event loop and commits them in the order given, in groups.
 
     ``guard`` runs before each group and raises when writing would be in vain. The connection is the writer's from now
-    on; it closes it when it stops.
+    on; it closes it when it stops. Raises ``RuntimeError`` when no thread can be started.
     """
 
     def __init__(
@@ -51,12 +52,14 @@ class Writer:
         loop: asyncio.AbstractEventLoop,
         *,
         guard: Callable[[], None],
+        failures: Failures,
         max_events: int,
         max_bytes: int,
     ) -> None:
         self._connection = connection
         self._loop = loop
         self._guard = guard
+        self._failures = failures
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._changed = threading.Condition()
@@ -142,7 +145,7 @@ class Writer:
             if outcomes is None:
                 outcomes = [outcome for operation in group for outcome in self._commit([operation])]
         except Exception as failure:  # noqa: BLE001 - whatever it is, somebody waits for the answer
-            outcomes = [_Outcome(operation.future, error=_store_error(failure)) for operation in group]
+            outcomes = [_Outcome(operation.future, error=self._failures.of_work(failure)) for operation in group]
         finally:
             self._roll_back()
         return outcomes
@@ -154,7 +157,7 @@ class Writer:
             outcomes = [_Outcome(operation.future, operation.work(self._connection)) for operation in group]
         except Exception as failure:  # noqa: BLE001 - it belongs to one of them; the others are tried again without it
             self._roll_back()
-            return [_Outcome(group[0].future, error=_store_error(failure))] if len(group) == 1 else None
+            return [_Outcome(group[0].future, error=self._failures.of_work(failure))] if len(group) == 1 else None
         self._connection.execute("COMMIT")
         return outcomes
 
@@ -173,7 +176,7 @@ class Writer:
                 if not self._connection.in_transaction:
                     return None
                 self._connection.execute("ROLLBACK TO piece")
-                outcomes.append(_Outcome(operation.future, error=_store_error(failure)))
+                outcomes.append(_Outcome(operation.future, error=self._failures.of_work(failure)))
             self._connection.execute("RELEASE piece")
         self._connection.execute("COMMIT")
         return outcomes
@@ -228,19 +231,3 @@ def _settle(outcomes: Sequence[_Outcome]) -> None:
             outcome.future.set_exception(outcome.error)
         else:
             outcome.future.set_result(outcome.value)
-
-
-def _store_error(failure: Exception) -> Exception:
-    """The failure as callers know it: ours, a fault in the data, a defect as it is, or ``StoreUnavailable``."""
-    if isinstance(failure, UnicodeEncodeError):
-        return InvalidRequest("text with a lone surrogate cannot be stored")
-    if isinstance(failure, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError):
-        return failure
-    return unavailable(failure) if isinstance(failure, sqlite3.Error | OSError) else failure
-
-
-def unavailable(failure: Exception) -> StoreUnavailable:
-    """``StoreUnavailable`` because of what SQLite or the file system said."""
-    error = StoreUnavailable(f"the run store cannot be used now: {failure}")
-    error.__cause__ = failure
-    return error

@@ -11,8 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from pytest_aiohttp import AiohttpClient
 
-from aitp_playground.api import Services
-from aitp_playground.app import build_api
+from aitp_playground.api import Backend, application
 from aitp_playground.config import Settings
 from aitp_playground.cp_client import CpClient
 from aitp_playground.net import client_session
@@ -78,14 +77,14 @@ def root(tmp_path: Path) -> Path:
 async def client(aiohttp_client: AiohttpClient, root: Path) -> AsyncIterator[Client]:
     settings = Settings(_env_file=None)
     async with client_session() as http:
-        services = Services(
+        backend = Backend(
             settings=settings,
             catalog=Catalog([root], {"meta": Meta}),
             directory=RunDirectory.__new__(RunDirectory),
             metrics=Metrics(),
             cp=CpClient(settings, http),
         )
-        yield await aiohttp_client(TestServer(build_api(services)))
+        yield await aiohttp_client(TestServer(application(backend)))
 
 
 async def test_packs_are_listed_as_written(client: Client) -> None:

@@ -171,7 +171,7 @@ async def reporting(
     )
     async with client_session() as http:
         hasty = partial(Breaker, sleep=lambda seconds: asyncio.sleep(seconds / 20))
-        client = CpClient(settings, http, breaker=hasty, on_state=lambda state: reporter.breaker_changed(state))
+        client = CpClient(settings, http, breaker=hasty)
         means = Means(client=client, store=store, metrics=metrics or Metrics(), settle=settle, sleep=sleep)
         means = replace(means, settle_most=settle_most)
         try:

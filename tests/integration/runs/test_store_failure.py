@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from aitp_playground.errors import StoreUnavailable
 from aitp_playground.runs.directory import RunDirectory
+from aitp_playground.runs.messages import CancelRun
 from aitp_playground.service import Playground
 from tests.support.playground import follow, run
 
@@ -152,3 +155,26 @@ async def test_a_waiting_run_is_cancelled_when_the_store_writes_again(tmp_path: 
         async with asyncio.timeout(20):
             assert (await follow(running, waiting)).types == ["run.cancelled"]
         await running.directory.cancel(long)
+
+
+async def test_a_database_that_is_damaged_in_mid_run_frees_the_runs_place_and_is_told(tmp_path: Path) -> None:
+    async with unruly_playground(tmp_path) as running, aiohttp.ClientSession() as http:
+        file = tmp_path / "state" / "runs.db"
+        with launches(running) as pids:
+            run_id = await submit(running, ACT, inputs={"act": "sleep", "seconds": 60})
+            await until(running, run_id, "step.started")
+            with contextlib.closing(sqlite3.connect(file)) as other:
+                other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            await pragma(running, "cache_size=0")
+            await pragma(running, "shrink_memory")
+            with file.open("r+b") as database:
+                database.seek(4096)
+                database.write(b"\xaa" * (file.stat().st_size - 4096))
+            writer(running, run_id).ref.tell(CancelRun())
+            await eventually(lambda: running.directory.load == (0, 0))
+            await eventually(lambda: not living(pids))
+        status, text = await ready(http, running)
+        assert status == 503
+        assert str(file) in text
+        assert "damaged" in text
+        assert leftovers(running) == NOTHING

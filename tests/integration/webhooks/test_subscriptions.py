@@ -156,7 +156,7 @@ async def test_what_still_lingers_is_left_alone_until_its_run_is_deleted(cp: Run
         run = await subscribe(running, await finished_run(running))
         going = await subscribe(running, await running_run(running))
         service: Any = running.directory._services.leftovers
-        assert 0 < await service._round() <= leftovers.LOOK_SECONDS
+        assert 0 < await service._round(running.directory.append_late) <= leftovers.LOOK_SECONDS
         assert len(await hooks(running)) == 2
         await running.directory.delete(run.run_id)
         await eventually(lambda: nothing_left(running, run.run_id))
@@ -221,7 +221,7 @@ async def test_a_crash_before_it_is_forgotten_does_not_tell_twice_of_a_removal(
         [left_over] = await store_of(running).leftovers(run.run_id)
         for _ in range(2):
             assert await service._remove(left_over) is None
-            await service._told(left_over)
+            await service._told(left_over, running.directory.append_late)
         assert (await follow(running, run.run_id)).types.count("cp.webhook.unsubscribed") == 1
 
 
@@ -233,7 +233,7 @@ async def test_what_was_left_at_another_control_plane_is_not_sought_at_this_one(
         playground(settings_with(another, tmp_path, cp_webhook_linger_secs=0)) as running,
     ):
         service: Any = running.directory._services.leftovers
-        await service._round()
+        await service._round(running.directory.append_late)
         assert await left(running, run.run_id) == 1
 
 

@@ -13,8 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 from pytest_aiohttp import AiohttpClient
 
-from aitp_playground.api import Services, StreamOptions
-from aitp_playground.app import build_api
+from aitp_playground.api import Backend, StreamOptions, application
 from aitp_playground.config import Settings
 from aitp_playground.cp_client import CpClient
 from aitp_playground.net import client_session
@@ -39,7 +38,7 @@ class PlainServer(TestServer):
     """Serves as in production: a handler whose client has left is not cancelled for it, but has to notice."""
 
     async def _make_runner(self, **kwargs: Any) -> web.AppRunner:
-        return web.AppRunner(self.app, **{**kwargs, "handler_cancellation": False})
+        return web.AppRunner(self.app, **{**kwargs, "handler_cancellation": False, "auto_decompress": False})
 
 
 @pytest.fixture
@@ -68,8 +67,8 @@ async def connect(
         settings = make_settings(**overrides)
         cp = CpClient(settings, await closing.enter_async_context(client_session()))
         closing.push_async_callback(cp.close)
-        services = Services(settings=settings, catalog=Catalog([], {}), directory=directory, metrics=metrics, cp=cp)
-        app = build_api(services, streams=streams)
+        backend = Backend(settings=settings, catalog=Catalog([], {}), directory=directory, metrics=metrics, cp=cp)
+        app = application(backend, streams=streams)
         app.add_routes(routes)
         if on_cleanup is not None:
             app.on_cleanup.append(on_cleanup)

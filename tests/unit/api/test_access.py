@@ -98,7 +98,7 @@ async def test_an_ipv6_base_url_passes_in_any_spelling(connect: Connect) -> None
 
 
 async def test_a_request_without_host_is_refused(client: Client) -> None:
-    assert b" 403 " in await raw(client, b"GET /healthz HTTP/1.0\r\n\r\n")
+    assert b" 403 " in await raw(client, b"GET /runs HTTP/1.0\r\n\r\n")
 
 
 async def test_two_host_headers_are_refused(client: Client) -> None:
@@ -266,3 +266,21 @@ def test_an_ipv6_zone_stays_part_of_the_host() -> None:
 def test_only_web_origins_have_a_host() -> None:
     assert origin_host("https://a.example:1") == "a.example"
     assert origin_host("https://a.example/") is None
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+async def test_a_probe_in_http_1_0_needs_no_host(client: Client, path: str) -> None:
+    answer = await raw(client, f"GET {path} HTTP/1.0\r\n\r\n".encode())
+    assert answer.split(b" ", 2)[1] == b"200"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "GET /metrics HTTP/1.0\r\n\r\n",
+        "GET /healthz HTTP/1.0\r\nHost: evil.example\r\n\r\n",
+        "GET /healthz HTTP/1.0\r\nOrigin: http://evil.example\r\n\r\n",
+    ],
+)
+async def test_no_other_request_goes_without_host_and_no_probe_lies_about_it(client: Client, head: str) -> None:
+    assert (await raw(client, head.encode())).split(b" ", 2)[1] == b"403"

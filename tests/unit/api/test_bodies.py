@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from collections.abc import AsyncIterator
+import zlib
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import orjson
@@ -193,9 +194,49 @@ async def test_a_compressed_body_is_bounded_by_its_real_size(client: Client) -> 
     assert response.status == 413
 
 
-async def test_a_body_that_does_not_decompress_is_400(client: Client) -> None:
-    response = await client.post("/runs", data=b"not gzip at all", headers={"Content-Encoding": "gzip"})
+@pytest.mark.parametrize(
+    ("encoding", "data"),
+    [
+        ("gzip", b"not gzip at all"),
+        ("gzip", gzip.compress(json.dumps(GOOD).encode())[:-8]),
+        ("gzip", gzip.compress(json.dumps(GOOD).encode())[:-1]),
+        ("gzip", gzip.compress(json.dumps(GOOD).encode()) + b"more"),
+        ("deflate", zlib.compress(json.dumps(GOOD).encode())[:-4]),
+        ("deflate", gzip.compress(json.dumps(GOOD).encode())),
+    ],
+    ids=["text", "no-trailer", "short-trailer", "more", "no-checksum", "gzip-as-deflate"],
+)
+async def test_a_body_that_does_not_decompress_to_its_end_is_400(
+    client: Client, directory: MemoryDirectory, encoding: str, data: bytes
+) -> None:
+    response = await client.post("/runs", data=data, headers={"Content-Encoding": encoding})
     assert response.status == 400
+    assert (await response.json())["error"]["code"] == "invalid_request"
+    assert directory.submitted == []
+
+
+@pytest.mark.parametrize(
+    ("encoding", "encode"),
+    [("gzip", gzip.compress), ("X-GZIP", gzip.compress), ("deflate", zlib.compress), ("identity", bytes), ("", bytes)],
+)
+async def test_known_encodings_are_undone(client: Client, encoding: str, encode: Callable[[bytes], bytes]) -> None:
+    data = encode(json.dumps(GOOD).encode())
+    response = await client.post("/runs", data=data, headers={"Content-Encoding": encoding})
+    assert response.status == 202
+
+
+@pytest.mark.parametrize("path", ["/runs", "/internal/telemetry"])
+@pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "gzip, gzip", "nonsense"])
+async def test_an_encoding_that_nobody_undoes_is_415(client: Client, path: str, encoding: str) -> None:
+    headers = {"Content-Encoding": encoding, **TELEMETRY}
+    response = await client.post(path, data=json.dumps(GOOD).encode(), headers=headers)
+    assert response.status == 415
+    assert (await response.json())["error"]["code"] == "invalid_request"
+
+
+async def test_a_byte_order_mark_is_named(client: Client) -> None:
+    response = await client.post("/runs", data=b"\xef\xbb\xbf" + json.dumps(GOOD).encode())
+    assert "byte order mark" in (await response.json())["error"]["message"]
 
 
 async def test_a_body_that_trickles_in_is_given_up(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

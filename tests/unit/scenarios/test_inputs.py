@@ -46,7 +46,7 @@ def test_defaults_inside_objects_lists_and_local_references_are_filled_in() -> N
 
 
 def test_what_is_given_stays_and_the_givers_object_is_not_touched() -> None:
-    given: dict[str, Any] = {"topic": "keys", "options": {"depth": 7}, "extra": 1, "people": []}
+    given: dict[str, Any] = {"topic": "keys", "options": {"depth": 7}, "people": []}
     completed = complete_inputs(SCHEMA, given)
     assert completed == given
     given["options"] = {}
@@ -188,3 +188,35 @@ def test_inputs_nested_without_end_are_refused() -> None:
     for _ in range(5000):
         deep = [deep]
     assert faults({}, {"x": deep}) == [""]
+
+
+DECLARED = {"type": "object", "properties": {"topic": {"type": "string", "default": "trust"}, "style": {}}}
+
+
+@pytest.mark.parametrize(("given", "said"), [("topci", "did you mean 'topic'?"), ("nothing", "known: style, topic")])
+def test_an_input_that_the_schema_does_not_name_is_refused(given: str, said: str) -> None:
+    with pytest.raises(InputsInvalid) as refused:
+        complete_inputs(DECLARED, {given: "x", "style": 1})
+    assert refused.value.details[0]["pointer"] == f"/{given}"
+    assert said in refused.value.message
+
+
+def test_every_input_that_is_not_named_is_told_with_its_escaped_pointer() -> None:
+    with pytest.raises(InputsInvalid) as refused:
+        complete_inputs(DECLARED, {"a/b": 1, "c~d": 2})
+    assert [fault["pointer"] for fault in refused.value.details] == ["/a~1b", "/c~0d"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"additionalProperties": True},
+        {"additionalProperties": {"type": "integer"}},
+        {"patternProperties": {"^x": {}}},
+        {"allOf": [{"properties": {"extra": {}}}]},
+        {"$ref": "#/$defs/base", "$defs": {"base": {"properties": {"extra": {}}}}},
+        {"properties": {}},
+    ],
+)
+def test_a_schema_that_lets_others_in_takes_them(more: dict[str, Any]) -> None:
+    assert complete_inputs({**DECLARED, **more}, {"extra": 1})["extra"] == 1

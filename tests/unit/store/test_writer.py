@@ -13,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from aitp_playground.errors import InvalidRequest, Overloaded, RunNotFound, StoreUnavailable
+from aitp_playground.store.failures import Failures
 from aitp_playground.store.files import connect_writer
 from aitp_playground.store.owners import is_alive
 from aitp_playground.store.port import OutOfSequence
@@ -64,7 +65,7 @@ async def commits(tmp_path: Path) -> AsyncIterator[tuple[Writer, list[str]]]:
     statements: list[str] = []
     connection.set_trace_callback(statements.append)
     loop = asyncio.get_running_loop()
-    writer = Writer(connection, loop, guard=lambda: None, max_events=1000, max_bytes=1000)
+    writer = Writer(connection, loop, guard=lambda: None, failures=Failures(None), max_events=1000, max_bytes=1000)
     yield writer, statements
     assert await loop.run_in_executor(None, writer.stop, 10.0)
 
@@ -114,7 +115,7 @@ async def test_stopping_commits_everything_that_was_handed_over(tmp_path: Path) 
     connection = connect_writer(tmp_path / "bare.db")
     connection.execute("CREATE TABLE numbers (n INTEGER)")
     loop = asyncio.get_running_loop()
-    writer = Writer(connection, loop, guard=lambda: None, max_events=1000, max_bytes=1000)
+    writer = Writer(connection, loop, guard=lambda: None, failures=Failures(None), max_events=1000, max_bytes=1000)
     waiting = [writer.submit(insert(n)) for n in range(200)]
     assert await loop.run_in_executor(None, writer.stop, 10.0)
     assert len(await asyncio.gather(*waiting)) == 200

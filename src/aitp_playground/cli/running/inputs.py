@@ -86,14 +86,11 @@ def _object(text: bytes | str) -> dict[str, Any]:
 def _typed(schema: Mapping[str, Any], key: str, text: str) -> Any:
     # Imported here, like the rest of the scenario machinery: the option's own declaration must cost nothing.
     from aitp_playground import strict_json
-    from aitp_playground.scenarios.findings import nearest
+    from aitp_playground.scenarios.inputs import undeclared
 
-    properties = schema.get("properties", {})
-    open_ended = "additionalProperties" in schema or "patternProperties" in schema or not properties
-    if key not in properties and not open_ended:
-        message = f"no input {key[:100]!r} is declared{nearest(key, properties)}"
-        raise InputsInvalid(message, details=[{"pointer": f"/{key}", "message": message}])
-    types = sorted(set(_types(schema, properties.get(key), 0)))
+    if (fault := undeclared(schema, key)) is not None:
+        raise InputsInvalid(fault["message"], details=[fault])
+    types = sorted(set(_types(schema, schema.get("properties", {}).get(key), 0)))
     if not types or "string" in types:
         return text
     try:
@@ -112,6 +109,8 @@ def _is_utf8(text: str) -> bool:
 
 def _types(root: Mapping[str, Any], schema: Any, depth: int) -> Iterator[str]:
     """The JSON types that ``schema`` allows, as far as it names them; empty when it takes anything."""
+    from aitp_playground.scenarios.schemas import resolved
+
     if not isinstance(schema, Mapping) or depth > _MAX_NESTING:
         return
     named = schema.get("type", [])
@@ -122,7 +121,7 @@ def _types(root: Mapping[str, Any], schema: Any, depth: int) -> Iterator[str]:
         for part in schema.get(keyword, []):
             yield from _types(root, part, depth + 1)
     if isinstance(schema.get("$ref"), str):
-        yield from _types(root, _referenced(root, schema["$ref"]), depth + 1)
+        yield from _types(root, resolved(root, schema["$ref"]), depth + 1)
 
 
 def _constant(schema: Mapping[str, Any]) -> list[Any]:
@@ -132,11 +131,3 @@ def _constant(schema: Mapping[str, Any]) -> list[Any]:
 def _type_of(value: Any) -> str:
     names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
     return names.get(type(value), "null")
-
-
-def _referenced(root: Any, reference: str) -> Any:
-    """What a local reference (RFC 6901) leads to; None when it leads nowhere."""
-    for part in reference.split("/")[1:]:
-        name = part.replace("~1", "/").replace("~0", "~")
-        root = root.get(name) if isinstance(root, Mapping) else None
-    return root

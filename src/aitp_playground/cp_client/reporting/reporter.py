@@ -65,13 +65,13 @@ async def open_reporter(
 ) -> AsyncIterator[Reporter]:
     """Report runs while this is open. What is not through in the end stays in the outbox.
 
-    ``patience``: the seconds that a flush waits, those of one call by default.
-
-    ``sweep`` False leaves what earlier processes did not report to a process that stays.
+    The client of ``means`` tells the reporter its breaker's states. ``patience``: the seconds that a flush waits, those
+    of one call by default. ``sweep`` False leaves what earlier processes did not report to a process that stays.
     """
     backlog, supervisor = Backlog(), Supervisor()
     ref = supervisor.spawn(lambda: CpIngest(means, backlog, sweep=sweep), name="cp-ingest", restart=Restart.ON_FAILURE)
     reporter = Reporter(ref, backlog, means.client.timeout if patience is None else patience)
+    means.client.tell_states(reporter.breaker_changed)
     try:
         yield reporter
         await reporter.drain(grace)

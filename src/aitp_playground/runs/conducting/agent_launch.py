@@ -38,7 +38,7 @@ def prepared_launch(
     """
     manifest = resolved.manifests[agent.id].spec
     settings = services.settings
-    telemetry = Telemetry(url=f"{services.base_url()}/internal/telemetry", token=mint_token())
+    telemetry = Telemetry(url=f"{services.base_url}/internal/telemetry", token=mint_token())
     port = listener.getsockname()[1]
     bootstrap = Bootstrap(
         run_id=header.run_id,

@@ -41,12 +41,20 @@ class Deliveries:
         self._append = append
 
     async def take(
-        self, run_id: str, body: bytes, *, signature: str | None, delivery_id: str | None, event_type: str | None
+        self,
+        run_id: str,
+        body: bytes,
+        *,
+        signed: bytes,
+        signature: str | None,
+        delivery_id: str | None,
+        event_type: str | None,
     ) -> DeliveryFate:
-        """Check and keep a delivery; on disk before it returns. The id and the type given beside the body are not
+        """Check and keep a delivery; on disk before it returns. ``signed``: the bytes that were received, of which
+        ``body`` differs when they were compressed. The id and the type given beside the body are not
         signed, and count only where the body has none. Raises Unauthorized, RunNotFound, Overloaded, ActorError."""
         secrets = [left.secret for left in await self._store.leftovers(run_id) if left.secret]
-        if not is_signed(body, signature, secrets):
+        if not is_signed(signed, signature, secrets):
             raise Unauthorized("this is not signed with the secret of a subscription of this run")
         return await self._append(run_id, delivered(run_id, body, delivery_id, event_type))
 

@@ -1,4 +1,7 @@
-"""The bounds of a server's connections, tried over real sockets with limits short enough to wait for."""
+"""The bounds of a server's connections, tried over real sockets with limits short enough to wait for.
+
+Service and agents have a module each, since neither may import the other: every test here is one of both.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +13,37 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from base.http.bounded_server import BoundedServer, Limits
+from aitp_playground import bounded_server as of_the_service
+from base.http import bounded_server as of_agents
 
 #: For what must happen; long, so that a slow machine is none of our business.
 PATIENCE = 30.0
 NEVER = 3600.0
+#: Set for each test by ``module``.
+TRIED: ModuleType
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@pytest.fixture(autouse=True, params=[of_agents, of_the_service], ids=["agents", "service"])
+def module(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
+    """The one of the two that is tried."""
+    global TRIED
+    TRIED = request.param
+    yield TRIED
+    del TRIED
 
 
 @dataclass
 class Site:
     """A running server; ``/held`` answers once ``release`` is set."""
 
-    server: BoundedServer
+    server: Any
     port: int
     release: asyncio.Event = field(default_factory=asyncio.Event)
     held: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
@@ -107,7 +123,7 @@ async def site(**limits: Any) -> AsyncIterator[Site]:
     app.router.add_post("/body", body)
     await runner.setup()
     assert runner.server is not None
-    server = BoundedServer(runner.server, refusal, Limits(**{**defaults, **limits}))
+    server = TRIED.BoundedServer(runner.server, refusal, TRIED.Limits(**{**defaults, **limits}))
     served.append(Site(server, listener.getsockname()[1]))
     server.listen(listener)
     try:
@@ -141,9 +157,9 @@ async def test_head_that_comes_byte_by_byte_is_cut_off_at_the_limit_not_at_each_
         ended = asyncio.create_task(client.rest())
         sent = 0
         while not ended.done():
-            await client.say(b"GET /" if not sent else b"x")
+            client.writer.write(b"GET /" if not sent else b"x")  # goes on while the answer is on its way
             sent += 1
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.002)
         assert (await ended).startswith(b"HTTP/1.1 408 ")
         assert sent > 1
 
@@ -403,7 +419,7 @@ async def test_without_a_descriptor_left_nothing_spins_and_it_goes_on_afterwards
             accepting += 1
             accept(listener)
 
-        served.server._accept = counted  # type: ignore[method-assign]
+        served.server._accept = counted
         loop = asyncio.get_running_loop()
         with closing(socket.socket()) as client:
             client.setblocking(False)

@@ -1,4 +1,4 @@
-"""What the handlers ask: the services of one process, found through one typed key."""
+"""What the handlers ask: what stands behind the API in one process, found through one typed key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aitp_playground.scenarios.catalog import Catalog
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
+class Backend:
     """Everything a handler may ask. Who builds them also starts and closes them."""
 
     settings: Settings
@@ -24,4 +24,4 @@ class Services:
     cp: CpClient
 
 
-SERVICES = web.AppKey("services", Services)
+BACKEND = web.AppKey("backend", Backend)
