@@ -40,12 +40,13 @@ CLOSE_TIMEOUT = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Playground:
-    """A running playground. ``url`` is where its HTTP server listens."""
+    """A running playground. ``url`` is where its HTTP server listens; ``services`` what its runs share."""
 
     url: str
     directory: RunDirectory
     catalog: Catalog
     metrics: Metrics
+    services: RunServices
 
 
 class _Address:
@@ -132,7 +133,7 @@ async def playground(
         await directory.recover(adopt_pending=recover)
         leftovers.start()
         stack.push_async_callback(leftovers.close)
-        yield Playground(url=address.url, directory=directory, catalog=catalog, metrics=metrics)
+        yield Playground(url=address.url, directory=directory, catalog=catalog, metrics=metrics, services=services)
 
 
 async def _listen(stack: contextlib.AsyncExitStack, settings: Settings, services: Services) -> str:

@@ -26,7 +26,7 @@ from aitp_verifier.jws import encode_jws
 
 ROOT = Path(__file__).parents[3]
 WORKERS = Path(__file__).parent / "workers"
-WAIT = 10.0
+WAIT = 300.0
 DEMO_CAPS = ["demo.echo", "demo.who", "demo.picky", "demo.broken", "demo.mute"]
 
 

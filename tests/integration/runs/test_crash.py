@@ -58,7 +58,7 @@ async def test_after_a_kill_every_run_ends_and_every_event_shown_is_still_there(
         shown[line["run"]][line["seq"]] = line["body"]
     assert len(shown) >= 4
     async with unruly_playground(tmp_path) as running:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             outcomes = [await follow(running, run_id) for run_id in last["runs"]]
         assert (await run(running, ACT)).status == "success"
     for outcome in outcomes:
