@@ -11,6 +11,7 @@ from aitp_playground.runs.messages import Begin, CancelRun
 from aitp_playground.runs.requests import CancelOutcome
 from aitp_playground.service import Playground
 from tests.support.playground import Outcome, follow
+from tests.support.rounds import ROUNDS
 
 from .watching import ACT, DUO, gone, launches, living, submit, terminals, until, writer
 
@@ -50,8 +51,11 @@ async def cancelled_at(running: Playground, rng: random.Random) -> tuple[list[Ca
     return answers, await followed
 
 
-async def test_at_fifty_random_moments_a_cancel_ends_the_run_once_and_says_what_happened(clean: Playground) -> None:
-    rng = random.Random(20)
+@pytest.mark.parametrize("seed", range(20, 20 + ROUNDS))
+async def test_at_fifty_random_moments_a_cancel_ends_the_run_once_and_says_what_happened(
+    clean: Playground, seed: int
+) -> None:
+    rng = random.Random(seed)
     with launches(clean) as pids:
         async with asyncio.timeout(300):
             ends = await asyncio.gather(*(cancelled_at(clean, rng) for _ in range(50)))
