@@ -56,7 +56,7 @@ class Server:
 
 @contextlib.asynccontextmanager
 async def server(*, python: str = sys.executable, **settings: str) -> AsyncIterator[Server]:
-    """Start, wait until it listens, stop it with SIGTERM. ``python``: the interpreter, hence the version, that serves."""
+    """Start, wait until it listens, stop it with SIGTERM. ``python``: that of the version to serve."""
     with tempfile.TemporaryDirectory(prefix="playground-bench-") as name:
         directory = Path(name)
         (directory / "tmp").mkdir()
