@@ -227,7 +227,7 @@ async def _settled(launcher: Launcher) -> tuple[int, int]:
     ours = len(children_of(os.getpid()))
     if server is None:
         return ours, 0
-    pool = launcher._pool_size if isinstance(launcher, ForkServerLauncher) else 0
+    pool = launcher.pool_size if isinstance(launcher, ForkServerLauncher) else 0
     return ours, len(await _waiting(server, pool))
 
 

@@ -292,7 +292,7 @@ async def test_telemetry_after_the_end_is_refused(tmp_path: Path) -> None:
 
 async def test_a_defect_ends_the_actor_without_an_end_of_the_run(tmp_path: Path) -> None:
     class Defective(RunActor):
-        def _begin(self) -> None:
+        async def on_message(self, message: RunMessage) -> Any:
             raise ZeroDivisionError
 
     async with stage(tmp_path) as on:
