@@ -4,11 +4,14 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 REF    ?= intra-org/research-and-write@1.0.0
+PAIRS  ?= 30
+RUNS   ?= 3000
+ROUNDS ?= 50
 TOPIC  ?= How autonomous agents earn trust
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve demo-cp test check bench format lock clean
+.PHONY: help run serve demo-cp test check bench soak format lock clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,8 +36,11 @@ check: $(VENV)/.dev ## Lint, format, types, import rules, circles, file lengths,
 	$(BIN)/python -m tests.checks
 	$(BIN)/aitp-playground lint --strict scenarios
 
-bench: $(VENV)/.dev ## Measure: latency, throughput, memory, events, stream lag
-	$(BIN)/python -m tests.bench
+bench: $(VENV)/.dev ## Measure; against another version pair by pair with AGAINST=<checkout>
+	$(BIN)/python -m $(if $(AGAINST),tests.bench.against $(AGAINST) --pairs $(PAIRS),tests.bench)
+
+soak: $(VENV)/.dev ## Try for long what only shows after many rounds (RUNS=3000 ROUNDS=50)
+	$(BIN)/python -m tests.bench.soak --runs $(RUNS) --rounds $(ROUNDS)
 
 format: $(VENV)/.dev ## Put the code into shape
 	$(BIN)/ruff check --fix .

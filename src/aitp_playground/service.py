@@ -42,12 +42,13 @@ LIMITS = Limits(stalled_secs=api.STALL, connections=4 * api.StreamOptions().limi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Playground:
-    """A running playground. ``url`` is where its HTTP server listens."""
+    """A running playground. ``url`` is where its HTTP server listens; ``services`` what its runs share."""
 
     url: str
     directory: RunDirectory
     catalog: Catalog
     metrics: Metrics
+    services: RunServices
 
 
 @contextlib.asynccontextmanager
@@ -134,7 +135,7 @@ async def playground(
         await directory.recover(adopt_pending=recover)
         leftovers.start(note=directory.append_late)
         stack.push_async_callback(leftovers.close)
-        yield Playground(url=address.url, directory=directory, catalog=catalog, metrics=metrics)
+        yield Playground(url=address.url, directory=directory, catalog=catalog, metrics=metrics, services=services)
 
 
 async def _listen(settings: Settings) -> Address:

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import time
 from itertools import pairwise
-from pathlib import Path
 
+from tests.bench.processes import descendants, descriptors, private_mb, resident_mb
 from tests.bench.report import Figure
 from tests.bench.server import Server, server
 
@@ -63,7 +63,7 @@ async def _throughput(running: Server) -> tuple[list[float], list[float], str]:
             await asyncio.sleep(0.5)
             rows = (await running.get("/agents"))["agents"]
             memory.extend(
-                private for row in rows if row["status"] == "ready" and (private := _private_mb(row["pid"])) is not None
+                private for row in rows if row["status"] == "ready" and (private := private_mb(row["pid"])) is not None
             )
 
     begun = time.perf_counter()
@@ -80,48 +80,17 @@ async def _throughput(running: Server) -> tuple[list[float], list[float], str]:
     return rates, memory, f"{THROUGHPUT_RUNS} runs in {took:.1f} s = {THROUGHPUT_RUNS / took:.1f} runs/s, 0 failures"
 
 
-def _private_mb(pid: int) -> float | None:
-    try:
-        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:
-        return None
-    kilobytes = [int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Private_")]
-    return sum(kilobytes) / 1024
-
-
 def _holdings(running: Server) -> dict[str, float]:
     """What the server and its children hold."""
-    family = _descendants(running.pid)
-    sockets = [link for pid in family for link in _links(pid) if link.startswith("socket:")]
-    rss = [line for line in Path(f"/proc/{running.pid}/status").read_text().splitlines() if line.startswith("VmRSS")]
+    family = descendants(running.pid)
+    sockets = [link for pid in family for link in descriptors(pid) if link.startswith("socket:")]
     return {
         "processes": len(family),
-        "descriptors": len(_links(running.pid)),
+        "descriptors": len(descriptors(running.pid)),
         "sockets": len(sockets),
         "temp files": len(list((running.directory / "tmp").iterdir())),
-        "server RSS MB": round(int(rss[0].split()[1]) / 1024, 1),
+        "server RSS MB": round(resident_mb(running.pid), 1),
     }
-
-
-def _links(pid: int) -> list[str]:
-    found = []
-    with contextlib.suppress(OSError):
-        for entry in Path(f"/proc/{pid}/fd").iterdir():
-            with contextlib.suppress(OSError):
-                found.append(str(entry.readlink()))
-    return found
-
-
-def _descendants(pid: int) -> list[int]:
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-    family = [pid]
-    for member in family:
-        family.extend(child for child, parent in parents.items() if parent == member)
-    return family
 
 
 def _told(before: dict[str, float], after: dict[str, float]) -> str:

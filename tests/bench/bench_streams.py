@@ -42,13 +42,14 @@ async def figures() -> list[Figure]:
     """Lag over all events and subscribers, joined before the run starts."""
     with tempfile.TemporaryDirectory(prefix="playground-bench-") as name:
         root = Path(name) / "scenarios"
-        _write(root)
+        write_scenario(root)
         async with server(scenarios_dir=str(root), max_concurrent_runs="1") as running:
             lags = await _measure(running)
     return [Figure(f"stream lag, {SUBSCRIBERS} subscribers", lags, "ms")]
 
 
-def _write(root: Path) -> None:
+def write_scenario(root: Path) -> None:
+    """``bench/steps``, a run of many steps, below an empty directory."""
     for directory in ("_shared/agents", "bench/steps/1.0.0"):
         (root / directory).mkdir(parents=True)
     (root / "_shared/agents/researcher.yaml").write_text(_MANIFEST)

@@ -55,8 +55,8 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def server(**settings: str) -> AsyncIterator[Server]:
-    """Start, wait until it listens, stop it with SIGTERM."""
+async def server(*, python: str = sys.executable, **settings: str) -> AsyncIterator[Server]:
+    """Start, wait until it listens, stop it with SIGTERM. ``python``: that of the version to serve."""
     with tempfile.TemporaryDirectory(prefix="playground-bench-") as name:
         directory = Path(name)
         (directory / "tmp").mkdir()
@@ -70,7 +70,7 @@ async def server(**settings: str) -> AsyncIterator[Server]:
         }
         with (directory / "log").open("wb") as log:
             process = subprocess.Popen(  # noqa: ASYNC220 - nothing else runs yet
-                [sys.executable, "-m", "aitp_playground", "serve", "--port", "0"],
+                [python, "-m", "aitp_playground", "serve", "--port", "0"],
                 env=env,
                 cwd=name,
                 stdout=subprocess.PIPE,

@@ -39,7 +39,7 @@ def _misbehaves(url: str, key: str) -> bool:
     """Whether a development Control Plane is behind somebody else's URL: only they have switches."""
     asked = urllib.request.Request(url.rstrip("/") + "/dev/switches", headers={"Authorization": f"Bearer {key}"})
     try:
-        with urllib.request.urlopen(asked, timeout=30):
+        with urllib.request.urlopen(asked, timeout=300):
             return True
     except urllib.error.HTTPError as refused:
         if refused.code == 401:

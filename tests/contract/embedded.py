@@ -59,7 +59,7 @@ def _url(process: subprocess.Popen[str]) -> str:
     for line in process.stdout:
         for word in line.split():
             if word.startswith("http://"):
-                with urllib.request.urlopen(f"{word}/api/health", timeout=30) as answer:
+                with urllib.request.urlopen(f"{word}/api/health", timeout=300) as answer:
                     assert answer.status == 200
                 return word
     raise AssertionError("the Control Plane ended before it listened")

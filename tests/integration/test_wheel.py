@@ -20,7 +20,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shown = "python -m build --wheel --no-isolation --outdir"
     assert f".venv/bin/{shown} dist\n" in (ROOT / "docs/docker.md").read_text(), "the wheel is built as the page says"
     command = [sys.executable, *shown.split()[1:], str(made), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True, timeout=100)
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
     (wheel,) = made.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(made / "site")
@@ -35,7 +35,7 @@ def run(installed: Path, tmp_path: Path, *arguments: str) -> subprocess.Complete
         "PYTHONPATH": str(installed),
     }
     return subprocess.run(
-        [sys.executable, *arguments], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, *arguments], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 import orjson
@@ -14,10 +15,13 @@ from aitp_playground import strict_json
 from aitp_playground.api.encodings import encoding_of, plain
 from aitp_playground.errors import InvalidRequest, MalformedRequest, PayloadTooLarge
 from aitp_playground.events.codec import decode_json
+from aitp_playground.runs.concurrency import apart
 from aitp_playground.scenarios.findings import nearest
 from aitp_playground.strict_json import MAX_DEPTH
 
 MIB = 1 << 20
+#: Bytes from which a body is read in a thread.
+_LARGE = 32 * 1024
 #: A body that trickles in must not hold its handler for ever.
 BODY_SECONDS = 30.0
 _TOO_DEEP = f"the body is nested deeper than {MAX_DEPTH} levels"
@@ -79,7 +83,13 @@ async def read_model(request: web.Request, model: type[BodyT], limit: int = MIB,
     raw = await read_body(request, limit)
     if optional and not raw.strip():
         raw = b"{}"
-    document = _object(raw, request, exact=model.exact)
+    # A large one takes tens of milliseconds to read, and others wait for the loop meanwhile.
+    read = partial(_read, raw, request.charset, model)
+    return await apart(read) if len(raw) > _LARGE else read()
+
+
+def _read(raw: bytes, charset: str | None, model: type[BodyT]) -> BodyT:
+    document = _object(raw, charset, exact=model.exact)
     try:
         return model.model_validate(document)
     except ValidationError as failure:
@@ -94,8 +104,8 @@ async def _send_continue(request: web.Request) -> None:
         request.writer.output_size = 0
 
 
-def _object(raw: bytes, request: web.Request, *, exact: bool) -> dict[str, Any]:
-    if (request.charset or "utf-8").lower() not in {"utf-8", "utf8"}:
+def _object(raw: bytes, charset: str | None, *, exact: bool) -> dict[str, Any]:
+    if (charset or "utf-8").lower() not in {"utf-8", "utf8"}:
         raise MalformedRequest("the body must be UTF-8")
     try:
         document = strict_json.loads(raw) if exact else _lenient(raw)

@@ -332,19 +332,19 @@ _ROWS = (
         "handshake.started",
         f"{_SPEAKER} and {_PEER} exchanged hellos[, session {{session_id}}]",
         "session_id",
-        payload="boundary counterpart direction peer peer_aid responder",
+        payload="boundary direction peer peer_aid responder",
     ),
     _agent(
         "handshake.complete",
         f"{_SPEAKER} completed the handshake with {_PEER}[, session {{session_id}}]",
         "session_id",
-        payload="boundary counterpart direction peer peer_aid responder tcts",
+        payload="boundary direction peer peer_aid responder tcts",
     ),
     _agent(
         "handshake.failed",
         because(f"{_SPEAKER} broke off the handshake with {_PEER}"),
         level="warning",
-        payload="boundary class code counterpart direction peer peer_aid responder source status url",
+        payload="boundary class code direction peer peer_aid refused_by responder sdk_code source status url",
     ),
     _agent(
         "delegation.issued",
@@ -361,13 +361,13 @@ _ROWS = (
         "delegation.rejected",
         because(f"{_SPEAKER} rejected a delegation"),
         level="warning",
-        payload="code delegatee delegation_jti delegator source",
+        payload="class code delegatee delegation_jti delegator sdk_code source status url",
     ),
-    _agent("tct.revoked", f"{_SPEAKER} revoked the TCT {{jti}}[: {{reason}}]", "jti", payload="reason"),
+    _agent("tct.revoked", f"{_SPEAKER} revoked the TCT {{jti}}[: {{reason}}]", "jti", payload="reason root_jti source"),
     _agent(
         "tct.renewal.requested",
         f"{_SPEAKER} asks {_PEER} to renew its TCT[ (jti {{jti}})]",
-        payload="peer peer_aid counterpart responder",
+        payload="peer peer_aid responder",
     ),
     _agent(
         "tct.renewal.issued",
@@ -386,7 +386,7 @@ _ROWS = (
         "capability.denied",
         because("{agent_id} refused " + _CALLER + "'s call[ to {capability}]"),
         level="warning",
-        payload="caller code source status_code peer subject",
+        payload="caller code peer sdk_code source status_code subject",
     ),
     _agent("llm.started", f"{_SPEAKER} asks the language model[ {{model}}]", payload="chars model provider"),
     _agent(
@@ -407,7 +407,7 @@ _ROWS = (
         "cp.enroll_failed",
         because(f"{_SPEAKER} could not enroll with the Control Plane"),
         level="warning",
-        payload="code status step url operation",
+        payload="code operation stage status url",
     ),
     _agent(
         "revocation.list_fetched",
@@ -425,7 +425,7 @@ _ROWS = (
         because(f"{_SPEAKER} discarded a revocation list"),
         "cause",
         "warning",
-        payload="issuer",
+        payload="issuer lost",
     ),
 )
 

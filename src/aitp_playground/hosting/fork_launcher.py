@@ -180,7 +180,7 @@ class ForkServerLauncher:
         """``python`` needs the workers' dependencies; ``pool_size`` children wait forked ahead of need."""
         self._python = python
         self._agents_dir = agents_dir
-        self._pool_size = pool_size
+        self.pool_size = pool_size
         self._server: _Server | None = None
         self._lifeline: Lifeline | None = None
         self._starting = asyncio.Lock()
@@ -268,7 +268,7 @@ class ForkServerLauncher:
     async def _started_server(self) -> _Server:
         if self._lifeline is None:
             self._lifeline = Lifeline()
-        server = self._coming = _Server(self._python, self._agents_dir, self._pool_size)
+        server = self._coming = _Server(self._python, self._agents_dir, self.pool_size)
         try:
             await server.up()
         except asyncio.CancelledError:

@@ -23,6 +23,11 @@ class ReadyLine:
         self._line = b""
         self._over = False
 
+    @property
+    def held(self) -> int:
+        """Bytes of a line that is not whole yet."""
+        return len(self._line)
+
     def feed(self, chunk: bytes) -> Ready | None:
         """Take a chunk; return the ready line's content once. Raises :class:`ReadyLineError`."""
         if self._over:

@@ -41,6 +41,11 @@ class AgentBoard:
         """While the run goes on, its agents' output is read from the process itself."""
         self._outputs[run_id, agent_id] = output
 
+    @property
+    def listening(self) -> int:
+        """Of how many agents the output is read."""
+        return len(self._outputs)
+
     def output(self, run_id: str, agent_id: str) -> str | None:
         """What an agent of an unfinished run has printed so far."""
         read = self._outputs.get((run_id, agent_id))

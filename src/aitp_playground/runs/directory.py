@@ -305,6 +305,11 @@ class RunDirectory:
 
     # -- agents --------------------------------------------------------------------------------------------------------
 
+    @property
+    def at_rest(self) -> bool:
+        """No run is conducted, and nothing that follows an end is still being done."""
+        return not (len(self.activations) or self._chores)
+
     def agents(self) -> list[AgentRow]:
         """Agents of unfinished runs, and crashed ones for a minute."""
         return self._services.board.rows()

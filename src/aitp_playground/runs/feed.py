@@ -50,6 +50,11 @@ class Feed:
         """How many events are kept, and how many bytes of them."""
         return len(self._recent), self._bytes
 
+    @property
+    def waiting(self) -> int:
+        """How many readers wait for more."""
+        return len(self._waiting)
+
     def since(self, after: int) -> list[StoredEvent] | None:
         """Events with ``seq > after`` that are on disk; None when the reader is too far behind for what is at hand.
 

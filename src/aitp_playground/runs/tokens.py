@@ -19,6 +19,10 @@ class TelemetryTokens:
     def __init__(self) -> None:
         self._known: dict[bytes, tuple[ActorRef[RunMessage], str]] = {}
 
+    def __len__(self) -> int:
+        """How many are known."""
+        return len(self._known)
+
     def admit(self, token: str, run: ActorRef[RunMessage], agent_id: str) -> None:
         """From now on ``token`` speaks for this agent of this run."""
         self._known[_digest(token)] = (run, agent_id)

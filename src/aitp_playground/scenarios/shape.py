@@ -11,6 +11,8 @@ from aitp_playground.scenarios.findings import Finding, KeyPath, Marks, meant, n
 from aitp_playground.scenarios.models import StepSpec
 
 Model = TypeVar("Model", bound=BaseModel)
+#: Faults of one section that are told one by one.
+MOST_FINDINGS = 100
 
 
 def shaped(model: type[Model], data: Any, marks: Marks, at: KeyPath = ()) -> tuple[Model | None, list[Finding]]:
@@ -19,12 +21,16 @@ def shaped(model: type[Model], data: Any, marks: Marks, at: KeyPath = ()) -> tup
         return model.model_validate(data), []
     except ValidationError as problem:
         errors = problem.errors(include_url=False, include_input=False, include_context=False)
-        misspelt = {_meant_path(model, error["loc"]) for error in errors if error["type"] == "extra_forbidden"}
-        return None, [
+        extra = [error["loc"] for error in errors if error["type"] == "extra_forbidden"]
+        misspelt = {_meant_path(model, loc) for loc in extra[:MOST_FINDINGS]}
+        findings = [
             marks.finding((*at, *error["loc"]), _message(model, error["type"], error["loc"], error["msg"]))
-            for error in errors
+            for error in errors[:MOST_FINDINGS]
             if error["type"] != "missing" or error["loc"] not in misspelt  # one slip, one finding
         ]
+        if len(errors) > MOST_FINDINGS:
+            findings.append(marks.finding(at, f"{len(errors) - MOST_FINDINGS} more things are wrong here"))
+        return None, findings
 
 
 def shaped_steps(

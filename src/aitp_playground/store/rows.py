@@ -10,6 +10,8 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from aitp_playground.errors import InvalidRequest
 from aitp_playground.store.port import RunHeader, RunRow, RunSummary
 
@@ -23,8 +25,11 @@ _CURSOR = struct.Struct(">dq")
 
 
 def encode_json(value: Mapping[str, Any]) -> str:
-    """ASCII JSON: unlike UTF-8 it can say everything a JSON request can, lone surrogates and long integers too."""
-    return json.dumps(dict(value), separators=(",", ":"))
+    """JSON. What UTF-8 or 64 bits cannot hold, lone surrogates and long integers, is written in ASCII, more slowly."""
+    try:
+        return orjson.dumps(dict(value)).decode()
+    except TypeError:
+        return json.dumps(dict(value), separators=(",", ":"))
 
 
 def run_row(columns: tuple[Any, ...]) -> RunRow:

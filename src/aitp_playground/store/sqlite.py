@@ -79,6 +79,8 @@ class SqliteRunStore:
         self._readers: Readers | None = None
         self._file: os.stat_result | None = None
         self._pruning: set[asyncio.Task[int]] = set()
+        #: Called in the writer's thread outside any transaction; what it raises is what the commit fails with.
+        self.before_commit: Callable[[sqlite3.Connection], None] = lambda _: None
 
     async def open(self) -> None:
         """Raises ``StoreUnavailable``, also for a database of a later release. Works once: owner ids are not reused."""
@@ -310,7 +312,7 @@ class SqliteRunStore:
                     self._owner.acquire()
                     self._file = self._path.stat()
                 bounds: dict[str, Any] = {"max_events": self._max_events, "max_bytes": self._max_bytes}
-                guard, failures = self._refuse_lost_file, self._failures
+                guard, failures = partial(self._before_commit, connection), self._failures
                 self._writer = Writer(connection, loop, guard=guard, failures=failures, **bounds)
             except BaseException:
                 connection.close()
@@ -320,6 +322,10 @@ class SqliteRunStore:
             raise self._failures.unavailable(failure) from failure
         if self._path is not None:
             self._readers = Readers(self._path, self._failures, threads=self._reader_threads)
+
+    def _before_commit(self, connection: sqlite3.Connection) -> None:
+        self.before_commit(connection)
+        self._refuse_lost_file()
 
     def _refuse_lost_file(self) -> None:
         """SQLite goes on writing to a file that was removed or replaced, and acknowledges what nobody can ever read."""

@@ -25,6 +25,7 @@ async def sink() -> AsyncIterator[TelemetrySink]:
     await receiver.start()
     yield receiver
     await receiver.close()
+    assert not receiver.faults
 
 
 @pytest.fixture

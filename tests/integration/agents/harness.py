@@ -24,9 +24,12 @@ from aitp_verifier.crypto import PrivateKey
 from aitp_verifier.jcs import canonicalize
 from aitp_verifier.jws import encode_jws
 
+from aitp_playground.events.vocabulary import validate
+from aitp_playground.runs.intake.batches import telemetry_drafts
+
 ROOT = Path(__file__).parents[3]
 WORKERS = Path(__file__).parent / "workers"
-WAIT = 10.0
+WAIT = 300.0
 DEMO_CAPS = ["demo.echo", "demo.who", "demo.picky", "demo.broken", "demo.mute"]
 
 
@@ -39,12 +42,25 @@ class Answer:
     headers: dict[str, str] = field(repr=False)
 
 
+def _faults(event: dict[str, Any]) -> list[str]:
+    if "omitted_bytes" in event.get("payload", {}):
+        return []  # in place of whatever there was
+    ((_, draft),) = telemetry_drafts("agent", event["emitter_seq"], [event])
+    try:
+        validate(draft)
+    except ValueError as fault:
+        return [str(fault)]
+    return []
+
+
 class TelemetrySink:
     """A receiver that keeps what it took, and fails as told: ``failures`` holds statuses (or None to hang up)."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
         self.batches: list[dict[str, Any]] = []
+        #: Fields that no row of the vocabulary declares: an ``expect`` could not name them.
+        self.faults: list[str] = []
         self.tokens: set[str] = set()
         self.failures: list[int | None] = []
         self.lose_answers = 0
@@ -89,6 +105,7 @@ class TelemetrySink:
                 if event["emitter_seq"] > self._last.get(token, 0):
                     self._last[token] = event["emitter_seq"]
                     self.events.append(event)
+                    self.faults += _faults(event)
             self._changed.notify_all()
         if self.lose_answers:
             self.lose_answers -= 1

@@ -139,7 +139,7 @@ async def test_token_with_grants_written_in_is_refused(
 
 
 async def test_expired_token_is_refused(start: Start, sink: TelemetrySink) -> None:
-    worker = await start("alice", ttl_secs=2)
+    worker = await start("alice", ttl_secs=6)
     caller = SdkPeer("carol")
     await introduce(worker, caller)
     token = await caller.token_from(worker)

@@ -154,7 +154,7 @@ async def test_expired_delegation_is_refused(trio: Trio) -> None:
 
 
 async def test_voucher_that_has_expired_is_good_for_nothing(start: Start) -> None:
-    owner, alice = await asyncio.gather(start("owner", ttl_secs=2), start("alice"))
+    owner, alice = await asyncio.gather(start("owner", ttl_secs=6), start("alice"))
     await introduce(owner, alice, sub := SdkPeer("sub"))
     got = await alice.admin("initiate-handshake", {"peer": "owner", "direction": "one"})
     await asyncio.sleep(got.body["received"]["expires_at"] + 0.1 - time.time())  # nothing but time expires a voucher

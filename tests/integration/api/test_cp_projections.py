@@ -20,7 +20,7 @@ from aitp_playground.control_plane.server import Running, control_plane
 from aitp_playground.service import Playground
 from tests.support.playground import VARIANTS, playground_at, run
 
-PATIENCE = 20.0
+PATIENCE = 300.0
 A, B, C = (aitp.AitpAgent.from_seed(letter * 32).aid for letter in (b"a", b"b", b"c"))
 ANCHOR = "https://idp.example/"
 

@@ -24,7 +24,7 @@ GATE = "intra-org/trust-gate@1.0.0"
 ACT = "lifecycle/act@1.0.0"
 #: Two agents; its second step does what the one step of ACT does.
 DUO = "lifecycle/duo@1.0.0"
-PATIENCE = 20.0
+PATIENCE = 300.0
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("live-api")]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-TIMEOUT = 60
+TIMEOUT = 300.0
 
 SCENARIO = """\
 apiVersion: aitp.dev/v1

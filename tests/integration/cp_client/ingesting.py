@@ -31,7 +31,7 @@ from aitp_playground.store.port import RunHeader, RunStore, StoredEvent
 from aitp_playground.store.sqlite import SqliteRunStore
 
 START = 1_790_000_000.0
-WAIT = 20.0
+WAIT = 300.0
 Drafts = Sequence[EventDraft]
 
 

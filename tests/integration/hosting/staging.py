@@ -48,7 +48,7 @@ async def ended(pid: int) -> None:
     loop = asyncio.get_running_loop()
     loop.add_reader(descriptor, over.set)
     try:
-        await asyncio.wait_for(over.wait(), 10)
+        await asyncio.wait_for(over.wait(), 300)
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)

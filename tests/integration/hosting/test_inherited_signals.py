@@ -105,7 +105,7 @@ def test_a_run_started_by_such_a_parent_comes_to_its_end(shell: Shell) -> None:
         cwd=shell.home,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -122,6 +122,6 @@ os.kill(os.getpid(), signal.SIGTERM)
 print("still here")
 """
     done = subprocess.run(
-        [sys.executable, "-c", CRIPPLED, sys.executable, "-c", asked], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", CRIPPLED, sys.executable, "-c", asked], capture_output=True, text=True, timeout=300
     )
     assert (done.returncode, done.stdout) == (-signal.SIGTERM, "True\n"), done.stderr

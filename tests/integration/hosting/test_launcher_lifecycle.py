@@ -42,7 +42,7 @@ async def test_when_the_service_is_killed_its_agents_and_the_fork_server_end(kin
     )
     try:
         assert service.stdout is not None
-        started = json.loads(await asyncio.wait_for(service.stdout.readline(), 60))
+        started = json.loads(await asyncio.wait_for(service.stdout.readline(), 300))
     finally:
         service.kill()
         await service.wait()
@@ -227,13 +227,13 @@ async def _settled(launcher: Launcher) -> tuple[int, int]:
     ours = len(children_of(os.getpid()))
     if server is None:
         return ours, 0
-    pool = launcher._pool_size if isinstance(launcher, ForkServerLauncher) else 0
+    pool = launcher.pool_size if isinstance(launcher, ForkServerLauncher) else 0
     return ours, len(await _waiting(server, pool))
 
 
 async def _waiting(server: int, count: int) -> set[int]:
     """The fork server's children, once there are ``count``; ten seconds at most."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(300):
         while len(found := children_of(server)) != count:  # noqa: ASYNC110 - the kernel tells no event of it
             await asyncio.sleep(0.01)
     return found

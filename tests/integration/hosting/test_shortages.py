@@ -44,7 +44,7 @@ async def attempt(launcher: Launcher, listener: socket.socket) -> bool:
 
 async def settled(descriptors: int, children: set[int]) -> None:
     """What was begun and given up is reaped by the loop, not at once."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(300):
         while open_descriptors() > descriptors or children_of(os.getpid()) > children:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert open_descriptors() == descriptors

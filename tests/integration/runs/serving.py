@@ -41,7 +41,7 @@ async def main(state: Path, count: int) -> None:
                 await until(running, run_id, "step.started")
             # What a cancel leaves on disk when the crash comes before it is carried out.
             for run_id in (runs[0], runs[-1]):
-                await running.directory._store.request_cancel(run_id)
+                await running.services.store.request_cancel(run_id)
             tell(runs=runs, pids=[row.pid for row in running.directory.agents()])
 
 

@@ -12,7 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.playground import follow, run
+from tests.support.rounds import ROUNDS
 
 from .watching import ACT, PATIENCE, gone, terminals, unruly_playground
 
@@ -50,7 +53,8 @@ def environment() -> Mapping[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
-async def test_after_a_kill_every_run_ends_and_every_event_shown_is_still_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", range(ROUNDS))
+async def test_after_a_kill_every_run_ends_and_every_event_shown_is_still_there(tmp_path: Path, number: int) -> None:
     said, last = await killed(tmp_path)
     await gone(set(last["pids"]))
     shown: defaultdict[str, dict[int, str]] = defaultdict(dict)
@@ -58,7 +62,7 @@ async def test_after_a_kill_every_run_ends_and_every_event_shown_is_still_there(
         shown[line["run"]][line["seq"]] = line["body"]
     assert len(shown) >= 4
     async with unruly_playground(tmp_path) as running:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             outcomes = [await follow(running, run_id) for run_id in last["runs"]]
         assert (await run(running, ACT)).status == "success"
     for outcome in outcomes:

@@ -26,7 +26,7 @@ async def test_a_drain_cancels_what_outlasts_the_grace_and_keeps_what_waits(tmp_
         with pytest.raises(Overloaded, match="shutting down"):
             await running.directory.submit(NewRun(scenario_ref=ACT))
         assert [(await running.directory.row(run_id)).summary.status for run_id in waiting] == ["pending"] * 3
-    async with unruly_playground(tmp_path, max_concurrent_runs=1) as running, asyncio.timeout(30):
+    async with unruly_playground(tmp_path, max_concurrent_runs=1) as running, asyncio.timeout(300):
         outcomes = [await follow(running, run_id) for run_id in waiting]
     assert [outcome.status for outcome in outcomes] == ["success"] * 3
     begun = [outcome.events[0].ts for outcome in outcomes]
@@ -34,7 +34,7 @@ async def test_a_drain_cancels_what_outlasts_the_grace_and_keeps_what_waits(tmp_
 
 
 async def test_a_run_that_ends_within_the_grace_is_left_to_end(tmp_path: Path) -> None:
-    async with unruly_playground(tmp_path, shutdown_grace_secs=20) as running:
+    async with unruly_playground(tmp_path, shutdown_grace_secs=300) as running:
         run_id = await submit(running, ACT, inputs={"act": "sleep", "seconds": 0.3})
         await until(running, run_id, "step.started")
     async with unruly_playground(tmp_path) as running:

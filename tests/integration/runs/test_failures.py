@@ -30,7 +30,7 @@ async def test_an_agent_that_never_gets_ready_fails_its_run_and_shows_as_crashed
     clean: Playground, template: str, says: str, code: int
 ) -> None:
     with launches(clean) as pids:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(300):
             outcome = await run(clean, ACT, template=template)
         assert not living(pids)
     assert outcome.types == ["run.started", "agent.spawning", "run.failed"]

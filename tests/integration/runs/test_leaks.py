@@ -49,7 +49,7 @@ async def test_sixty_runs_leave_no_process_descriptor_task_file_or_row(tmp_path:
                     for ref, request in REQUESTS * 2:
                         group.create_task(run(running, ref, **request))
             await at_rest(running)
-            running.directory._services.http.connector._cleanup()  # type: ignore[union-attr]
+            running.services.http.connector._cleanup()  # type: ignore[union-attr]
 
         await rounds(1)
         before = state(tmp_path)

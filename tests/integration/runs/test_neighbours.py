@@ -29,7 +29,7 @@ async def test_the_runs_of_a_process_that_dies_are_ended_by_the_server_beside_it
     (dying / "state").mkdir(parents=True)
     async with unruly_playground(tmp_path / "living", **beside(dying)) as living:
         _, last = await killed(dying)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             outcomes = [await follow(living, run_id) for run_id in last["runs"]]
     await gone(set(last["pids"]))
     assert [terminals(outcome) for outcome in outcomes] == [[outcome.types[-1]] for outcome in outcomes]

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from aitp_playground import service
 from aitp_playground.runs.actor import RunActor
+from aitp_playground.runs.messages import Conducted, RunMessage
 from aitp_playground.scenarios.catalog import Catalog
 from aitp_playground.scenarios.models import ResolvedScenario
 from aitp_playground.service import Playground
@@ -128,21 +129,21 @@ async def test_an_output_beyond_its_bound_fails_its_step(changed: Playground) ->
 
 async def test_a_defect_in_a_runs_actor_fails_that_run_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first actor dies over the conductor's report; its place, its agents and its readers are not lost with it."""
-    conclude = RunActor._conclude
-    doomed: list[str] = []
+    work = RunActor.on_message
+    met: list[Conducted] = []
 
-    def defective(self: RunActor, error: str | None) -> None:
-        if not doomed:
-            doomed.append(self._header.run_id)
+    async def defective(self: RunActor, message: RunMessage) -> Any:
+        if isinstance(message, Conducted) and not met:
+            met.append(message)
             raise ZeroDivisionError
-        conclude(self, error)
+        return await work(self, message)
 
-    monkeypatch.setattr(RunActor, "_conclude", defective)
+    monkeypatch.setattr(RunActor, "on_message", defective)
     async with unruly_playground(tmp_path, max_concurrent_runs=1) as running:
         with launches(running) as pids:
             first = await run(running, ACT)
             assert not living(pids)
-        assert doomed == [first.run_id]
+        assert met
         assert first.status == "failed"
         assert str(first.view.error).startswith("internal error: the run's actor ended early")
         assert (await run(running, ACT)).status == "success"

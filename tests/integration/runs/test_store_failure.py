@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from aitp_playground.errors import StoreUnavailable
+from aitp_playground.errors import RunNotFound, StoreUnavailable
 from aitp_playground.runs.directory import RunDirectory
 from aitp_playground.runs.messages import CancelRun
 from aitp_playground.service import Playground
+from aitp_playground.store.sqlite import SqliteRunStore
 from tests.support.playground import follow, run
 
 from .watching import (
@@ -34,8 +36,15 @@ from .watching import (
 
 
 async def pragma(running: Playground, statement: str) -> Any:
-    store: Any = running.directory._store
-    return await store._write(lambda connection: connection.execute(f"PRAGMA {statement}").fetchone())
+    """What the writer's connection answers: such limits are a connection's own."""
+    answers: list[Any] = []
+    store = running.services.store
+    assert isinstance(store, SqliteRunStore)
+    store.before_commit = lambda connection: answers.append(connection.execute(f"PRAGMA {statement}").fetchone())
+    with contextlib.suppress(RunNotFound):
+        await store.request_cancel("nobody")  # a commit that takes no room
+    store.before_commit = lambda _: None
+    return answers[0]
 
 
 async def fill_the_disk(running: Playground) -> None:
@@ -56,7 +65,7 @@ async def test_a_full_disk_in_mid_run_fails_the_run_once_there_is_room_again(tmp
             before = [entry.body for entry in (await running.directory.view(run_id)).events]
             follower = asyncio.create_task(follow(running, run_id))
             live = writer(running, run_id)
-            running.directory._services.tokens.admit("raw", live.ref, "raw")
+            running.services.tokens.admit("raw", live.ref, "raw")
             await fill_the_disk(running)
             refused = await refused_telemetry(running.directory)
             assert refused > 0
@@ -66,9 +75,9 @@ async def test_a_full_disk_in_mid_run_fails_the_run_once_there_is_room_again(tmp
             with pytest.raises(StoreUnavailable):
                 await running.directory.ping()
             await eventually(lambda: not living(pids))
-        running.directory._services.tokens.forget("raw")
+        running.services.tokens.forget("raw")
         await pragma(running, "max_page_count=1073741823")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(300):
             outcome = await follower
         assert terminals(outcome) == ["run.failed"]
         assert "the store could not take events" in str(outcome.view.error)
@@ -91,22 +100,23 @@ async def refused_telemetry(directory: RunDirectory) -> int:
     return 0
 
 
-def fail_writes(running: Playground) -> Any:
-    """From now on the store refuses all writes; what is returned ends that."""
-    writer: Any = running.directory._store._writer  # type: ignore[attr-defined]
-    guard = writer._guard
+def fail_writes(running: Playground, refused: threading.Event | None = None) -> Any:
+    """From now on the store refuses all writes (``refused``: one has been); what is returned ends that."""
+    store: Any = running.services.store
 
-    def refuse() -> None:
+    def refuse(_connection: sqlite3.Connection) -> None:
+        if refused is not None:
+            refused.set()
         raise OSError("the disk is gone")
 
-    writer._guard = refuse
-    return lambda: setattr(writer, "_guard", guard)
+    store.before_commit = refuse
+    return lambda: setattr(store, "before_commit", lambda _: None)
 
 
 async def test_a_store_that_refuses_everything_is_waited_for_without_agents(tmp_path: Path) -> None:
     async with unruly_playground(tmp_path) as running:
         with launches(running) as pids:
-            run_id = await submit(running, ACT, inputs={"act": "sleep", "seconds": 0.3})
+            run_id = await submit(running, ACT, inputs={"act": "sleep", "seconds": 2})
             await until(running, run_id, "step.started")
             recover = fail_writes(running)
             await eventually(lambda: not living(pids))
@@ -114,7 +124,7 @@ async def test_a_store_that_refuses_everything_is_waited_for_without_agents(tmp_
         with pytest.raises(StoreUnavailable, match="the disk is gone"):
             await submit(running, ACT)
         recover()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(300):
             outcome = await follow(running, run_id)
         assert outcome.types[-2:] == ["step.failed", "run.failed"]
         assert "the disk is gone" in str(outcome.view.error)
@@ -136,7 +146,7 @@ async def test_cancels_while_the_store_refuses_make_no_second_end_and_promise_no
         await asyncio.sleep(0)
         recover()
         await asyncio.gather(late, return_exceptions=True)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(300):
             outcome = await follow(running, run_id)
         assert terminals(outcome) == ["run.cancelled"] == outcome.types[-1:]
         await at_rest(running)
@@ -147,12 +157,12 @@ async def test_a_waiting_run_is_cancelled_when_the_store_writes_again(tmp_path: 
     async with unruly_playground(tmp_path, max_concurrent_runs=1) as running:
         long = await submit(running, ACT, inputs={"act": "sleep", "seconds": 60})
         waiting = await submit(running, ACT)
-        recover = fail_writes(running)
+        recover = fail_writes(running, refused := threading.Event())
         cancelling = asyncio.create_task(running.directory.cancel(waiting))
-        await asyncio.sleep(0.3)
+        await eventually(refused.is_set)
         recover()
         await asyncio.gather(cancelling, return_exceptions=True)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(300):
             assert (await follow(running, waiting)).types == ["run.cancelled"]
         await running.directory.cancel(long)
 

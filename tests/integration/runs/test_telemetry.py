@@ -28,13 +28,13 @@ async def overheard(running: Playground, agent_id: str = "stranger") -> tuple[st
     run_id = await submit(running, ACT, inputs={"act": "sleep", "seconds": 60})
     await until(running, run_id, "step.started")
     token = uuid.uuid4().hex
-    running.directory._services.tokens.admit(token, writer(running, run_id).ref, agent_id)
+    running.services.tokens.admit(token, writer(running, run_id).ref, agent_id)
     return run_id, token
 
 
 async def finished(running: Playground, run_id: str, token: str) -> Outcome:
     await running.directory.cancel(run_id)
-    running.directory._services.tokens.forget(token)
+    running.services.tokens.forget(token)
     return await follow(running, run_id)
 
 
@@ -52,7 +52,7 @@ async def test_what_is_sent_again_is_not_recorded_again_and_a_gap_is_accepted(cl
 
 async def test_a_repeated_batch_is_answered_only_when_its_first_copy_is_on_disk(clean: Playground) -> None:
     run_id, token = await overheard(clean)
-    store = clean.directory._store
+    store = clean.services.store
     sent = [asyncio.create_task(clean.directory.telemetry(token, 1, [report(1)])) for _ in range(5)]
     answers = await asyncio.gather(*sent)
     page = await store.read(run_id)
@@ -70,10 +70,10 @@ async def test_a_token_speaks_for_nobody_else_and_no_longer_than_its_run(clean: 
     outcome = await finished(clean, run_id, token)
     (event,) = outcome.of("capability.invoked")
     assert (event.run_id, event.get("agent_id")) == (run_id, "stranger")
-    clean.directory._services.tokens.admit(token, ref, "stranger")
+    clean.services.tokens.admit(token, ref, "stranger")
     with pytest.raises(Unauthorized):
         await clean.directory.telemetry(token, 2, [report(2)])
-    clean.directory._services.tokens.forget(token)
+    clean.services.tokens.forget(token)
 
 
 async def test_causes_stand_before_their_consequences_under_the_step_they_belong_to(clean: Playground) -> None:

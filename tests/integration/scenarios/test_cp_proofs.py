@@ -130,7 +130,7 @@ async def delivered(running: Playground, run_id: str) -> list[dict[str, Any]]:
 
 async def reported(cp: Running, outcome: Outcome) -> list[dict[str, Any]]:
     """The Control Plane's events of a run, once all of them are there."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(300):
         while True:
             page = (await ask(cp, f"/api/events/history?run_id={outcome.run_id}&limit=1000"))["events"]
             if len(page) >= len(outcome.events):
@@ -206,7 +206,7 @@ async def test_a_verified_delivery_about_the_run_arrives(
     running: Playground, controls: tuple[Path, dict[str, str]]
 ) -> None:
     outcome = await run(running, "intra-org/webhook-subscription@1.0.0")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(300):
         while not any(about(event, outcome) for event in await delivered(running, outcome.run_id)):  # noqa: ASYNC110
             await asyncio.sleep(0.05)  # it comes from another process's courier
     unheard = await run(running, controls[1][UNSUBSCRIBED.name])

@@ -43,7 +43,7 @@ def powerless() -> None:
 
 def doors_open_to_a_spy(pids: set[int]) -> list[list[object]]:
     spied = subprocess.run(
-        [sys.executable, "-c", SPY, *map(str, pids)], preexec_fn=powerless, capture_output=True, check=True, timeout=30
+        [sys.executable, "-c", SPY, *map(str, pids)], preexec_fn=powerless, capture_output=True, check=True, timeout=300
     )
     found: list[list[object]] = json.loads(spied.stdout)
     return found

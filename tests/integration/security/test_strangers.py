@@ -19,7 +19,7 @@ async def raw(worker: WorkerProcess, request: bytes, *, until: bytes = b"") -> b
     reader, writer = await asyncio.open_connection("127.0.0.1", worker.port)
     try:
         writer.write(request)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(300):
             return await (reader.readuntil(until) if until else reader.read())
     finally:
         writer.close()

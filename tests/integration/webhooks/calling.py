@@ -24,7 +24,7 @@ from aitp_playground.store.port import RunStore
 from tests.integration.runs.watching import submit, until
 from tests.support.playground import VARIANTS, follow, settings_at
 
-PATIENCE = 20.0
+PATIENCE = 300.0
 
 
 def settings_with(cp: Running, directory: Path, **overrides: Any) -> Settings:
@@ -34,7 +34,7 @@ def settings_with(cp: Running, directory: Path, **overrides: Any) -> Settings:
 
 
 def store_of(running: Playground) -> RunStore:
-    return running.directory._services.store
+    return running.services.store
 
 
 def body_of(delivery_id: str | None = None, event_type: str = "handshake.complete", **event: Any) -> bytes:
@@ -102,7 +102,7 @@ async def running_run(running: Playground) -> str:
 
 
 async def subscribe(running: Playground, run_id: str, *events: str) -> Subscribed:
-    leftovers = running.directory._services.leftovers
+    leftovers = running.services.leftovers
     assert leftovers is not None
     made = await leftovers.subscribe(run_id, events)
     assert made.reason is None

@@ -39,7 +39,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def hooks(running: Playground) -> list[str]:
     """The URLs that the Control Plane calls."""
-    found = await running.directory._services.cp.list_webhooks.outcome()
+    found = await running.services.cp.list_webhooks.outcome()
     assert found.reason is None
     return [hook["url"] for hook in found.value]
 
@@ -72,13 +72,13 @@ async def test_after_a_lost_answer_deliveries_are_still_taken_and_the_subscripti
     async with playground(settings_with(cp, tmp_path)) as running:
         run_id = await finished_run(running)
         cp.service.switches.set({"fault": "drop", "method": "POST", "path": "/api/webhooks", "calls": 1})
-        service = running.directory._services.leftovers
+        service = running.services.leftovers
         assert service is not None
         made = await service.subscribe(run_id, ["tct.revoked"])
         assert (made.value, made.reason) == (None, "truncated")
         run = Subscribed(running, run_id, await secret_of(running, run_id))
         assert await run.post(body_of()) == 200
-        await running.directory._services.cp.create_webhook(f"{running.url}/of-somebody-else", [], "s" * 32)
+        await running.services.cp.create_webhook(f"{running.url}/of-somebody-else", [], "s" * 32)
         assert len(await hooks(running)) == 2
         await running.directory.delete(run_id)
         await eventually(lambda: nothing_left(running, run_id))
@@ -89,7 +89,7 @@ async def test_a_refused_subscription_leaves_no_secret(cp: Running, tmp_path: Pa
     async with playground(settings_with(cp, tmp_path)) as running:
         run_id = await finished_run(running)
         cp.service.switches.set({"fault": "status", "status": 400, "path": "/api/webhooks", "calls": 1})
-        service = running.directory._services.leftovers
+        service = running.services.leftovers
         assert service is not None
         made = await service.subscribe(run_id, [])
         assert (made.value, made.reason, made.status) == (None, "http_4xx", 400)
@@ -99,7 +99,7 @@ async def test_a_refused_subscription_leaves_no_secret(cp: Running, tmp_path: Pa
 async def test_without_a_control_plane_nothing_is_left_and_nothing_is_asked(tmp_path: Path, cp: Running) -> None:
     async with playground(settings_with(cp, tmp_path, cp_base_url="")) as running:
         run_id = await finished_run(running)
-        service = running.directory._services.leftovers
+        service = running.services.leftovers
         assert service is not None
         made = await service.subscribe(run_id, [])
         await service.leave(run_id, "agent", "aid:pubkey:x")
@@ -128,7 +128,7 @@ async def test_what_a_run_left_is_removed_once_it_has_lingered_and_the_log_says_
 async def enrolled(running: Playground, run_id: str) -> str:
     """An agent in the registry that a run has put there."""
     agent = aitp.AitpAgent.from_seed(uuid.uuid4().bytes * 2)
-    services = running.directory._services
+    services = running.services
     assert services.leftovers is not None
     await services.leftovers.leave(run_id, "agent", agent.aid)
     manifest = agent.build_manifest(
@@ -146,7 +146,7 @@ async def enrolled(running: Playground, run_id: str) -> str:
 
 
 async def discoverable(running: Playground) -> list[str]:
-    found = await running.directory._services.cp.discover_by_capability.outcome("demo.x")
+    found = await running.services.cp.discover_by_capability.outcome("demo.x")
     assert found.reason is None
     return [row["aid"] for row in found.value]
 
@@ -155,7 +155,7 @@ async def test_what_still_lingers_is_left_alone_until_its_run_is_deleted(cp: Run
     async with playground(settings_with(cp, tmp_path)) as running:
         run = await subscribe(running, await finished_run(running))
         going = await subscribe(running, await running_run(running))
-        service: Any = running.directory._services.leftovers
+        service: Any = running.services.leftovers
         assert 0 < await service._round(running.directory.append_late) <= leftovers.LOOK_SECONDS
         assert len(await hooks(running)) == 2
         await running.directory.delete(run.run_id)
@@ -217,7 +217,7 @@ async def test_a_crash_before_it_is_forgotten_does_not_tell_twice_of_a_removal(
 ) -> None:
     async with playground(settings_with(cp, tmp_path)) as running:
         run = await subscribe(running, await finished_run(running))
-        service: Any = running.directory._services.leftovers
+        service: Any = running.services.leftovers
         [left_over] = await store_of(running).leftovers(run.run_id)
         for _ in range(2):
             assert await service._remove(left_over) is None
@@ -232,7 +232,7 @@ async def test_what_was_left_at_another_control_plane_is_not_sought_at_this_one(
         control_plane(Options()) as another,
         playground(settings_with(another, tmp_path, cp_webhook_linger_secs=0)) as running,
     ):
-        service: Any = running.directory._services.leftovers
+        service: Any = running.services.leftovers
         await service._round(running.directory.append_late)
         assert await left(running, run.run_id) == 1
 
@@ -249,7 +249,7 @@ async def test_a_control_plane_delivers_to_the_run_that_subscribed(cp: Running, 
         run = await subscribe(running, await finished_run(running), "handshake.failed")
         event = {"ts": "2026-11-22T15:00:00.000Z", "payload": {"note": "héllo ☃"}}
         cp.service.switches.set({"fault": "duplicate_delivery"})
-        sent = await running.directory._services.cp.ingest_events.outcome(
+        sent = await running.services.cp.ingest_events.outcome(
             [
                 {**event, "type": "handshake.failed", "run_id": run.run_id},
                 {**event, "type": "handshake.complete", "run_id": run.run_id},

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 from aitp_playground.actors import Actor, ActorRef, Lane, Restart, Supervisor
 
-PATIENCE = 20.0  # seconds; only ever reached by a failing test
+PATIENCE = 300.0  # seconds; only ever reached by a failing test
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ def envelope(message: object) -> Envelope[object]:
     return Envelope(message, None)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(operations=st.lists(OPERATION, max_size=60), capacity=st.integers(1, 4))
 def test_each_lane_is_first_in_first_out_and_bounded_and_control_goes_first(
     operations: list[str], capacity: int

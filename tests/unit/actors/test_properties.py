@@ -21,7 +21,7 @@ SENDERS = st.lists(SENDER, min_size=1, max_size=4)
 MOMENT = st.integers(0, 12)
 RESTART = st.sampled_from(list(Restart))
 
-quickly = settings(max_examples=120, deadline=None)
+quickly = settings(max_examples=120)
 
 
 class Traffic:

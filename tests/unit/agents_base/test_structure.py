@@ -79,6 +79,6 @@ def test_what_the_page_shows_is_importable_from_outside(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(example)
     path = [str(tmp_path), str(AGENTS)]
     code = f"import sys; sys.path[:0] = {path!r}; import own, base.agent_admin; print(own.worker)"
-    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
     assert "Worker" in done.stdout

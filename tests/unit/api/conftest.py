@@ -85,7 +85,7 @@ async def client(connect: Connect) -> Client:
 
 async def eventually(true: Callable[[], object]) -> None:
     """Wait, bounded, for something that another task is about to make true."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(300):
         while not true():  # noqa: ASYNC110 - what is waited for has no event of its own
             await asyncio.sleep(0.005)
 
@@ -96,7 +96,7 @@ async def raw(client: Client, request: bytes) -> bytes:
     try:
         writer.write(request)
         await writer.drain()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(300):
             return await reader.read()
     finally:
         writer.close()
@@ -109,7 +109,7 @@ async def raw_head(client: Client, request: bytes) -> bytes:
     try:
         writer.write(request)
         await writer.drain()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(300):
             return await reader.readuntil(b"\r\n\r\n")
     finally:
         writer.close()

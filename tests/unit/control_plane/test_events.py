@@ -140,7 +140,7 @@ async def test_what_was_acknowledged_is_there_after_a_restart(tmp_path: Path) ->
 
 
 async def frame(response: aiohttp.ClientResponse) -> dict[str, Any]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(300):
         while not (line := await response.content.readline()).startswith(b"data: "):
             assert line in (b"\n", b": heartbeat\n"), line
     assert await response.content.readline() == b"\n"

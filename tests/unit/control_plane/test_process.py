@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 KEY = "a-key-of-the-tests"
-WAIT = 60
+WAIT = 300.0
 
 
 class Process:

@@ -51,7 +51,7 @@ def marks(batch: Any) -> list[Any]:
     return [mark(event) for event in contents(batch)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(given_events=EVENTS)
 def test_every_event_of_a_log_gets_into_a_batch_that_a_control_plane_can_take(given_events: Any) -> None:
     entries, found, aids = log(given_events), list[int](), AidBook()

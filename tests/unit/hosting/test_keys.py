@@ -79,7 +79,7 @@ def test_processes_that_make_it_at_once_agree(tmp_path: Path) -> None:
     processes = [context.Process(target=_make, args=(tmp_path / "state", start, found)) for _ in range(4)]
     for process in processes:
         process.start()
-    secrets = {found.get(timeout=60) for _ in processes}
+    secrets = {found.get(timeout=300) for _ in processes}
     for process in processes:
         process.join(60)
     assert len(secrets) == 1

@@ -71,6 +71,6 @@ async def test_a_pipe_is_drained_to_its_end_and_closed() -> None:
     os.write(writer, b"one ")
     os.write(writer, b"two")
     os.close(writer)
-    await asyncio.wait_for(pipe.closed, 10)
+    await asyncio.wait_for(pipe.closed, 300)
     pipe.close()
     assert b"".join(received) == b"one two"

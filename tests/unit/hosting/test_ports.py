@@ -26,7 +26,7 @@ def test_a_free_port_is_taken_as_wished(free_port: int) -> None:
 
 def test_it_listens_and_is_not_inherited(free_port: int) -> None:
     with bind_agent_socket(free_port, 0) as sock:
-        socket.create_connection(sock.getsockname(), timeout=10).close()
+        socket.create_connection(sock.getsockname(), timeout=300).close()
         assert not sock.get_inheritable()
 
 
@@ -42,7 +42,7 @@ def test_an_offset_beyond_the_last_port_gives_any() -> None:
 
 def test_a_port_is_taken_again_right_after_a_connection_closed(free_port: int) -> None:
     with bind_agent_socket(free_port, 0) as sock:
-        client = socket.create_connection(sock.getsockname(), timeout=10)
+        client = socket.create_connection(sock.getsockname(), timeout=300)
         server, _address = sock.accept()
         server.close()  # the closing side keeps the port in TIME_WAIT
         client.close()

@@ -33,7 +33,7 @@ def test_a_line_without_end_takes_no_memory() -> None:
     line = ReadyLine(8101)
     for _ in range(100):
         assert line.feed(b"x" * 65536) is None
-    assert len(line._line) <= 4096
+    assert line.held <= 4096
     assert line.feed(b"\n" + LINE) is not None
 
 

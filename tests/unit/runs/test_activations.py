@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from aitp_playground.runs.activations import Activation, Activations, Purpose
 from aitp_playground.runs.messages import Begin, CancelRun, Interrupted, Record, RunMessage
 from aitp_playground.store.port import RunHeader
 
-from .test_actor import FORGOTTEN, RUN, Stage, stage
+from .test_actor import FORGOTTEN, RUN, Stage, stage, turns
 from .test_deliveries import entry_for, on_disk
 
 HEADER = RunHeader(run_id=RUN, scenario_ref="p/s@1", created_at=1.0)
@@ -43,31 +42,14 @@ async def table(directory: Path, **options: Any) -> AsyncIterator[tuple[Stage, T
             await activations.close()
 
 
-async def turns(count: int) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-@contextlib.contextmanager
-def stalled_disk(on: Stage):  # type: ignore[no-untyped-def]
-    """Nothing is written until the block is left."""
-    disk = threading.Event()
-    on.store._write(lambda _: disk.wait(FORGOTTEN))
-    try:
-        yield
-    finally:
-        disk.set()
-
-
 async def test_what_the_store_did_not_take_is_not_answered_for_and_is_no_duplicate_later(tmp_path: Path) -> None:
     async with table(tmp_path) as (on, activations):
         assert await activations.follow(HEADER, entry_for(1)) == "stored"
-        guard = on.store._writer._guard  # type: ignore[union-attr]
         on.refuse_writes()
         for _ in range(2):
             with pytest.raises(StoreUnavailable):
                 await activations.follow(HEADER, entry_for(2))
-        on.store._writer._guard = guard  # type: ignore[union-attr]
+        on.take_writes()
         assert await activations.follow(HEADER, entry_for(2)) == "stored"
         assert await activations.follow(HEADER, entry_for(1)) == "duplicate"
         assert await on_disk(on) == ["d-1", "d-2"]
@@ -100,7 +82,7 @@ async def test_a_writer_that_leaves_is_through_before_the_next_one_begins_from_d
         await activations.follow(HEADER, entry_for(0))
         writer = activations.get(RUN)
         assert writer is not None
-        with stalled_disk(on):
+        with on.stalled_disk():
             first = asyncio.ensure_future(activations.follow(HEADER, entry_for(1)))
             await turns(3)
             assert writer.users
@@ -141,7 +123,7 @@ async def test_a_delivery_does_not_wait_for_ever_for_a_writer_that_stays(
     monkeypatch.setattr("aitp_playground.runs.activations.DELIVERY_TIMEOUT", 0.05)
     async with table(tmp_path) as (on, activations):
         writer = activations.begin(HEADER, Purpose.FOLLOW)
-        with stalled_disk(on):
+        with on.stalled_disk():
             writer.ref.tell(Record((draft("run.started"),)))
             activations.leave(writer)
             with pytest.raises(Overloaded, match="still being written"):

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import hmac
 import json
-import threading
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,15 +17,15 @@ from hypothesis import strategies as st
 
 from aitp_playground.actors import ActorRef, Supervisor
 from aitp_playground.errors import Overloaded
-from aitp_playground.events.codec import decode, encode_json
+from aitp_playground.events.codec import decode, decode_json, encode_json
 from aitp_playground.events.model import EventDraft, draft
 from aitp_playground.runs.intake import deliveries
 from aitp_playground.runs.intake.webhooks import delivered, is_signed
-from aitp_playground.runs.messages import Delivery, RunMessage
+from aitp_playground.runs.messages import Delivery, RunMessage, StepEvents
 from aitp_playground.store.port import RunHeader
 from aitp_playground.store.sqlite import SqliteRunStore
 
-from .test_actor import FORGOTTEN, RUN, Stage
+from .test_actor import FORGOTTEN, RUN, Stage, turns
 
 KEYS = st.sampled_from(["deliveryId", "eventType", "payload", "runId", "x"])
 HEADER = RunHeader(run_id=RUN, scenario_ref="p/s@1", created_at=1.0)
@@ -57,10 +56,23 @@ def test_any_body_becomes_an_event_that_the_log_can_hold(body: bytes | str) -> N
     raw = body.encode() if isinstance(body, str) else body
     entry = delivered(RUN, raw, "h", "t")
     assert entry == delivered(RUN, raw, "h", "t")
-    assert encode_json({**entry.fields})
-    text = {"raw": raw.decode("utf-8", "replace")}
-    # What is empty or about another run has no payload.
-    assert entry.fields.get("payload", {}) == text or isinstance(json.loads(raw), dict)
+    assert decode_json(encode_json({**entry.fields}))["delivery_id"] == entry.fields["delivery_id"]
+    shown = entry.fields.get("payload", {})
+    try:
+        document = json.loads(raw)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        assert shown == {"raw": raw.decode("utf-8", "replace")}
+        assert (entry.fields["delivery_id"], entry.fields["event_type"]) == ("h", "t")
+        return
+    payload = document.get("payload")
+    about = payload.get("runId") if isinstance(payload, dict) else None
+    foreign = isinstance(about, str) and about not in {"", RUN}
+    assert entry.fields.get("foreign", False) is foreign
+    assert shown == ({} if foreign else payload if isinstance(payload, dict) else document)
+    signed = document.get("deliveryId")
+    assert entry.fields["delivery_id"] == (signed[:200] if isinstance(signed, str) and signed else "h")
 
 
 def test_the_same_delivery_to_two_runs_is_two_events() -> None:
@@ -139,25 +151,23 @@ async def test_foreign_deliveries_are_events_up_to_a_number_and_then_counted_onc
 async def test_a_copy_is_not_answered_for_before_the_first_is_on_disk(stage: Stage) -> None:
     run = stage.spawn()
     assert await tell(run, 1) == "stored"
-    disk = threading.Event()
-    stage.store._writer._guard = lambda: disk.wait(FORGOTTEN) and None  # type: ignore[union-attr]
     async with asyncio.TaskGroup() as group:
-        copies = [group.create_task(tell(run, 2)) for _ in range(3)]
-        answered, _ = await asyncio.wait(copies, timeout=0.2)
-        disk.set()
-    assert not answered
+        with stage.stalled_disk() as reached:
+            copies = [group.create_task(tell(run, 2)) for _ in range(3)]
+            assert await asyncio.to_thread(reached.wait, FORGOTTEN)
+            await run.ask(StepEvents(), timeout=FORGOTTEN)  # all were handled before this was
+            await turns(10)
+            assert not any(copy.done() for copy in copies)
     assert [copy.result() for copy in copies] == ["stored", "duplicate", "duplicate"]
 
 
 async def test_an_actor_that_is_stopped_answers_with_what_its_commit_came_to(stage: Stage) -> None:
     ref = stage.spawn()
-    disk = threading.Event()
-    stall = stage.store._write(lambda _: disk.wait(FORGOTTEN))
-    told = asyncio.ensure_future(ref.ask(Delivery(entry_for(1)), timeout=FORGOTTEN))
-    await asyncio.sleep(0)
-    stopping = asyncio.ensure_future(ref.stop(timeout=FORGOTTEN))
-    await asyncio.sleep(0.05)
-    assert not stopping.done()
-    disk.set()
+    with stage.stalled_disk() as reached:
+        told = asyncio.ensure_future(ref.ask(Delivery(entry_for(1)), timeout=FORGOTTEN))
+        assert await asyncio.to_thread(reached.wait, FORGOTTEN)
+        stopping = asyncio.ensure_future(ref.stop(timeout=FORGOTTEN))
+        await turns(10)
+        assert not stopping.done()
     assert await told == "stored"
-    await asyncio.gather(stopping, stall)
+    await stopping

@@ -51,20 +51,21 @@ async def test_every_waiting_reader_wakes_on_a_commit_and_on_the_end() -> None:
     waiting = [asyncio.ensure_future(feed.wait(0)) for _ in range(200)]
     await asyncio.sleep(0)
     feed.publish(entries(1, 1))
-    await asyncio.wait_for(asyncio.gather(*waiting), 1)
+    await asyncio.wait_for(asyncio.gather(*waiting), 300)
     waiting = [asyncio.ensure_future(feed.wait(1)) for _ in range(200)]
     await asyncio.sleep(0)
     feed.close()
-    await asyncio.wait_for(asyncio.gather(*waiting), 1)
+    await asyncio.wait_for(asyncio.gather(*waiting), 300)
 
 
 async def test_a_reader_that_leaves_costs_nothing_more() -> None:
     feed = Feed()
     reader = asyncio.ensure_future(feed.wait(0))
     await asyncio.sleep(0)
+    assert feed.waiting == 1
     reader.cancel()
     await asyncio.gather(reader, return_exceptions=True)
-    assert not feed._waiting
+    assert feed.waiting == 0
 
 
 def test_events_that_got_to_the_disk_unseen_send_readers_to_the_store() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from aitp_playground.resources import agents_dir, scenarios_dir
 from aitp_playground.scenarios.catalog import Catalog
+from aitp_playground.scenarios.index import Index
 from aitp_playground.scenarios.inputs import complete_inputs
 from aitp_playground.scenarios.lint import lint
 from aitp_playground.steps import STEP_TYPES
@@ -41,9 +42,11 @@ async def test_a_scenario_runs_without_inputs_and_checks_what_it_claims(catalog:
 
 
 @pytest.mark.parametrize("name", [path.stem for path in sorted((scenarios_dir() / "_shared/agents").glob("*.yaml"))])
-async def test_a_shipped_manifest_names_a_worker_that_is_there(tmp_path: Path, name: str, catalog: Catalog) -> None:
+async def test_a_shipped_manifest_names_a_worker_that_is_there(tmp_path: Path, name: str) -> None:
     (manifest,) = [
-        file.manifest for path, file in catalog._index.manifest_files() if path.stem == name and file.manifest
+        file.manifest
+        for path, file in Index([scenarios_dir()], STEP_TYPES).manifest_files()
+        if path.stem == name and file.manifest
     ]
     assert manifest.metadata.id == name
     assert manifest.spec.host.cwd is not None

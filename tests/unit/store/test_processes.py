@@ -49,14 +49,14 @@ async def spawn(state: Path) -> AsyncIterator[Spawn]:
 
 async def line(child: Process) -> str:
     assert child.stdout is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         return (await child.stdout.readline()).decode().strip()
 
 
 async def kill(child: Process) -> str:
     """End it without warning; what it had still said."""
     child.kill()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         said, _ = await child.communicate()
     return said.decode()
 
@@ -92,7 +92,7 @@ async def test_when_the_system_refuses_to_write_nothing_acknowledged_is_lost_and
     spawn: Spawn, make_sqlite: MakeSqlite
 ) -> None:
     child = await spawn("squeeze", "run")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         said, _ = await child.communicate()
     # The child's own log goes the same way; its words are those without a date.
     acknowledged, ping, end = [text for text in said.decode().splitlines() if " " not in text]
@@ -186,7 +186,7 @@ async def test_an_owner_with_another_state_directory_is_seen_alive(
 
 async def test_processes_that_start_at_once_agree_on_one_new_database(spawn: Spawn, make_sqlite: MakeSqlite) -> None:
     children = [await spawn("open", f"run-{n}") for n in range(4)]
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         assert [await child.wait() for child in children] == [0, 0, 0, 0]
     store: SqliteRunStore = await make_sqlite()
     assert len((await store.list_runs(limit=9)).rows) == 4

@@ -119,7 +119,7 @@ async def _compare(commands: list[tuple[Any, ...]], database: str, state_dir: Pa
 
 
 @pytest.mark.parametrize("name", ["runs.db", ":memory:"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(commands=st.lists(_COMMANDS, max_size=30))
 def test_any_sequence_of_calls_means_the_same_as_in_the_model(name: str, commands: list[tuple[Any, ...]]) -> None:
     with tempfile.TemporaryDirectory() as directory:

@@ -36,7 +36,7 @@ async def held(writer: Writer) -> AsyncIterator[None]:
 
     busy = writer.submit(wait)
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(300):
             await entered.wait()
         yield
     finally:

@@ -106,7 +106,7 @@ async def trust(world: World, tmp_path: Path) -> AsyncIterator[ActorRef[TrustMes
 
 
 async def look_up(trust: ActorRef[TrustMessage], query: PeerQuery = LOCAL) -> dict[str, Any]:
-    peers = await trust.ask(ResolvePeers("cp_registry", (query,)), timeout=20)
+    peers = await trust.ask(ResolvePeers("cp_registry", (query,)), timeout=300)
     found: dict[str, Any] = peers[query.agent_id]
     return found
 

@@ -66,7 +66,7 @@ def peer(port: int, **changes: Any) -> PeerQuery:
 
 
 async def resolve(trust: ActorRef[TrustMessage], query: PeerQuery, discovery: str = "did_web") -> Mapping[str, Any]:
-    found: Mapping[str, Mapping[str, Any]] = await trust.ask(ResolvePeers(discovery, (query,)), timeout=10)
+    found: Mapping[str, Mapping[str, Any]] = await trust.ask(ResolvePeers(discovery, (query,)), timeout=300)
     return found[query.agent_id]
 
 

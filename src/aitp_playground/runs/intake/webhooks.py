@@ -8,17 +8,21 @@ import re
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from aitp_playground.errors import Unauthorized
 from aitp_playground.events.codec import decode, decode_json
 from aitp_playground.events.model import EventDraft, draft
+from aitp_playground.runs.concurrency import apart
 from aitp_playground.runs.messages import DeliveryFate
 from aitp_playground.store.port import RunStore, StoredEvent
 
 DELIVERED = "cp.webhook.delivered"
 _SIGNATURE = re.compile(r"sha256=([0-9A-Fa-f]{64})", re.ASCII)
 _LONGEST_NAME = 200
+#: Bytes from which a body is read in a thread.
+_LARGE = 32 * 1024
 #: orjson encodes 254 levels, some of which the event around the payload takes.
 _MOST_LEVELS = 200
 
@@ -56,7 +60,9 @@ class Deliveries:
         secrets = [left.secret for left in await self._store.leftovers(run_id) if left.secret]
         if not is_signed(signed, signature, secrets):
             raise Unauthorized("this is not signed with the secret of a subscription of this run")
-        return await self._append(run_id, delivered(run_id, body, delivery_id, event_type))
+        made = partial(delivered, run_id, body, delivery_id, event_type)
+        # A large one takes tens of milliseconds to read, and others wait for the loop meanwhile.
+        return await self._append(run_id, await apart(made) if len(body) > _LARGE else made())
 
     async def subscription(self, run_id: str) -> Mapping[str, Any] | None:
         """``{"id", "url", "events"}`` of the run's latest subscription while there is one."""

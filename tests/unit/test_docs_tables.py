@@ -1,0 +1,153 @@
+"""The pages on events, step outputs and expectations say what the code has: no more, no less."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+from typing import Any
+
+import pytest
+import yaml
+
+from aitp_playground.events import proof
+from aitp_playground.events.vocabulary import AFTER_TERMINAL, ANYWHERE, FROM_AGENTS, TERMINAL_TYPES, TYPES, spec
+from aitp_playground.scenarios import inputs, patterns, schemas, shape, source
+from aitp_playground.scenarios.expectations import LONGEST_WAIT, Expectation
+from aitp_playground.scenarios.findings import Marks
+from aitp_playground.scenarios.shape import shaped_steps
+from aitp_playground.steps import STEP_TYPES
+
+from .test_docs_pages import DOCS, rows
+
+
+def names(cell: str) -> set[str]:
+    return set(re.findall(r"`([^`]+)`", cell))
+
+
+# -- events ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("event_type", TYPES)
+def test_an_event_is_on_the_page_with_its_fields(event_type: str) -> None:
+    (cells,) = [cells for cells in rows("events.md") if cells[0] == f"`{event_type}`"]
+    row = spec(event_type)
+    assert row is not None
+    _, fields, payload, says = cells
+    assert names(fields) == row.must | {f"{name}?" for name in row.may - row.must}
+    told = {"*"} if payload == "any" else names(payload)
+    assert told == row.payload - ({"dropped"} if row.origin == "agent" else set())
+    assert says
+
+
+def test_no_event_is_on_the_page_that_there_is_none_of() -> None:
+    assert {name for cells in rows("events.md") for name in names(cells[0])} == set(TYPES)
+
+
+def test_each_event_stands_under_who_says_it() -> None:
+    sections = re.split(r"^## ", (DOCS / "events.md").read_text(), flags=re.MULTILINE)[1:]
+    from_agents = next(section for section in sections if section.startswith("What agents report"))
+    told = set(re.findall(r"^\| `([a-z_.]+)` \|", from_agents, re.MULTILINE))
+    assert told == {name for name in TYPES if (row := spec(name)) and row.origin == "agent"}
+
+
+def test_what_any_event_may_have_and_what_may_follow_the_end_is_told() -> None:
+    head = (DOCS / "events.md").read_text().partition("\n## ")[0]
+    assert names(head) >= (ANYWHERE - {"payload"}) | FROM_AGENTS | AFTER_TERMINAL | set(TERMINAL_TYPES)
+
+
+# -- step outputs ------------------------------------------------------------------------------------------------------
+
+
+def written(node: ast.AST) -> set[str]:
+    """Keys of dictionaries, and texts in tuples: the names that a step's outputs are made of."""
+    found: set[str] = set()
+    for part in ast.walk(node):
+        if isinstance(part, ast.Dict):
+            found |= {str(key.value) for key in part.keys if isinstance(key, ast.Constant)}
+        if isinstance(part, ast.Tuple):
+            found |= {
+                item.value for item in part.elts if isinstance(item, ast.Constant) and isinstance(item.value, str)
+            }
+        if isinstance(part, ast.Subscript) and isinstance(part.slice, ast.Constant):
+            found.add(str(part.slice.value))
+    return found
+
+
+@pytest.mark.parametrize("name", STEP_TYPES)
+def test_a_step_types_output_is_on_the_page(name: str) -> None:
+    (cells,) = [cells for cells in rows("steps.md") if cells[0] == f"`{name}`"]
+    told = {field.rstrip("?") for field in names(cells[1]) - {"{}", "expect"}}
+    model = STEP_TYPES[name]
+    sources = [inspect.getsource(cls) for cls in model.__mro__ if cls.__module__.startswith("aitp_playground.steps.")]
+    made = set().union(*(written(ast.parse(textwrap.dedent(text))) for text in sources))
+    assert told - made - {"skipped"} == set(), "the page tells of a field that nothing makes"
+
+
+def test_every_step_type_is_on_the_page_once() -> None:
+    told = [name for cells in rows("steps.md") for name in names(cells[0])]
+    assert sorted(told) == sorted(STEP_TYPES)
+
+
+# -- expectations ------------------------------------------------------------------------------------------------------
+
+
+def section(page: str, title: str) -> str:
+    return (DOCS / page).read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def table(text: str, head: str) -> set[str]:
+    inside = text.partition(f"| {head} |")[2].partition("\n\n")[0]
+    return set(re.findall(r"^\| `(\w+)` \|", inside, re.MULTILINE))
+
+
+def test_every_operator_and_every_key_of_an_event_is_on_the_page() -> None:
+    text = section("scenarios.md", "Expect")
+    operators = {Expectation.model_fields[name].alias or name for name in Expectation.OPERATORS}
+    assert table(text, "Operator") == operators
+    others = set(Expectation.model_fields) - Expectation.OPERATORS - {"path", "event"}
+    assert table(text, "Key") == others | {"min", "max"}
+    assert f"(1 to {LONGEST_WAIT:,})" in text
+
+
+def test_every_reason_to_be_unproven_is_on_the_page() -> None:
+    text = section("scenarios.md", "Proof and control")
+    doubts = inspect.getsource(proof.Proof).count("self._doubt(")
+    assert text.partition("Doubts are:")[2].partition("\n\nHow many")[0].count("\n- ") == doubts + 2
+
+
+# -- limits ------------------------------------------------------------------------------------------------------------
+
+LIMITS: dict[str, int] = {
+    "bytes of a file": source.MAX_BYTES,
+    "levels": source.MAX_DEPTH,
+    "values": source.MAX_VALUES,
+    "steps of expanding (values, keys, and what merging copies)": source.MAX_WORK,
+    "characters of all texts together": source.MAX_TEXT,
+    "includes inside includes": source.MAX_INCLUDES,
+    "faults told of one section": shape.MOST_FINDINGS,
+    "levels of the inputs": schemas.MAX_DEPTH,
+    "values that defaults bring, beyond those given": inputs.MOST_BROUGHT,
+    "places looked at for defaults": inputs.MOST_LOOKED,
+    "faults told": schemas.MOST_FAULTS,
+    "characters of a pattern": patterns.MAX_PATTERN,
+}
+
+
+def test_the_limits_of_files_and_inputs_are_those_of_the_code() -> None:
+    told = {cells[0]: cells[1] for cells in rows("scenarios.md") if len(cells) == 2 and cells[0] in LIMITS}
+    assert told == {name: f"{value:,}" for name, value in LIMITS.items()}
+
+
+# -- examples ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
+def test_a_snippet_of_steps_is_one_of_steps(page: str) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+    for block in blocks:
+        snippet: Any = yaml.safe_load(block)
+        if isinstance(snippet, list):
+            steps, findings = shaped_steps(snippet, STEP_TYPES, Marks(page), ())
+            assert len(steps) == len(snippet), findings
