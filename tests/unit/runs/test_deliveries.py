@@ -51,7 +51,18 @@ def test_no_text_is_a_signature_by_accident(text: str) -> None:
 JSON = st.recursive(st.none() | st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner))
 
 
-@given(st.binary(max_size=200) | JSON.map(json.dumps))
+#: What a Control Plane sends, with parts missing or of another kind.
+DELIVERY = st.fixed_dictionaries(
+    {},
+    optional={
+        "deliveryId": JSON,
+        "eventType": JSON,
+        "payload": JSON | st.fixed_dictionaries({}, optional={"runId": st.sampled_from([RUN, "another", "", None, 1])}),
+    },
+)
+
+
+@given(st.binary(max_size=200) | (JSON | DELIVERY).map(json.dumps))
 def test_any_body_becomes_an_event_that_the_log_can_hold(body: bytes | str) -> None:
     raw = body.encode() if isinstance(body, str) else body
     entry = delivered(RUN, raw, "h", "t")
