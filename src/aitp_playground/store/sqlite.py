@@ -33,7 +33,7 @@ from aitp_playground.store.port import (
 )
 from aitp_playground.store.readers import Readers
 from aitp_playground.store.rows import encode_json
-from aitp_playground.store.schema import migrate
+from aitp_playground.store.schema import check, migrate
 from aitp_playground.store.writer import Work, Writer
 
 T = TypeVar("T")
@@ -302,7 +302,7 @@ class SqliteRunStore:
 
     def _open(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
-            connection = connect_writer(self._path)
+            connection = connect_writer(self._path, check)
             try:
                 migrate(connection)
                 connection.execute(f"PRAGMA busy_timeout={WRITER_PATIENCE * 1000:.0f}")

@@ -132,10 +132,10 @@ async def test_a_fault_with_one_run_keeps_no_other_from_being_reported(
     broken = await new_run(store, talk(3))
     read = store.read
 
-    async def read_badly(run_id: str, *, after: int = 0, limit: int = 1000) -> EventPage:
+    async def read_badly(run_id: str, **page: Any) -> EventPage:
         if run_id == broken:
             raise ValueError("a page torn out")
-        return await read(run_id, after=after, limit=limit)
+        return await read(run_id, **page)
 
     monkeypatch.setattr(store, "read", read_badly)
     assert await reporter.flush(broken) == "bad_shape"
