@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from aitp_playground.private_files import OTHERS
+from aitp_playground.store.space import keep_giving_back
 
 BUSY_SECONDS = 5.0
 #: A long reader lets the write-ahead log grow; afterwards it is cut back to this many bytes.
@@ -83,7 +84,9 @@ def connect_writer(path: Path | None, check: Callable[[sqlite3.Connection], None
     )
     try:
         if path is not None:
-            if not new:
+            if new:
+                keep_giving_back(connection)
+            else:
                 check(connection)
                 _close_to_others(path)
             _use_wal(connection)
