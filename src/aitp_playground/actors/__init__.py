@@ -14,7 +14,7 @@ The rules of the model:
 from .actor import Actor
 from .cell import Restart
 from .errors import ActorError, ActorStopped, AskTimeout, MailboxFull
-from .mailbox import Lane
+from .lanes import Lane
 from .ref import ActorRef
 from .supervisor import Supervisor
 from .tasks import ChildTasks

@@ -10,10 +10,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .mailbox import Lane
+from .lanes import Lane
 
 
 class ActorError(Exception):

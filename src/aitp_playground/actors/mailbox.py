@@ -13,22 +13,15 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any, Final, Generic, TypeVar
 
 from .errors import ActorStopped, MailboxFull
+from .lanes import Lane
 
 M = TypeVar("M")
 
 CONTROL_CAPACITY: Final = 10_000
 CONTROL_RUN: Final = 64
-
-
-class Lane(Enum):
-    """Where a message waits. A message class says so with ``lane: ClassVar[Lane]``; without one it is control."""
-
-    CONTROL = "control"
-    DATA = "data"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .errors import ActorError, AskTimeout, MailboxFull
-from .mailbox import Envelope, Lane, Mailbox
+from .lanes import Lane
+from .mailbox import Envelope, Mailbox
 
 if TYPE_CHECKING:
     from .cell import Cell

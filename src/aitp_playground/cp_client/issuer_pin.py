@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
-import os
-import stat
-import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +12,7 @@ import aitp
 import orjson
 import structlog
 
+from aitp_playground import private_files
 from aitp_playground.cp_client.reasons import Degraded
 from aitp_playground.errors import ConfigurationError
 
@@ -58,32 +55,17 @@ class IssuerPin:
         return await asyncio.to_thread(self._kept) or aid
 
     def _create(self, aid: str) -> None:
-        """Write beside, then link: the file appears whole, and never replaces an earlier one."""
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=".pin.", dir=self._file.parent)  # mode 0600
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(orjson.dumps({"url": self._base_url, "aid": aid}))
-                stream.flush()
-                os.fsync(stream.fileno())
-            with contextlib.suppress(FileExistsError):
-                os.link(name, self._file)
-        finally:
-            Path(name).unlink()
+        private_files.create(self._file, orjson.dumps({"url": self._base_url, "aid": aid}))
 
     def _kept(self) -> str:
         """What the file says; empty if there is none. A damaged pin is not replaced: that is what an attacker wants."""
         try:
-            descriptor = os.open(self._file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            aid = _aid_in(private_files.read(self._file, _LONGEST), self._base_url)
         except (FileNotFoundError, NotADirectoryError):
             return ""
         except OSError as failure:
             raise self._untrusted(failure.strerror or "it cannot be read") from None
-        with os.fdopen(descriptor, "rb") as stream:
-            state = os.fstat(stream.fileno())
-            if not stat.S_ISREG(state.st_mode) or state.st_uid != os.geteuid() or state.st_mode & 0o077:
-                raise self._untrusted("it is not a private file of this user")
-            aid = _aid_in(stream.read(_LONGEST), self._base_url)
         if not aid:
             raise self._untrusted("it is damaged")
         return aid

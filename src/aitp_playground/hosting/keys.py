@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import os
 import secrets
-import stat
-import tempfile
 from pathlib import Path
 from typing import Literal
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from aitp_playground import private_files
 from aitp_playground.errors import ConfigurationError
 
 SECRET_BYTES = 32
@@ -32,7 +29,7 @@ def installation_secret(state_dir: Path) -> bytes:
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not file.is_symlink() and not file.exists():
-            _create(file)
+            private_files.create(file, secrets.token_bytes(SECRET_BYTES))
         return _read(file)
     except OSError as failure:
         raise ConfigurationError(f"STATE_DIR: {file} cannot be used: {failure.strerror or failure}") from failure
@@ -56,37 +53,14 @@ def derive_seed(
     raise AssertionError
 
 
-def _create(file: Path) -> None:
-    """Write beside, then link: the file appears whole, and never replaces another process's."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)  # mode 0600
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(secrets.token_bytes(SECRET_BYTES))
-            stream.flush()
-            os.fsync(stream.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(name, file)
-    finally:
-        Path(name).unlink()
-    directory = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
 def _read(file: Path) -> bytes:
-    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as stream:
-        state = os.fstat(stream.fileno())
-        if not stat.S_ISREG(state.st_mode) or state.st_uid != os.geteuid():
-            raise ConfigurationError(f"STATE_DIR: {file} is not a regular file owned by this user")
-        if state.st_mode & 0o077:
-            raise ConfigurationError(
-                f"STATE_DIR: {file} can be read by others (mode {state.st_mode & 0o777:03o}). "
-                f"Remove it, so that new keys are made, or set its mode to 600 if nobody has read it."
-            )
-        secret = stream.read(SECRET_BYTES + 1)
+    try:
+        secret = private_files.read(file, SECRET_BYTES + 1)
+    except private_files.NotPrivate as failure:
+        remedy = "Remove it, so that new keys are made, or set its mode to 600 if nobody has read it."
+        raise ConfigurationError(
+            f"STATE_DIR: {file} cannot be trusted: {failure.strerror}.{f' {remedy}' if failure.mode else ''}"
+        ) from None
     if len(secret) != SECRET_BYTES:
         raise ConfigurationError(f"STATE_DIR: {file} is damaged: it does not hold {SECRET_BYTES} bytes. Remove it.")
     return secret

@@ -44,6 +44,7 @@ log = structlog.get_logger(__name__)
 #: A run that records more events or bytes is ended: two hundred steps with the largest outputs fit.
 MAX_EVENTS = 100_000
 MAX_BYTES = 512 * 1024 * 1024
+_MOST = f"{MAX_EVENTS} events, or {MAX_BYTES} bytes of them"
 #: How many events of a batch were new, and the number of the last one.
 Taken = tuple[int, int]
 T = TypeVar("T")
@@ -179,7 +180,7 @@ class RunActor(Actor[RunMessage]):
         self._last_commit = appended.commit
         self._window.extend(appended.events, appended.stored)
         if self._log.state.seq > MAX_EVENTS or self._log.size > MAX_BYTES:
-            self._stop(draft("run.failed", error=f"the run recorded more than {_most()}"), full=True)
+            self._stop(draft("run.failed", error=f"the run recorded more than {_MOST}"), full=True)
         return appended.commit
 
     def _stored(self) -> asyncio.Future[bool] | bool:
@@ -208,7 +209,7 @@ class RunActor(Actor[RunMessage]):
         if self._log.state.over:
             raise Unauthorized("the run is over; its log takes no more telemetry")
         if isinstance(self._phase, Stopping) and self._phase.full:
-            raise Overloaded(f"the run has recorded more than {_most()} and is ending", retry_after=60)
+            raise Overloaded(f"the run has recorded more than {_MOST} and is ending", retry_after=60)
         last = self._telemetry.last(agent_id, events)
         fresh = [within_step(entry, self._log.state) for entry in self._telemetry.fresh(agent_id, events)]
         if not fresh:
@@ -296,7 +297,3 @@ class RunActor(Actor[RunMessage]):
     async def _end_when_possible(self, terminal: EventDraft) -> None:
         await end_from_disk(self._log, self._store, terminal)
         self._over()
-
-
-def _most() -> str:
-    return f"{MAX_EVENTS} events, or {MAX_BYTES} bytes of them"

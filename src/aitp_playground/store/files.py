@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
+import stat
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+from aitp_playground.private_files import OTHERS
+from aitp_playground.store.space import keep_giving_back
 
 BUSY_SECONDS = 5.0
 #: A long reader lets the write-ahead log grow; afterwards it is cut back to this many bytes.
 WAL_BYTES_KEPT = 64 * 1024 * 1024
-_OTHERS = 0o077
 _creating = threading.Lock()
 
 
@@ -27,34 +32,49 @@ def private_directory(path: Path) -> Path:
     return path
 
 
-def private_file(path: Path) -> None:
-    """Create ``path`` empty (0600), or take from others what they may do with it.
-
-    An existing database is never opened here: POSIX drops a process's locks on a file when *any* descriptor of it is
-    closed, and another connection of this process may be holding some.
-    """
-    with _creating:
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        except FileExistsError:
-            for name in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
-                if name.exists() and name.stat().st_mode & _OTHERS:
-                    name.chmod(0o600)
-            return
-        try:
-            os.fchmod(descriptor, 0o600)
-        finally:
-            os.close(descriptor)
+def _new_file(path: Path) -> bool:
+    """Create ``path`` empty (0600). False when something is there. SQLite gives ``-wal`` and ``-shm`` its mode."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return False
+    try:
+        os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
+    return True
 
 
-def connect_writer(path: Path | None) -> sqlite3.Connection:
+def _refuse_no_file(path: Path) -> None:
+    """Raises ``OSError`` for what is there and cannot be the database."""
+    state = path.stat()
+    if not stat.S_ISREG(state.st_mode):
+        raise OSError(errno.EINVAL, "the run history must be a regular file; set RUN_HISTORY_DB to one", str(path))
+    if state.st_uid != os.geteuid() and state.st_mode & OTHERS:
+        raise PermissionError(errno.EPERM, "the run history belongs to somebody else, and is open to others", str(path))
+
+
+def _close_to_others(path: Path) -> None:
+    """An existing database is never opened here: POSIX drops a process's locks on a file when *any* descriptor of it is
+    closed, and another connection of this process may be holding some."""
+    for name in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+        if name.exists() and name.stat().st_mode & OTHERS:
+            name.chmod(0o600)
+
+
+def connect_writer(path: Path | None, check: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
     """The writing connection, in autocommit: transactions are spelled out. ``None`` is a database in memory.
 
-    SQLite gives ``-wal`` and ``-shm`` the mode of the database file, so that one is made first.
+    ``check`` raises for a database that is somebody else's. Until it has returned, nothing is changed at a path that is
+    there; a new file is made, private, with the directories that it needs.
     """
+    new = False
     if path is not None:
         private_directory(path.parent)
-        private_file(path)
+        with _creating:
+            new = _new_file(path)
+        if not new:
+            _refuse_no_file(path)
     connection = sqlite3.connect(
         str(path) if path is not None else ":memory:",
         timeout=BUSY_SECONDS,
@@ -64,6 +84,11 @@ def connect_writer(path: Path | None) -> sqlite3.Connection:
     )
     try:
         if path is not None:
+            if new:
+                keep_giving_back(connection)
+            else:
+                check(connection)
+                _close_to_others(path)
             _use_wal(connection)
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")

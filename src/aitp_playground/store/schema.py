@@ -138,19 +138,26 @@ def migrate(connection: sqlite3.Connection, steps: Sequence[Sequence[str]] = MIG
 
 def _step(connection: sqlite3.Connection, steps: Sequence[Sequence[str]]) -> None:
     version = _version(connection)
+    check(connection, steps)
+    if version < len(steps):
+        for statement in steps[version]:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version={version + 1}")
+
+
+def check(connection: sqlite3.Connection, steps: Sequence[Sequence[str]] = MIGRATIONS) -> None:
+    """Reads only. Raises ``StoreUnavailable`` for a database of a later release, or of another program."""
+    version = _version(connection)
     if version > len(steps):
         raise StoreUnavailable(
             f"the run history has schema version {version}, this release knows {len(steps)}: "
             "it was written by a later release. Upgrade, or set RUN_HISTORY_DB to another file."
         )
-    if version == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if tables if version == 0 else "runs" not in tables:
         raise StoreUnavailable(
             "RUN_HISTORY_DB names a database that is not a run history, and it was left alone. Set it to another file."
         )
-    if version < len(steps):
-        for statement in steps[version]:
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version={version + 1}")
 
 
 def _version(connection: sqlite3.Connection) -> int:

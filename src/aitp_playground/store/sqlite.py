@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import structlog
 
 from aitp_playground.errors import StoreUnavailable
-from aitp_playground.store import leftovers, reads, scenarios, writes
+from aitp_playground.store import leftovers, reads, scenarios, space, writes
 from aitp_playground.store.failures import Failures
 from aitp_playground.store.files import connect_writer
 from aitp_playground.store.owners import OwnerLock
@@ -33,7 +33,7 @@ from aitp_playground.store.port import (
 )
 from aitp_playground.store.readers import Readers
 from aitp_playground.store.rows import encode_json
-from aitp_playground.store.schema import migrate
+from aitp_playground.store.schema import check, migrate
 from aitp_playground.store.writer import Work, Writer
 
 T = TypeVar("T")
@@ -81,6 +81,7 @@ class SqliteRunStore:
         self._pruning: set[asyncio.Task[int]] = set()
         #: Called in the writer's thread outside any transaction; what it raises is what the commit fails with.
         self.before_commit: Callable[[sqlite3.Connection], None] = lambda _: None
+        self._giving_back: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Raises ``StoreUnavailable``, also for a database of a later release. Works once: owner ids are not reused."""
@@ -101,9 +102,10 @@ class SqliteRunStore:
 
     async def close(self) -> None:
         """Returns within about ``CLOSE_SECONDS`` plus the longest read; writes a stuck disk did not take are logged."""
-        for task in list(self._pruning):
+        chores: list[asyncio.Task[Any]] = [*self._pruning, *filter(None, [self._giving_back])]
+        for task in chores:
             task.cancel()
-        await asyncio.gather(*self._pruning, return_exceptions=True)
+        await asyncio.gather(*chores, return_exceptions=True)
         await asyncio.get_running_loop().run_in_executor(None, self._close)
 
     @property
@@ -164,7 +166,9 @@ class SqliteRunStore:
 
     def delete(self, run_id: str) -> asyncio.Future[bool]:
         """See the port. Whether the run is over is the caller's to check."""
-        return self._write(partial(writes.delete, run_id=run_id))
+        removed = self._write(partial(writes.delete, run_id=run_id))
+        removed.add_done_callback(self._removed)
+        return removed
 
     def prune(self, keep_finished: int) -> asyncio.Future[int]:
         """See the port. In several transactions when much must go; closing the store stops between two of them."""
@@ -172,6 +176,7 @@ class SqliteRunStore:
         task = asyncio.get_running_loop().create_task(self._prune_all(some, self._write(some)))
         self._pruning.add(task)
         task.add_done_callback(self._pruning.discard)
+        task.add_done_callback(self._removed)
         return task
 
     async def rebuild_summaries(self, fold: writes.Fold) -> int:
@@ -295,6 +300,17 @@ class SqliteRunStore:
         """A database in memory has one connection, so its reads queue behind its writes."""
         return await (self._readers.run(query) if self._readers is not None else self._write(query))
 
+    def _removed(self, done: asyncio.Future[Any]) -> None:
+        """Something may have been removed: the disk it took goes back, behind the writes that wait."""
+        idle = self._giving_back is None or self._giving_back.done()
+        if idle and not done.cancelled() and done.exception() is None and done.result():
+            self._giving_back = asyncio.get_running_loop().create_task(self._give_back(), name="store-give-back")
+
+    async def _give_back(self) -> None:
+        with suppress(StoreUnavailable):  # the free pages are used again, or given back after the next removal
+            while await self._write(space.give_back):
+                pass
+
     async def _prune_all(self, some: Work[int], first: asyncio.Future[int]) -> int:
         total = removed = await first
         while removed == PRUNE_AT_ONCE:
@@ -304,7 +320,7 @@ class SqliteRunStore:
 
     def _open(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
-            connection = connect_writer(self._path)
+            connection = connect_writer(self._path, check)
             try:
                 migrate(connection)
                 connection.execute(f"PRAGMA busy_timeout={WRITER_PATIENCE * 1000:.0f}")

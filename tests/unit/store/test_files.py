@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from aitp_playground.errors import StoreUnavailable
 from aitp_playground.store.files import connect_writer
 from aitp_playground.store.sqlite import SqliteRunStore
 
@@ -99,6 +100,48 @@ def test_a_first_start_waits_for_another_one_that_is_writing(tmp_path: Path, mon
             other.execute("COMMIT")
 
         monkeypatch.setattr(time, "sleep", finish_instead_of_waiting)
-        with closing(connect_writer(path)) as connection:
+        with closing(connect_writer(path, lambda _: None)) as connection:
             assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert len(waits) == 1
+
+
+def foreign(path: Path, version: int) -> None:
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE notes (text)")
+        other.execute(f"PRAGMA user_version={version}")
+        other.commit()
+
+
+WRONG = {
+    "directory": lambda path: path.mkdir(),
+    "pipe": lambda path: os.mkfifo(path),
+    "text": lambda path: path.write_text("not a database, but somebody's notes " * 100),
+    "foreign": lambda path: foreign(path, 0),
+    "foreign-with-a-version": lambda path: foreign(path, 2),
+    "later": lambda path: foreign(path, 10_000),
+    "dangling-link": lambda path: path.symlink_to(path.parent / "nowhere"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("linked", [False, True], ids=["itself", "through-a-link"])
+async def test_nothing_is_changed_at_a_path_that_turns_out_wrong(
+    make_sqlite: MakeSqlite, tmp_path: Path, wrong: str, linked: bool
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    path = shared / "runs.db"
+    WRONG[wrong](path)
+    if not path.is_symlink():
+        path.chmod(0o755)
+    if linked:
+        (tmp_path / "link.db").symlink_to(path)
+    before = states(shared)
+    with pytest.raises(StoreUnavailable):
+        await make_sqlite(database=str(tmp_path / "link.db" if linked else path))
+    assert states(shared) == before
+
+
+def states(directory: Path) -> dict[str, tuple[int, int]]:
+    """Mode and size of the directory and of all that is in it, and no file more."""
+    return {file.name: (file.lstat().st_mode, file.lstat().st_size) for file in [directory, *directory.iterdir()]}

@@ -17,6 +17,7 @@ from aitp_playground.store.failures import Failures
 from aitp_playground.store.files import connect_writer
 from aitp_playground.store.owners import is_alive
 from aitp_playground.store.port import OutOfSequence
+from aitp_playground.store.schema import check
 from aitp_playground.store.sqlite import SqliteRunStore
 from aitp_playground.store.writer import Work, Writer
 
@@ -60,7 +61,7 @@ def insert(number: int) -> Work[int]:
 @pytest.fixture
 async def commits(tmp_path: Path) -> AsyncIterator[tuple[Writer, list[str]]]:
     """A writer over a bare table of unique numbers, and the transactions it asked SQLite for."""
-    connection = connect_writer(tmp_path / "bare.db")
+    connection = connect_writer(tmp_path / "bare.db", check)
     connection.execute("CREATE TABLE numbers (n INTEGER NOT NULL UNIQUE)")
     statements: list[str] = []
     connection.set_trace_callback(statements.append)
@@ -112,7 +113,7 @@ async def test_a_cancelled_waiter_neither_stops_its_write_nor_the_others(commits
 
 
 async def test_stopping_commits_everything_that_was_handed_over(tmp_path: Path) -> None:
-    connection = connect_writer(tmp_path / "bare.db")
+    connection = connect_writer(tmp_path / "bare.db", check)
     connection.execute("CREATE TABLE numbers (n INTEGER)")
     loop = asyncio.get_running_loop()
     writer = Writer(connection, loop, guard=lambda: None, failures=Failures(None), max_events=1000, max_bytes=1000)

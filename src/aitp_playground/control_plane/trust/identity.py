@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import aitp
+
+from aitp_playground import private_files
 
 NAME = "aitp-control-plane"
 MANIFEST_SECONDS = 86_400
@@ -56,22 +56,8 @@ def load_seed(path: Path | None) -> bytes:
     if path is None:
         return os.urandom(_SEED_BYTES)
     if not path.exists():
-        _make_seed(path)
+        private_files.create(path, os.urandom(_SEED_BYTES).hex().encode() + b"\n")
     return _read_seed(path)
-
-
-def _make_seed(path: Path) -> None:
-    """Whole or not at all: a file that broke off half-way would keep every later start from working."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(os.urandom(_SEED_BYTES).hex().encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        with contextlib.suppress(FileExistsError):
-            os.link(name, path)
-    finally:
-        Path(name).unlink()
 
 
 def _read_seed(path: Path) -> bytes:
