@@ -17,7 +17,7 @@ from aitp_playground.runs.concurrency import when_done
 from aitp_playground.runs.ending import end_from_disk, last_words
 from aitp_playground.runs.intake.deliveries import DeliveryIntake
 from aitp_playground.runs.intake.telemetry import TelemetryIntake, within_step
-from aitp_playground.runs.log import EventLog
+from aitp_playground.runs.log import EventLog, most
 from aitp_playground.runs.messages import (
     Begin,
     CancelRun,
@@ -41,10 +41,6 @@ from aitp_playground.store.port import RunHeader, RunStore
 
 log = structlog.get_logger(__name__)
 
-#: A run that records more events or bytes is ended: two hundred steps with the largest outputs fit.
-MAX_EVENTS = 100_000
-MAX_BYTES = 512 * 1024 * 1024
-_MOST = f"{MAX_EVENTS} events, or {MAX_BYTES} bytes of them"
 #: How many events of a batch were new, and the number of the last one.
 Taken = tuple[int, int]
 T = TypeVar("T")
@@ -179,8 +175,8 @@ class RunActor(Actor[RunMessage]):
         appended.commit.add_done_callback(self._notice_failed_commit)
         self._last_commit = appended.commit
         self._window.extend(appended.events, appended.stored)
-        if self._log.state.seq > MAX_EVENTS or self._log.size > MAX_BYTES:
-            self._stop(draft("run.failed", error=f"the run recorded more than {_MOST}"), full=True)
+        if self._log.too_long:
+            self._stop(draft("run.failed", error=f"the run recorded more than {most()}"), full=True)
         return appended.commit
 
     def _stored(self) -> asyncio.Future[bool] | bool:
@@ -209,7 +205,7 @@ class RunActor(Actor[RunMessage]):
         if self._log.state.over:
             raise Unauthorized("the run is over; its log takes no more telemetry")
         if isinstance(self._phase, Stopping) and self._phase.full:
-            raise Overloaded(f"the run has recorded more than {_MOST} and is ending", retry_after=60)
+            raise Overloaded(f"the run has recorded more than {most()} and is ending", retry_after=60)
         last = self._telemetry.last(agent_id, events)
         fresh = [within_step(entry, self._log.state) for entry in self._telemetry.fresh(agent_id, events)]
         if not fresh:

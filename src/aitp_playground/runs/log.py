@@ -14,7 +14,15 @@ from aitp_playground.runs.feed import Feed
 from aitp_playground.runs.state import RunState
 from aitp_playground.store.port import RunStore, StoredEvent
 
+#: A run that records more events or bytes is ended: two hundred steps with the largest outputs fit.
+MAX_EVENTS = 100_000
+MAX_BYTES = 512 * 1024 * 1024
 Observer = Callable[[RunEvent, StoredEvent], None]
+
+
+def most() -> str:
+    """What a run may record, in words."""
+    return f"{MAX_EVENTS} events, or {MAX_BYTES} bytes of them"
 
 
 class Appended(NamedTuple):
@@ -43,6 +51,11 @@ class EventLog:
         self._store = store
         self._feed = feed
         self._observers = observers
+
+    @property
+    def too_long(self) -> bool:
+        """Whether the run has recorded more than a run may."""
+        return self.state.seq > MAX_EVENTS or self.size > MAX_BYTES
 
     def append(self, drafts: Sequence[EventDraft]) -> Appended:
         """Give each draft its place.

@@ -76,7 +76,7 @@ async def test_a_flood_of_telemetry_is_in_the_log_whole_and_in_order(clean: Play
 
 
 async def test_a_flood_beyond_the_runs_limit_ends_the_run(clean: Playground, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aitp_playground.runs.actor.MAX_EVENTS", 2000)
+    monkeypatch.setattr("aitp_playground.runs.log.MAX_EVENTS", 2000)
     outcome = await run(clean, ACT, inputs={"act": "flood", "count": 6000})
     assert outcome.status == "failed"
     assert "more than 2000 events" in str(outcome.view.error)

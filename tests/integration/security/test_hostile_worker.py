@@ -42,7 +42,7 @@ async def test_hidden_processes_end_with_the_playground_too(tmp_path: Path) -> N
 async def test_few_and_enormous_events_end_the_run_before_they_fill_the_disk(
     running: Playground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aitp_playground.runs.actor.MAX_BYTES", 4_000_000)
+    monkeypatch.setattr("aitp_playground.runs.log.MAX_BYTES", 4_000_000)
     outcome = await run(running, HOSTILE, inputs={"act": "hoard"})
     assert outcome.status == "failed"
     assert "4000000 bytes" in str(outcome.view.error)
