@@ -9,7 +9,8 @@ from typing import Any
 from aitp_playground.errors import InputsInvalid
 from aitp_playground.scenarios.findings import KeyPath
 from aitp_playground.scenarios.judge import NoVerdict
-from aitp_playground.scenarios.schemas import MAX_DEPTH, resolved, size, value_faults
+from aitp_playground.scenarios.schema_parts import resolved
+from aitp_playground.scenarios.schemas import MAX_DEPTH, size, value_faults
 
 #: Values that filling in may bring, and places that it may look at: defaults that bring defaults soon are more.
 MOST_BROUGHT = 5000
@@ -65,6 +66,8 @@ class _Filling:
         self._root = root
         self._brought = 0
         self._looked = 0
+        #: By the id of a part of the schema, which lives as long as this.
+        self._known: dict[int, Any] = {}
 
     def fill(self, schema: Any, value: Any, depth: int) -> Any:
         self._count(depth)
@@ -100,6 +103,11 @@ class _Filling:
 
     def _followed(self, schema: Any) -> Any:
         """``schema``, or what its local ``$ref`` leads to, keywords beside the reference winning."""
+        if id(schema) not in self._known:
+            self._known[id(schema)] = self._follow(schema)
+        return self._known[id(schema)]
+
+    def _follow(self, schema: Any) -> Any:
         for _ in range(_MOST_REFERENCES):
             if not isinstance(schema, Mapping) or not isinstance(schema.get("$ref"), str):
                 return schema

@@ -100,7 +100,9 @@ async def test_a_requested_fault_meets_the_step_aimed_at_its_target(clean: Playg
 
 
 async def test_a_fault_that_has_no_effect_fails_the_run(clean: Playground, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(RunContext, "faulted_url", lambda self, kind, agent_id: self.agents.agent(agent_id).manifest_url)
+    monkeypatch.setattr(
+        RunContext, "faulted_url", lambda self, kind, agent_id: self.agents.agent(agent_id).manifest_url
+    )
     for template in ("apart", "lazy"):
         outcome = await run(clean, DUO, template=template, fault_injection={"peer_offline": ["callee"]})
         assert outcome.status == "failed"
