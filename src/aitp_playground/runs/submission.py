@@ -5,15 +5,22 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NoReturn
 
 import orjson
 
 from aitp_playground.errors import InvalidRequest
-from aitp_playground.runs.concurrency import apart
+from aitp_playground.runs.concurrency import Threads
 from aitp_playground.runs.requests import NewRun
 from aitp_playground.scenarios.inputs import complete_inputs
 from aitp_playground.scenarios.models import ResolvedScenario
 from aitp_playground.store.port import RunHeader
+
+#: Inputs that take milliseconds to validate never wait behind those that take a process, which are told to come again.
+_AT_ONCE = Threads("inputs", 2)
+_LONG = Threads("inputs-judged", 2, waiting=16)
 
 
 async def header_of(request: NewRun, resolved: ResolvedScenario, digest: str) -> RunHeader:
@@ -27,7 +34,7 @@ async def header_of(request: NewRun, resolved: ResolvedScenario, digest: str) ->
                     f"its agents are {', '.join(sorted(known))}"
                 )
     schema = resolved.scenario.spec.inputs.json_schema
-    inputs = await apart(lambda: complete_inputs(schema, request.inputs))
+    inputs = await _completed(schema, request.inputs)
     return RunHeader(
         run_id=str(uuid.uuid4()),
         scenario_ref=resolved.ref,
@@ -40,6 +47,21 @@ async def header_of(request: NewRun, resolved: ResolvedScenario, digest: str) ->
         idempotency_key=request.idempotency_key,
         request_digest=_digest(request) if request.idempotency_key is not None else None,
     )
+
+
+async def _completed(schema: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return await _AT_ONCE.do(partial(complete_inputs, schema, given, judge=_later))
+    except _TakesLong:
+        return await _LONG.do(partial(complete_inputs, schema, given))
+
+
+class _TakesLong(Exception):
+    pass
+
+
+def _later(_question: Mapping[str, Any]) -> NoReturn:
+    raise _TakesLong
 
 
 def _digest(request: NewRun) -> str:

@@ -8,9 +8,9 @@ from typing import Any
 
 from aitp_playground.errors import InputsInvalid
 from aitp_playground.scenarios.findings import KeyPath
-from aitp_playground.scenarios.judge import NoVerdict
+from aitp_playground.scenarios.judge import NoVerdict, ask
 from aitp_playground.scenarios.schema_parts import resolved
-from aitp_playground.scenarios.schemas import MAX_DEPTH, size, value_faults
+from aitp_playground.scenarios.schemas import MAX_DEPTH, Judge, size, value_faults
 
 #: Values that filling in may bring, and places that it may look at: defaults that bring defaults soon are more.
 MOST_BROUGHT = 5000
@@ -18,17 +18,18 @@ MOST_LOOKED = 200_000
 _MOST_REFERENCES = 40
 
 
-def complete_inputs(schema: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def complete_inputs(schema: Mapping[str, Any], given: Mapping[str, Any], *, judge: Judge = ask) -> dict[str, Any]:
     """``given`` with the schema's defaults, nested ones in objects that are there too.
 
-    Blocking: for a thread. Raises :class:`~aitp_playground.errors.InputsInvalid`, ``details`` a list of
+    Blocking: for a thread; ``judge`` as in :func:`value_faults`. Raises
+    :class:`~aitp_playground.errors.InputsInvalid`, ``details`` a list of
     ``{"pointer", "message"}``.
     """
     if size(given) is None:
         raise _invalid([{"pointer": "", "message": f"the inputs are nested deeper than {MAX_DEPTH} levels"}])
     try:
         completed: dict[str, Any] = _Filling(schema).fill(schema, copy.deepcopy(dict(given)), 0)
-        faults = value_faults(schema, completed)
+        faults = value_faults(schema, completed, judge=judge)
     except (_TooMuch, NoVerdict, ValueError) as problem:
         raise _invalid([{"pointer": "", "message": str(problem)}]) from None
     if faults:

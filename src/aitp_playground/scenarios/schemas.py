@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jsonschema_rs
@@ -30,6 +30,8 @@ _CHEAP_TO_EXPLAIN = 10_000
 _DRAFT = ("https://json-schema.org/draft/2020-12/schema", "https://json-schema.org/draft/2020-12/schema#")
 #: The schema of schemas comes with the library; another that a file names would be fetched from wherever that leads.
 _METASCHEMA = jsonschema_rs.Draft202012Validator({"$ref": _DRAFT[0]}, offline=True, validate_formats=False)
+#: Answers a question of :mod:`aitp_playground.scenarios.judge`.
+Judge = Callable[[Mapping[str, Any]], Any]
 _APART = "x-aitp-re"
 _REGEX = jsonschema_rs.RegexOptions(size_limit=1024 * 1024)
 
@@ -57,24 +59,25 @@ def slow_patterns(schema: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
             yield at, pattern
 
 
-def value_faults(schema: Mapping[str, Any], value: Any) -> list[dict[str, str]]:
+def value_faults(schema: Mapping[str, Any], value: Any, *, judge: Judge = ask) -> list[dict[str, str]]:
     """``[{"at": JSON pointer, "message"}]``, at most :data:`MOST_FAULTS`, empty when ``value`` fits.
 
-    May start a process and wait for it: for a thread. Raises :class:`~aitp_playground.scenarios.judge.NoVerdict`.
+    ``judge`` answers what is too much to find out here; the usual one starts a process and waits for it: for a thread.
+    Raises :class:`~aitp_playground.scenarios.judge.NoVerdict`.
     """
     nodes = size(value)
     if nodes is None:
         return [{"at": "", "message": f"it is nested deeper than {MAX_DEPTH} levels"}]
     places = weight(schema)
     if places is None or places * nodes > _CHEAP_TO_VALIDATE or any(True for _ in slow_patterns(schema)):
-        return _apart(schema, value)
+        return _apart(schema, value, judge)
     if validator(schema).is_valid(value):
         return []
-    return evaluate(schema, value) if places * nodes <= _CHEAP_TO_EXPLAIN else _apart(schema, value)
+    return evaluate(schema, value) if places * nodes <= _CHEAP_TO_EXPLAIN else _apart(schema, value, judge)
 
 
-def _apart(schema: Mapping[str, Any], value: Any) -> list[dict[str, str]]:
-    errors: list[dict[str, str]] = ask({"schema": schema, "instance": value})["errors"]
+def _apart(schema: Mapping[str, Any], value: Any, judge: Judge) -> list[dict[str, str]]:
+    errors: list[dict[str, str]] = judge({"schema": schema, "instance": value})["errors"]
     return errors
 
 

@@ -18,7 +18,7 @@ from aitp_playground.actors import ActorRef, AskTimeout
 from aitp_playground.errors import AgentCallError, PlaygroundError, StepError, StepTimeout
 from aitp_playground.events.codec import encode_json
 from aitp_playground.events.model import EventDraft, RunEvent, draft
-from aitp_playground.runs.concurrency import apart, together
+from aitp_playground.runs.concurrency import Threads, together
 from aitp_playground.runs.conducting.run_agents import RunAgents
 from aitp_playground.runs.conducting.step_context import RunContext, fault_for
 from aitp_playground.runs.conducting.step_marks import marked
@@ -41,6 +41,8 @@ STEP_TIMEOUT = 30.0
 MAX_OUTPUT = 1024 * 1024
 #: How long an answer of the run's own actor may take; it never waits for anything slow itself.
 ACTOR_TIMEOUT = 30.0
+#: As much as there are runs can wait for it.
+_CHECKING = Threads("checking", 2)
 
 
 class Conductor:
@@ -229,7 +231,7 @@ class Conductor:
             )
         outputs = {**self._outputs, step.id: outcome.output}
         events = await self._awaited_events(run, step, outputs)
-        await apart(partial(check, step.expect, output=outcome.output, events=events, outputs=outputs))
+        await _CHECKING.do(partial(check, step.expect, output=outcome.output, events=events, outputs=outputs))
 
     @staticmethod
     async def _awaited_events(run: ActorRef[RunMessage], step: Step, outputs: Mapping[str, Any]) -> Sequence[RunEvent]:
