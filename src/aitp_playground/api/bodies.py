@@ -15,7 +15,7 @@ from aitp_playground import strict_json
 from aitp_playground.api.encodings import encoding_of, plain
 from aitp_playground.errors import InvalidRequest, MalformedRequest, PayloadTooLarge
 from aitp_playground.events.codec import decode_json
-from aitp_playground.runs.concurrency import apart
+from aitp_playground.runs.concurrency import READING
 from aitp_playground.scenarios.findings import nearest
 from aitp_playground.strict_json import MAX_DEPTH
 
@@ -85,7 +85,7 @@ async def read_model(request: web.Request, model: type[BodyT], limit: int = MIB,
         raw = b"{}"
     # A large one takes tens of milliseconds to read, and others wait for the loop meanwhile.
     read = partial(_read, raw, request.charset, model)
-    return await apart(read) if len(raw) > _LARGE else read()
+    return await READING.do(read) if len(raw) > _LARGE else read()
 
 
 def _read(raw: bytes, charset: str | None, model: type[BodyT]) -> BodyT:

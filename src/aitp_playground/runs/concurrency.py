@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
+
+from aitp_playground.errors import Overloaded
 
 T = TypeVar("T")
 
@@ -20,13 +23,34 @@ async def together(work: Iterable[Coroutine[Any, Any, Any]]) -> None:
         raise first_leaf(failures) from None
 
 
-#: Apart from the default executor, whose threads file work needs.
-_APART = ThreadPoolExecutor(4, thread_name_prefix="apart")
+class Threads:
+    """A few threads for one kind of work, so that no other kind waits behind it. ``waiting``: how much of it may wait
+    for one of them; unlimited when it is bounded already."""
+
+    def __init__(self, name: str, count: int, *, waiting: int | None = None) -> None:
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix=name)
+        self._most = None if waiting is None else count + waiting
+        self._begun = 0
+        self._counting = threading.Lock()
+
+    async def do(self, work: Callable[[], T]) -> T:
+        """What ``work`` returns. Raises Overloaded when too much of it waits."""
+        if self._most is not None and self._begun >= self._most:
+            raise Overloaded("too much of what takes long is asked for at once; ask again later", retry_after=5)
+        with self._counting:
+            self._begun += 1
+        done = self._pool.submit(work)
+        # Counted until it is over, also when nobody waits for it any more: only what has not begun can be cancelled.
+        done.add_done_callback(self._end)
+        return await asyncio.wrap_future(done)
+
+    def _end(self, _done: Future[Any]) -> None:
+        with self._counting:
+            self._begun -= 1
 
 
-async def apart(work: Callable[[], T]) -> T:
-    """Do what may take long, or wait for a process, in one of a few threads of its own."""
-    return await asyncio.get_running_loop().run_in_executor(_APART, work)
+#: For what came from outside and is large to read.
+READING = Threads("reading", 2)
 
 
 async def outlast(task: asyncio.Future[Any]) -> None:

@@ -54,13 +54,16 @@ class Recovery:
     async def sweep(self) -> int:
         """End the runs whose process died; start those it had not begun. How many were taken care of."""
         taken = 0
-        for row in await self._store.orphans():
-            pending = row.summary.status == "pending" and not row.cancel_requested
-            if pending and not self._adopt_pending:
+        for orphan in await self._store.orphans():
+            if _waits(orphan) and not self._adopt_pending:
                 continue
-            if await self._store.adopt(row.header.run_id):
+            if not await self._store.adopt(orphan.header.run_id):
+                continue
+            # Read again: its process may have gone on between the look and its death.
+            row = await self._store.get(orphan.header.run_id)
+            if row is not None:
                 taken += 1
-                self._take(row, pending=pending)
+                self._take(row, pending=_waits(row) and self._adopt_pending)
         return taken
 
     async def take_over(self, run_id: str) -> bool:
@@ -100,3 +103,8 @@ class Recovery:
                 return
             except PlaygroundError as failure:
                 log.warning("recovery.failed", error=failure.message)
+
+
+def _waits(row: RunRow) -> bool:
+    """Whether it had not begun, and is to begin."""
+    return row.summary.status == "pending" and not row.cancel_requested

@@ -116,7 +116,7 @@ class Index:
         if other is None:
             listing.entries[entry.ref] = entry
         elif entry.scenario is not None:
-            message = f"{entry.ref} is already the ref of {other.path.relative_to(other.root).as_posix()}"
+            message = f"{entry.ref} is already the ref of {relative(other.path, other.root)}"
             listing.errors.append(entry.scenario.marks.finding(("metadata",), message))
 
     def _list_packs(self, listing: Listing) -> None:

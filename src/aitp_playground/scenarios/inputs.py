@@ -8,8 +8,9 @@ from typing import Any
 
 from aitp_playground.errors import InputsInvalid
 from aitp_playground.scenarios.findings import KeyPath, nearest
-from aitp_playground.scenarios.judge import NoVerdict
-from aitp_playground.scenarios.schemas import MAX_DEPTH, escaped, resolved, size, value_faults
+from aitp_playground.scenarios.judge import NoVerdict, ask
+from aitp_playground.scenarios.schema_parts import resolved
+from aitp_playground.scenarios.schemas import MAX_DEPTH, Judge, escaped, size, value_faults
 
 #: Values that filling in may bring, and places that it may look at: defaults that bring defaults soon are more.
 MOST_BROUGHT = 5000
@@ -22,10 +23,11 @@ _MORE = frozenset(
 )
 
 
-def complete_inputs(schema: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def complete_inputs(schema: Mapping[str, Any], given: Mapping[str, Any], *, judge: Judge = ask) -> dict[str, Any]:
     """``given`` with the schema's defaults, nested ones in objects that are there too.
 
-    Blocking: for a thread. Raises :class:`~aitp_playground.errors.InputsInvalid`, ``details`` a list of
+    Blocking: for a thread; ``judge`` as in :func:`value_faults`. Raises
+    :class:`~aitp_playground.errors.InputsInvalid`, ``details`` a list of
     ``{"pointer", "message"}``.
     """
     if size(given) is None:
@@ -34,7 +36,7 @@ def complete_inputs(schema: Mapping[str, Any], given: Mapping[str, Any]) -> dict
         raise _invalid(unknown)
     try:
         completed: dict[str, Any] = _Filling(schema).fill(schema, copy.deepcopy(dict(given)), 0)
-        faults = value_faults(schema, completed)
+        faults = value_faults(schema, completed, judge=judge)
     except (_TooMuch, NoVerdict, ValueError) as problem:
         raise _invalid([{"pointer": "", "message": str(problem)}]) from None
     if faults:
@@ -86,6 +88,8 @@ class _Filling:
         self._root = root
         self._brought = 0
         self._looked = 0
+        #: By the id of a part of the schema, which lives as long as this.
+        self._known: dict[int, Any] = {}
 
     def fill(self, schema: Any, value: Any, depth: int) -> Any:
         self._count(depth)
@@ -121,6 +125,11 @@ class _Filling:
 
     def _followed(self, schema: Any) -> Any:
         """``schema``, or what its local ``$ref`` leads to, keywords beside the reference winning."""
+        if id(schema) not in self._known:
+            self._known[id(schema)] = self._follow(schema)
+        return self._known[id(schema)]
+
+    def _follow(self, schema: Any) -> Any:
         for _ in range(_MOST_REFERENCES):
             if not isinstance(schema, Mapping) or not isinstance(schema.get("$ref"), str):
                 return schema

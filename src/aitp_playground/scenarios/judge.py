@@ -36,8 +36,8 @@ def ask(question: Mapping[str, Any]) -> Any:
     """The answer of a process of its own. Blocking: for a thread. Raises :class:`NoVerdict`, Overloaded."""
     kind = "pattern" if "pattern" in question else "schema"
     what = "the pattern was not matched" if kind == "pattern" else "the inputs were not validated"
-    # Alone, and with an environment that holds nothing of ours.
-    command = [sys.executable, "-m", "aitp_playground.scenarios.judging", kind]
+    # Alone, with an environment that holds nothing of ours, and without the working directory among its modules.
+    command = [sys.executable, "-P", "-m", "aitp_playground.scenarios.judging", kind]
     environment = {"PYTHONPATH": ":".join(path for path in sys.path if path), "LC_ALL": "C.UTF-8"}
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter

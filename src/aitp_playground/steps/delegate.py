@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -23,6 +24,9 @@ class DelegateStep(FaultableStep):
     via_peer: AgentId
     scope: Annotated[tuple[Capability, ...], Field(min_length=1)]
     ttl_secs: int | None = Field(default=None, ge=1, le=86_400)
+
+    def aimed_at(self, provider: Callable[[str, str], str | None]) -> str | None:  # noqa: ARG002 - named in the step
+        return self.delegatee
 
     async def run(self, ctx: StepContext) -> StepOutcome:
         await ctx.record(

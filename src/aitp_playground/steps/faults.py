@@ -15,6 +15,11 @@ class FaultableStep(Step):
 
     faultable: ClassVar[bool] = True
 
+    def aimed_at(self, provider: Callable[[str, str], str | None]) -> str | None:
+        """The agent that a fault would be met at, None when nobody is called. ``provider`` says who executes a
+        capability for a caller."""
+        raise NotImplementedError
+
     async def run_faulted(
         self, ctx: StepContext, fault: Fault, caller: str, target: str, attempt: Callable[[str], Awaitable[Any]]
     ) -> Completed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from aitp_playground.errors import AgentCallError
@@ -17,6 +18,9 @@ class HandshakeStep(FaultableStep):
     initiator: AgentId
     responder: AgentId
     requested_grants: tuple[Capability, ...] = ()
+
+    def aimed_at(self, provider: Callable[[str, str], str | None]) -> str | None:  # noqa: ARG002 - named in the step
+        return self.responder
 
     async def run(self, ctx: StepContext) -> StepOutcome:
         fault = ctx.fault(self.fault, self.responder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from aitp_playground.scenarios.models import AgentId, Capability
@@ -20,6 +21,9 @@ class CapabilityProbeStep(JudgedCall, FaultableStep):
     agent: AgentId
     target_agent: AgentId
     capability: Capability
+
+    def aimed_at(self, provider: Callable[[str, str], str | None]) -> str | None:  # noqa: ARG002 - named in the step
+        return self.target_agent
 
     async def run(self, ctx: StepContext) -> StepOutcome:
         caller, target = self.agent, self.target_agent

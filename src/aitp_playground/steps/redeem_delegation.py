@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from aitp_playground.errors import StepError
@@ -17,6 +18,9 @@ class RedeemDelegationStep(FaultableStep):
     delegatee: AgentId
     target: AgentId
     via_delegation: StepId
+
+    def aimed_at(self, provider: Callable[[str, str], str | None]) -> str | None:  # noqa: ARG002 - named in the step
+        return self.target
 
     async def run(self, ctx: StepContext) -> StepOutcome:
         made = ctx.outputs.get(self.via_delegation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from aitp_playground.errors import StepError
@@ -17,6 +18,10 @@ class WorkflowStep(InputFields, FaultableStep):
     type: Literal["workflow"] = "workflow"
     agent: AgentId
     capability: Capability
+
+    def aimed_at(self, provider: Callable[[str, str], str | None]) -> str | None:
+        callee = provider(self.agent, self.capability)
+        return None if callee == self.agent else callee
 
     async def run(self, ctx: StepContext) -> StepOutcome:
         callee = ctx.provider(self.agent, self.capability)

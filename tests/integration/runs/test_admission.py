@@ -128,6 +128,18 @@ async def test_a_fault_for_a_stranger_is_refused_at_the_door(clean: Playground) 
         await submit(clean, DUO, fault_injection={"peer_offline": ["mallory"]})
 
 
+async def test_a_fault_that_nothing_would_meet_is_refused_at_the_door(clean: Playground) -> None:
+    with pytest.raises(InvalidRequest, match="names 'caller', which nobody calls"):
+        await submit(clean, DUO, template="lazy", fault_injection={"peer_offline": ["caller"]})
+    with pytest.raises(InvalidRequest, match="names 'caller', which nobody calls"):
+        await submit(clean, DUO, template="apart", fault_injection={"manifest_404": ["callee", "caller"]})
+
+
+async def test_one_agent_has_one_fault(clean: Playground) -> None:
+    with pytest.raises(InvalidRequest, match=r"as does fault_injection\.peer_offline"):
+        await submit(clean, DUO, fault_injection={"peer_offline": ["callee"], "manifest_404": ["callee"]})
+
+
 async def test_only_a_run_that_is_over_is_deleted_and_others_do_not_notice(clean: Playground) -> None:
     doomed, other = await run(clean, ACT), await submit(clean, ACT, inputs={"act": "sleep", "seconds": 600})
     reader = asyncio.create_task(follow(clean, other))

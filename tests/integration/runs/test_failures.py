@@ -89,7 +89,7 @@ async def test_a_defect_in_the_conductor_fails_the_run_and_ends_its_step(
     def broken(*_: object) -> None:
         raise ExceptionGroup("several", [KeyError("hush-secret")])
 
-    monkeypatch.setattr(conductor, "_refuse_large", broken)
+    monkeypatch.setattr(conductor, "_size", broken)
     with launches(clean) as pids:
         outcome = await run(clean, ACT)
         assert not living(pids)

@@ -14,7 +14,8 @@ from aitp_playground.errors import InputsInvalid, MalformedRequest
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MAX_BYTES = 1 << 20
-_MAX_NESTING = 40
+#: References may lead from one part to the next without end.
+_MOST_PARTS = 500
 
 
 def input_options(command: F) -> F:
@@ -90,7 +91,7 @@ def _typed(schema: Mapping[str, Any], key: str, text: str) -> Any:
 
     if (fault := undeclared(schema, key)) is not None:
         raise InputsInvalid(fault["message"], details=[fault])
-    types = sorted(set(_types(schema, schema.get("properties", {}).get(key), 0)))
+    types = sorted(set(_types(schema, schema.get("properties", {}).get(key), set())))
     if not types or "string" in types:
         return text
     try:
@@ -107,21 +108,25 @@ def _is_utf8(text: str) -> bool:
     return is_text(text)
 
 
-def _types(root: Mapping[str, Any], schema: Any, depth: int) -> Iterator[str]:
-    """The JSON types that ``schema`` allows, as far as it names them; empty when it takes anything."""
-    from aitp_playground.scenarios.schemas import resolved
+def _types(root: Mapping[str, Any], schema: Any, seen: set[int]) -> Iterator[str]:
+    """The JSON types that ``schema`` allows, as far as it names them; empty when it takes anything.
 
-    if not isinstance(schema, Mapping) or depth > _MAX_NESTING:
+    ``seen``: the parts that were looked at already, since references may lead back to them.
+    """
+    from aitp_playground.scenarios.schema_parts import resolved
+
+    if not isinstance(schema, Mapping) or id(schema) in seen or len(seen) > _MOST_PARTS:
         return
+    seen.add(id(schema))
     named = schema.get("type", [])
     yield from [named] if isinstance(named, str) else named
     if not named:
         yield from (_type_of(value) for value in [*schema.get("enum", []), *_constant(schema)])
     for keyword in ("anyOf", "oneOf", "allOf"):
         for part in schema.get(keyword, []):
-            yield from _types(root, part, depth + 1)
+            yield from _types(root, part, seen)
     if isinstance(schema.get("$ref"), str):
-        yield from _types(root, resolved(root, schema["$ref"]), depth + 1)
+        yield from _types(root, resolved(root, schema["$ref"]), seen)
 
 
 def _constant(schema: Mapping[str, Any]) -> list[Any]:

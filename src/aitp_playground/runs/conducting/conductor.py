@@ -18,7 +18,7 @@ from aitp_playground.actors import ActorRef, AskTimeout
 from aitp_playground.errors import AgentCallError, PlaygroundError, StepError, StepTimeout
 from aitp_playground.events.codec import encode_json
 from aitp_playground.events.model import EventDraft, RunEvent, draft
-from aitp_playground.runs.concurrency import apart, together
+from aitp_playground.runs.concurrency import Threads, together
 from aitp_playground.runs.conducting.run_agents import RunAgents
 from aitp_playground.runs.conducting.step_context import RunContext, fault_for
 from aitp_playground.runs.conducting.step_marks import marked
@@ -41,6 +41,11 @@ STEP_TIMEOUT = 30.0
 MAX_OUTPUT = 1024 * 1024
 #: How long an answer of the run's own actor may take; it never waits for anything slow itself.
 ACTOR_TIMEOUT = 30.0
+#: As much as there are runs can wait for it.
+_CHECKING = Threads("checking", 2)
+#: Up to here a step is checked in less than a millisecond, and a thread would cost more than it spares.
+SMALL = 32 * 1024
+MANY = 200
 
 
 class Conductor:
@@ -155,9 +160,9 @@ class Conductor:
         try:
             with marked(step.id):
                 outcome = self._unproven(step) or await self._in_time(step, ctx)
-            _refuse_large(step, outcome)
+            size = _size(step, outcome)
             if isinstance(outcome, Completed) and not outcome.degraded_by_cp and step.expect:
-                await self._check(run, step, outcome, ctx.unheard)
+                await self._check(run, step, outcome, size, ctx.unheard)
         except PlaygroundError as failure:
             output = getattr(failure, "output", None)
             await ctx.record(
@@ -220,8 +225,10 @@ class Conductor:
             return None
         return Skipped(notes=f"unproven: it requires {', '.join(missing)}, which could not be tried", unproven=True)
 
-    async def _check(self, run: ActorRef[RunMessage], step: Step, outcome: Completed, unheard: Collection[str]) -> None:
-        """Raises ExpectationFailed."""
+    async def _check(
+        self, run: ActorRef[RunMessage], step: Step, outcome: Completed, size: int, unheard: Collection[str]
+    ) -> None:
+        """``size``: of the output, in bytes. Raises ExpectationFailed."""
         if unheard and any(expectation.event is not None for expectation in step.expect):
             raise StepError(
                 f"what {', '.join(sorted(unheard))} did is not in the log in full: its telemetry did not arrive, so "
@@ -229,7 +236,11 @@ class Conductor:
             )
         outputs = {**self._outputs, step.id: outcome.output}
         events = await self._awaited_events(run, step, outputs)
-        await apart(partial(check, step.expect, output=outcome.output, events=events, outputs=outputs))
+        work = partial(check, step.expect, output=outcome.output, events=events, outputs=outputs)
+        if size > SMALL or len(events) > MANY or any(expectation.matches is not None for expectation in step.expect):
+            await _CHECKING.do(work)
+        else:
+            work()
 
     @staticmethod
     async def _awaited_events(run: ActorRef[RunMessage], step: Step, outputs: Mapping[str, Any]) -> Sequence[RunEvent]:
@@ -245,7 +256,9 @@ class Conductor:
                 await run.ask(MoreEvents(events[-1].seq if events else 0), timeout=left)
 
 
-def _refuse_large(step: Step, outcome: StepOutcome) -> None:
+def _size(step: Step, outcome: StepOutcome) -> int:
+    """Bytes of the output. Raises StepError when it is too large to keep."""
     size = 0 if outcome.output is None else len(encode_json(outcome.output))
     if size > MAX_OUTPUT:
         raise StepError(f"the output of {step.id} is {size} bytes of JSON; at most {MAX_OUTPUT} are kept")
+    return size

@@ -14,7 +14,7 @@ from typing import Any
 from aitp_playground.errors import Unauthorized
 from aitp_playground.events.codec import decode, decode_json
 from aitp_playground.events.model import EventDraft, draft
-from aitp_playground.runs.concurrency import apart
+from aitp_playground.runs.concurrency import READING
 from aitp_playground.runs.messages import DeliveryFate
 from aitp_playground.store.port import RunStore, StoredEvent
 
@@ -62,7 +62,7 @@ class Deliveries:
             raise Unauthorized("this is not signed with the secret of a subscription of this run")
         made = partial(delivered, run_id, body, delivery_id, event_type)
         # A large one takes tens of milliseconds to read, and others wait for the loop meanwhile.
-        return await self._append(run_id, await apart(made) if len(body) > _LARGE else made())
+        return await self._append(run_id, await READING.do(made) if len(body) > _LARGE else made())
 
     async def subscription(self, run_id: str) -> Mapping[str, Any] | None:
         """``{"id", "url", "events"}`` of the run's latest subscription while there is one."""
