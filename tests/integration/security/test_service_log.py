@@ -31,6 +31,6 @@ async def test_a_token_in_a_header_that_is_not_http_is_not_quoted_in_the_log(tmp
     assert TOKEN.encode() not in written.getvalue()
     assert b"\x1b" not in written.getvalue()
     lines = [line for line in written.getvalue().decode().splitlines() if "not HTTP: " in line]
-    assert len(lines) == 2
+    assert len(lines) == 1, "a crowd of them must not fill the log"
     if form == "json":
-        assert {json.loads(line)["logger"] for line in lines} == {"aiohttp.server"}
+        assert json.loads(lines[0])["logger"] == "aitp_playground.bounded_server"
