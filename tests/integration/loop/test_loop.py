@@ -218,7 +218,7 @@ async def test_an_agent_that_reports_without_end_holds_nobody_up(watched: Watche
         "/runs/{}/narrate",
         "/runs/{}/events",
         "/runs/{}/cp-deliveries",
-        "/runs/{}/cp-deliveries?type=y",
+        "/runs/{}/cp-deliveries?event_type=y",
         "/runs/{}/agents/a/log",
     ],
 )
