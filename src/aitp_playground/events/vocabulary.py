@@ -453,6 +453,12 @@ def known_fields(event_type: str) -> frozenset[str] | None:
     return None if "*" in row.payload else _HEAD | row.allowed | row.payload
 
 
+def payload_fields(event_type: str) -> frozenset[str] | None:
+    """Every name that can stand in the payload of an event of this type; None when that is open."""
+    payload = _TABLE[event_type].payload
+    return None if "*" in payload else payload
+
+
 def validate(draft: EventDraft) -> None:
     """Hold a draft against its row. Raises ValueError that names the type and every fault.
 

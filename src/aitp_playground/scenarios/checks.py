@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from aitp_playground.scenarios.expectations import Expectation
 from aitp_playground.scenarios.findings import Finding, KeyPath, Marks, nearest
 from aitp_playground.scenarios.models import AgentManifest, AgentRef, Scenario, StepRef, StepSpec
 from aitp_playground.scenarios.references import named
-from aitp_playground.scenarios.render import declared_inputs, input_key, output_step, placeholders
+from aitp_playground.scenarios.render import declared_inputs, has_placeholder, input_key, output_step, placeholders
 from aitp_playground.scenarios.schemas import schema_faults
 
 STEPS: KeyPath = ("spec", "workflow", "steps")
 AGENTS: KeyPath = ("spec", "agents")
 MAX_AGENTS = 16
 MAX_STEPS = 200
+
+#: The fields of an event in which agents of the run, or a step, are named.
+_NAMING = frozenset({"step_id", "agent_id", "agent", "initiator", "target"})
 
 Fault = tuple[KeyPath, str]
 
@@ -116,11 +120,13 @@ def _input_placeholders(scenario: Scenario, _: Mapping[str, AgentManifest]) -> I
 
 
 def _expectations(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault]:
+    agents = {agent.id for agent in scenario.spec.agents}
     for at, step, earlier in _steps(scenario):
         known = {*earlier, step.id}
         for index, expectation in enumerate(step.expect):
-            for place, message in expectation.unknown_names():
+            for place, message in (*expectation.unknown_names(), *_named_in(expectation, agents, known)):
                 yield (*at, "expect", index, *place), message
+            own = f"outputs.{step.id}{(expectation.path or '')[1:]}"
             written: dict[str, Any] = expectation.model_dump(by_alias=True)
             for path, expression in placeholders(written):
                 name = output_step(expression)
@@ -129,6 +135,21 @@ def _expectations(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterato
                     yield where, f"{{{{ {expression} }}}} is no placeholder; write {{{{ outputs.step.path }}}}"
                 elif name not in known:
                     yield where, f"no earlier step {name!r}{nearest(name, known)}"
+                elif expression == own:
+                    yield where, f"{{{{ {expression} }}}} is what stands at {expectation.path} itself"
+
+
+def _named_in(expectation: Expectation, agents: set[str], steps: set[str]) -> Iterator[Fault]:
+    """Steps and agents in ``where`` that no event so far can name: with ``max: 0`` they would hold for ever."""
+    for name, value in expectation.where.items():
+        if name not in _NAMING or has_placeholder(value):
+            continue
+        known = steps if name == "step_id" else agents
+        # An agent from outside the run is told by its AID, which has colons.
+        outside = known is agents and isinstance(value, str) and ":" in value
+        if not outside and value not in tuple(known):
+            what = "step so far" if known is steps else "agent"
+            yield ("where", name), f"no {what} is called {value!r}{nearest(str(value), known)}"
 
 
 def _faults(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault]:

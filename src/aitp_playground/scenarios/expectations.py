@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
-from aitp_playground.events.vocabulary import TYPES, known_fields
+from aitp_playground.events.vocabulary import TERMINAL_TYPES, TYPES, known_fields, payload_fields
 from aitp_playground.scenarios.findings import nearest
 from aitp_playground.scenarios.paths import path_fault
 from aitp_playground.scenarios.patterns import pattern_fault
@@ -60,6 +60,8 @@ class Expectation(Strict):
     def _matches_compiles(cls, value: str | None) -> str:
         if value is None:
             raise ValueError("matches is a regular expression")
+        if not value:
+            raise ValueError("an empty pattern is found in every text, so it would prove nothing")
         if not has_placeholder(value) and (fault := pattern_fault(value)) is not None:
             raise ValueError(f"not a regular expression: {fault}")
         return value
@@ -81,9 +83,18 @@ class Expectation(Strict):
             raise ValueError(fault)
         return self
 
+    @field_validator("contains")
+    @classmethod
+    def _contains_something(cls, value: Any) -> Any:
+        if value == "":
+            raise ValueError("every text contains the empty one, so it would prove nothing")
+        return value
+
     def _of_path(self) -> Iterator[str]:
         if not self.model_fields_set & self.OPERATORS:
             yield "a path needs an operator: equals, not, contains, min, max, exists or matches"
+        if self.path == "$" and self.exists is not None:
+            yield "an output is always there: name a part of it"
         if self.where:
             yield "where belongs to an event, not to a path"
         if self.within_ms is not None:
@@ -103,6 +114,10 @@ class Expectation(Strict):
                 yield "min and max of an event are counts"
         if self.min is not None and self.max is not None and self.min > self.max:
             yield f"no count is at least {self.min} and at most {self.max}"
+        if self.least == 0 and self.max is None:
+            yield "min: 0 without max always holds, so it would prove nothing"
+        if self.event in TERMINAL_TYPES:
+            yield f"{self.event} comes when no step can look: it ends the run"
         if self.within_ms is not None and self.least == 0:
             yield "within_ms waits until min events have come; with none to wait for it would prove nothing"
 
@@ -120,9 +135,11 @@ class Expectation(Strict):
         if self.event not in TYPES:
             yield ("event",), f"no event is of type {self.event!r}{nearest(self.event, TYPES)}"
             return
-        known = known_fields(self.event)
         for name in self.where:
-            first = name.partition(".")[0].partition("[")[0]
+            parts = [part.partition("[")[0] for part in name.split(".")]
+            inside = parts[0] == "payload" and len(parts) > 1
+            known = payload_fields(self.event) if inside else known_fields(self.event)
+            first = parts[1] if inside else parts[0]
             if known is not None and first not in known:
                 yield ("where", name), f"{self.event} has no field {first!r}{nearest(first, known)}"
 

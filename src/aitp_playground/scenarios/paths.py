@@ -22,6 +22,18 @@ def select(path: str, value: Any) -> Any:
     return _follow(_PART.findall(path), value)
 
 
+def finds_nothing(path: str, found: Any) -> bool:
+    """Whether ``found``, as :func:`select` gave it for ``path``, holds nothing: no element had what was looked for."""
+    if found is MISSING:
+        return True
+    return "[*]" in path and _hollow(found, path.count("[*]"))
+
+
+def _hollow(found: Any, depth: int) -> bool:
+    """Lists of lists, ``depth`` deep, without an element."""
+    return depth > 0 and isinstance(found, list) and all(_hollow(item, depth - 1) for item in found)
+
+
 def path_fault(path: str) -> str | None:
     """What is wrong with ``path``, in words; None when it is one."""
     if PATH.fullmatch(path):

@@ -13,7 +13,7 @@ from aitp_playground.errors import ExpectationFailed
 from aitp_playground.events.model import RunEvent
 from aitp_playground.scenarios.expectations import Expectation, is_number
 from aitp_playground.scenarios.judge import NoVerdict, ask
-from aitp_playground.scenarios.paths import MISSING, select
+from aitp_playground.scenarios.paths import MISSING, finds_nothing, select
 from aitp_playground.scenarios.patterns import linear_match, pattern_fault
 
 _REFERENCE = re.compile(r"\{\{\s*outputs((?:\.[A-Za-z0-9_@:-]+|\[(?:\d{1,9}|\*)\])+)\s*\}\}", re.ASCII)
@@ -74,7 +74,9 @@ def _check_output(
     actual = select(path, output)
     for operator, given in _operators(expectation):
         expected = _resolve(given, outputs)
-        reason = _unmet(operator, actual, expected)
+        # With [*] an empty list means that no element had it, which is not something other than what is written.
+        nothing = operator in {"exists", "not"} and finds_nothing(path, actual)
+        reason = _unmet(operator, MISSING if nothing else actual, expected)
         if reason is not None:
             seen = None if actual is MISSING else actual
             fault = {"path": path, "operator": operator, "expected": expected, "actual": seen}
@@ -198,7 +200,7 @@ def _text(value: Any) -> str:
 
 def _look_up(path: str, outputs: Mapping[str, Any]) -> Any:
     found = select(f"${path}", outputs)
-    if found is MISSING:
+    if finds_nothing(f"${path}", found):
         raise ExpectationFailed(f"outputs{path} is not there to compare with")
     return found
 

@@ -135,6 +135,27 @@ FAULTS = {
         f"{STEP}.expect.0.where.capabilty",
         "did you mean 'capability'",
     ),
+    "event of a step that is not there": (
+        "path: $.status_code\n            equals: 200",
+        "event: capability.denied\n            where: { step_id: mete }\n            max: 0",
+        1,
+        f"{STEP}.expect.0.where.step_id",
+        "did you mean 'meet'",
+    ),
+    "event of an agent that is not there": (
+        "path: $.status_code\n            equals: 200",
+        "event: trust.failed\n            where: { initiator: hosst }\n            max: 0",
+        1,
+        f"{STEP}.expect.0.where.initiator",
+        "did you mean 'host'",
+    ),
+    "a value compared with itself": (
+        "equals: 200",
+        "equals: '{{ outputs.greet.status_code }}'",
+        0,
+        f"{STEP}.expect.0.equals",
+        "itself",
+    ),
     "malformed path": ("$.status_code", "status_code", 0, f"{STEP}.expect.0.path", "did you mean '$.status_code'?"),
     "broken regular expression": ("equals: 200", "matches: '['", 0, f"{STEP}.expect.0.matches", "regular expression"),
     "fault on a step that calls nobody": (

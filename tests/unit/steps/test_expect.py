@@ -180,11 +180,55 @@ def test_what_can_be_known_to_be_wrong_is_refused_when_it_is_read(expectation: d
     assert "regular expression" in told or "$(" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("expectation", "told"),
+    [
+        ({"path": "$.s", "contains": ""}, "every text contains the empty one"),
+        ({"path": "$.s", "matches": ""}, "an empty pattern is found in every text"),
+        ({"path": "$", "exists": True}, "an output is always there"),
+        ({"path": "$", "exists": False}, "an output is always there"),
+        ({"event": "tct.revoked", "min": 0}, "always holds"),
+        ({"event": "run.failed", "max": 0}, "comes when no step can look"),
+        ({"event": "run.complete"}, "comes when no step can look"),
+    ],
+)
+def test_what_always_or_never_holds_is_refused_when_it_is_read(expectation: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Expectation.model_validate(expectation)
+    assert told in str(refused.value)
+
+
+def test_a_path_over_elements_shows_something_only_when_it_finds_something() -> None:
+    assert holds({"path": "$.list[*].n", "exists": True})
+    assert not holds({"path": "$.list[*].absent", "exists": True})
+    assert holds({"path": "$.list[*].absent", "exists": False})
+    assert not holds({"path": "$.list[*].n", "exists": False})
+    assert holds({"path": "$.list[*].n", "not": [1]})
+    assert "nothing is there" in fails({"path": "$.list[*].absent", "not": [1]}, {})
+    assert "nothing is there" in fails({"path": "$.pages[*].list[*].absent", "not": [[1]]}, {})
+
+
+@pytest.mark.parametrize("operator", ["equals", "not"])
+def test_a_placeholder_over_elements_that_finds_nothing_is_nothing_to_compare_with(operator: str) -> None:
+    outputs = {"one": {"findings": [], "list": [{"n": 1}]}}
+    for path in ("findings[*].source", "list[*].absent"):
+        expectation = {"path": "$.list[*].absent", operator: f"{{{{ outputs.one.{path} }}}}"}
+        message = fails(expectation, outputs)
+        assert f"outputs.one.{path}" in message
+        assert "compare" in message
+
+
 def test_a_name_that_no_event_has_is_told_with_the_one_that_was_meant() -> None:
     misspelt = Expectation.model_validate({"event": "capability.denied", "where": {"capabilty": "x"}, "max": 0})
     [(place, message)] = misspelt.unknown_names()
     assert place == ("where", "capabilty")
     assert "did you mean 'capability'?" in message
+    inside = Expectation.model_validate({"event": "capability.denied", "where": {"payload.cod": "x"}, "max": 0})
+    [(place, message)] = inside.unknown_names()
+    assert place == ("where", "payload.cod")
+    assert "did you mean 'code'?" in message
+    promoted = Expectation.model_validate({"event": "capability.denied", "where": {"payload.agent_id": 1}, "max": 0})
+    assert list(promoted.unknown_names())
     deep = Expectation.model_validate({"event": "capability.denied", "where": {"payload.code": "x", "ts": 1}, "max": 0})
     assert not list(deep.unknown_names())
 
