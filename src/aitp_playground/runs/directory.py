@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
 import structlog
 
-from aitp_playground.actors import ActorError, ActorRef, ActorStopped, Supervisor
+from aitp_playground.actors import ActorError, ActorStopped, Supervisor
 from aitp_playground.errors import (
     InvalidRequest,
     NotFound,
     Overloaded,
-    PlaygroundError,
     RunNotFound,
     RunNotTerminal,
 )
 from aitp_playground.events.model import EventDraft
-from aitp_playground.runs.activations import Activation, Activations, Purpose
-from aitp_playground.runs.admission import Admission
 from aitp_playground.runs.board import AgentRow
 from aitp_playground.runs.concurrency import ignore_failure
-from aitp_playground.runs.conducting.conductor import Conductor
 from aitp_playground.runs.feed import Feed
 from aitp_playground.runs.intake.batches import TelemetryDoor
 from aitp_playground.runs.intake.webhooks import Deliveries
+from aitp_playground.runs.lifecycle import RunLifecycle
 from aitp_playground.runs.log import Observer
-from aitp_playground.runs.messages import Begin, CancelRun, DeliveryFate, Interrupted, RunMessage
+from aitp_playground.runs.messages import CancelRun, DeliveryFate
 from aitp_playground.runs.reader import RunReader
 from aitp_playground.runs.recovery import Recovery
 from aitp_playground.runs.requests import CancelOutcome, NewRun, RunView, Submitted
@@ -44,9 +41,6 @@ log = structlog.get_logger(__name__)
 
 CANCEL_WAIT = 3.0
 STOPPED = "the server was told to stop, and the run was not over within SHUTDOWN_GRACE_SECS ({:g} s)"
-DEFECT = "internal error: the run's actor ended early; the server's log has the details"
-#: Finished runs beyond the retention are removed each time this many have ended.
-PRUNE_EVERY = 25
 
 
 class RunDirectory:
@@ -65,17 +59,12 @@ class RunDirectory:
     ) -> None:
         self._catalog = catalog
         self._services = services
-        self._settings = services.settings
         self._store = services.store
-        self.activations = Activations(self._store, supervisor, observers, ended=self._on_ended, gone=self._on_gone)
-        self.admission = Admission(
-            at_once=self._settings.max_concurrent_runs, waiting=self._settings.max_pending_runs, begin=self._on_admitted
-        )
-        self._recovery = Recovery(self._store, self.activations, resume=self._resume)
+        self._life = RunLifecycle(catalog, services, supervisor, observers)
+        self.activations, self.admission = self._life.activations, self._life.admission
+        self._recovery = Recovery(self._store, self.activations, resume=self._life.resume)
         self._telemetry = TelemetryDoor(services.tokens, services.metrics)
         self._reader = RunReader(self._store, self._feed)
-        self._chores: set[asyncio.Task[Any]] = set()
-        self._ended_count = 0
         self.deliveries = Deliveries(self._store, self.append_late)
 
     # -- submitting ----------------------------------------------------------------------------------------------------
@@ -87,7 +76,7 @@ class RunDirectory:
         resolved, digest, body = await self._catalog.kept(request.scenario_ref, request.template)
         header = await header_of(request, resolved, digest)
         # Shielded: a caller that leaves meanwhile must not leave a stored run behind that nobody starts.
-        return await asyncio.shield(self._chore(self._open(header, resolved, KeptScenario(digest, body))))
+        return await asyncio.shield(self._life.chore(self._open(header, resolved, KeptScenario(digest, body))))
 
     async def _open(self, header: RunHeader, resolved: ResolvedScenario, kept: KeptScenario) -> Submitted:
         with self.admission.opening():
@@ -99,69 +88,8 @@ class RunDirectory:
                     details={"run_id": row.header.run_id},
                 )
             return Submitted(row, existing=True)
-        self.admission.enter(self._activate(header, resolved))
+        self._life.begin(header, resolved)
         return Submitted(row)
-
-    def _activate(
-        self, header: RunHeader, resolved: ResolvedScenario | None = None, *, committed: int = 0
-    ) -> Activation:
-        async def conduct(run: ActorRef[RunMessage]) -> None:
-            await Conductor(header, resolved or await self._restored(header), self._services).conduct(run)
-
-        return self.activations.begin(header, Purpose.CONDUCT, conduct=conduct, committed=committed)
-
-    async def _restored(self, header: RunHeader) -> ResolvedScenario:
-        """What the run was started from, also when its files have changed since."""
-        body = None if header.scenario_digest is None else await self._store.scenario(header.scenario_digest)
-        if body is None:  # stored by an earlier release
-            return await self._catalog.resolve(header.scenario_ref, header.template)
-        return self._catalog.restored(body)
-
-    def _resume(self, row: RunRow) -> None:
-        self.admission.enter(self._activate(row.header, committed=row.summary.event_count))
-
-    def _on_admitted(self, run: Activation, waited: bool) -> None:
-        if waited:
-            self._chore(self._begin_unless_cancelled(run))
-        else:
-            run.ref.tell(Begin())
-
-    async def _begin_unless_cancelled(self, run: Activation) -> None:
-        """Its end may have been asked for through another process while it waited: then nothing is launched for it."""
-        row: RunRow | None = None
-        with suppress(PlaygroundError):
-            row = await self._store.get(run.header.run_id)
-        with suppress(ActorStopped):
-            run.ref.tell(CancelRun() if row is not None and row.cancel_requested else Begin())
-
-    def _on_ended(self, run: Activation) -> None:
-        """The terminal event is on disk: the actor goes, the next run gets its place."""
-        self._release(run)
-        self.activations.leave(run)
-        self._ended_count += 1
-        if self._ended_count % PRUNE_EVERY == 0:
-            ignore_failure(self._store.prune(self._settings.run_retention))
-
-    def _on_gone(self, run: Activation) -> None:
-        """A defect ended the run's actor, and its agents with it. Another actor writes the last event."""
-        if run.over:
-            return
-        self._release(run)
-        if run.purpose is Purpose.END:
-            log.error("run.abandoned", run_id=run.header.run_id)  # the next start of the service ends it
-            return
-        end = self.activations.begin(run.header, Purpose.END, committed=run.feed.committed)
-        end.ref.tell(Interrupted(DEFECT))
-
-    def _release(self, run: Activation) -> None:
-        self._services.board.clear_run(run.header.run_id)
-        self.admission.leave(run)
-
-    def _chore(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = asyncio.create_task(work)
-        self._chores.add(task)
-        task.add_done_callback(self._chores.discard)
-        return task
 
     @property
     def load(self) -> tuple[int, int]:
@@ -173,7 +101,7 @@ class RunDirectory:
     async def recover(self, *, adopt_pending: bool = True) -> int:
         """End the runs whose process died; start those it had not begun, if ``adopt_pending``. How many were taken care
         of; those of processes that die later follow within seconds."""
-        ignore_failure(self._store.prune(self._settings.run_retention))
+        ignore_failure(self._store.prune(self._services.settings.run_retention))
         return await self._recovery.start(adopt_pending=adopt_pending)
 
     @property
@@ -191,8 +119,7 @@ class RunDirectory:
             ending = [self.cancel(run.header.run_id, STOPPED.format(grace)) for run in self.admission.running]
             await asyncio.gather(*ending, return_exceptions=True)
         await self._recovery.close()
-        await self.activations.close()
-        await asyncio.gather(*self._chores, return_exceptions=True)
+        await self._life.close()
 
     async def _running_done(self) -> None:
         while running := self.admission.running:
@@ -308,7 +235,7 @@ class RunDirectory:
     @property
     def at_rest(self) -> bool:
         """No run is conducted, and nothing that follows an end is still being done."""
-        return not (len(self.activations) or self._chores)
+        return not (len(self.activations) or self._life.chores)
 
     def agents(self) -> list[AgentRow]:
         """Agents of unfinished runs, and crashed ones for a minute."""

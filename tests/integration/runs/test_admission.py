@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from aitp_playground.errors import InvalidRequest, Overloaded, RunNotFound, RunNotTerminal
-from aitp_playground.runs import directory as module
+from aitp_playground.runs import lifecycle as module
 from aitp_playground.runs.conducting.step_context import RunContext
 from aitp_playground.runs.requests import NewRun
 from aitp_playground.service import Playground
