@@ -9,6 +9,8 @@ from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequen
 import structlog
 from aiohttp import ETag, hdrs, web
 
+from aitp_playground.errors import RunNotFound
+
 log = structlog.get_logger(__name__)
 
 #: An answer that ends within this many bytes is sent whole, with its length.
@@ -64,7 +66,7 @@ async def _written(
         async for piece in pieces:
             await write(response, piece)
         await response.write_eof()
-    except (TimeoutError, ConnectionError):
+    except (TimeoutError, ConnectionError, RunNotFound):
         cut(request)
     except Exception:
         log.exception("api.answer_cut", path=request.path)

@@ -150,6 +150,11 @@ def _output_pipes(*wanted: tuple[int, Callable[[bytes], object]]) -> list[Output
 def not_launched(spec: LaunchSpec, failure: Exception) -> LaunchError:
     """The error of an agent whose process never came to be."""
     said = shortage(failure) or str(failure) or type(failure).__name__
+    if spec.python is not None and isinstance(failure, OSError) and failure.filename == spec.python:
+        said = (
+            f"{said}; {spec.manifest or 'its manifest'} asks for that interpreter (host.python): name one that can be "
+            "executed, or leave host.python out"
+        )
     return LaunchError(
         f"agent {spec.agent_id} was not started: {said}", details={"agent_id": spec.agent_id, "stderr": ""}
     )

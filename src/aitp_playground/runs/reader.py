@@ -31,7 +31,7 @@ class RunReader:
         """Header and summary. Raises RunNotFound."""
         row = await self._store.get(run_id)
         if row is None:
-            raise RunNotFound(f"no run has the id {run_id!r}")
+            raise _gone(run_id)
         return row
 
     async def view(self, run_id: str, *, events: bool = True, after: int = 0, limit: int | None = None) -> RunView:
@@ -42,6 +42,8 @@ class RunReader:
         """
         row = await self.row(run_id)
         state = await self._views.state(run_id)
+        if state.seq < row.summary.event_count:
+            raise _gone(run_id)
         view = RunView(
             row=replace(row, summary=state.summary(run_id)),
             proof=state.proof,
@@ -62,12 +64,15 @@ class RunReader:
     async def pages(
         self, run_id: str, *, after: int = 0, until: int, limit: int | None = None
     ) -> AsyncGenerator[tuple[StoredEvent, ...]]:
-        """Stored events with ``after < seq <= until``, at most ``limit``, a bounded page at a time."""
+        """Stored events with ``after < seq <= until``, at most ``limit``, a bounded page at a time.
+
+        ``until`` is an event that is stored. Raises RunNotFound when the run is deleted meanwhile.
+        """
         left = until - after if limit is None else min(limit, until - after)
         while left > 0:
             page = await self._store.read(run_id, after=after, limit=min(PAGE, left))
             if not page.events:
-                return
+                raise _gone(run_id)
             yield page.events
             left -= len(page.events)
             after = page.next_after
@@ -84,9 +89,11 @@ class RunReader:
         return digest, body
 
     async def output(self, run_id: str, seq: int) -> Any:
-        """What a step gave: the ``result`` of the event ``seq``. None when the run has been deleted meanwhile."""
+        """What a step gave: the ``result`` of the event ``seq``. Raises RunNotFound when the run was deleted."""
         page = await self._store.read(run_id, after=seq - 1, limit=1)
-        return decode(page.events[0].body).get("result") if page.events else None
+        if not page.events:
+            raise _gone(run_id)
+        return decode(page.events[0].body).get("result")
 
     def forget(self, run_id: str) -> None:
         """The run was deleted."""
@@ -120,3 +127,7 @@ class RunReader:
                 if row.summary.status not in TERMINAL:
                     # Another process conducts it; its database is all we share.
                     await asyncio.sleep(FOREIGN_POLL)
+
+
+def _gone(run_id: str) -> RunNotFound:
+    return RunNotFound(f"no run has the id {run_id!r}")

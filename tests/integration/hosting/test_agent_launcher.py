@@ -98,6 +98,21 @@ async def test_a_named_interpreter_that_is_not_on_the_path_is_a_launch_error(
     assert failure.value.details["agent_id"] == "scripted"
 
 
+@pytest.mark.parametrize("kind", ["nowhere", "directory", "text"])
+async def test_an_interpreter_that_cannot_be_executed_is_told_with_the_manifest_that_asks_for_it(
+    launcher: AgentLauncher, listener: socket.socket, tmp_path: Path, kind: str
+) -> None:
+    odd = tmp_path / "odd"
+    if kind == "text":
+        odd.write_text("no program")
+        odd.chmod(0o755)
+    python = "python-of-nowhere" if kind == "nowhere" else str(tmp_path if kind == "directory" else odd)
+    with pytest.raises(LaunchError, match="scripted was not started") as failure:
+        await launcher.launch(scripted(listener, "report", spec={"python": python, "manifest": "_shared/agents/odd"}))
+    for said in (python, "_shared/agents/odd", "host.python"):
+        assert said in failure.value.message
+
+
 async def test_variables_that_only_a_starting_interpreter_heeds_need_one(
     launcher: AgentLauncher, listener: socket.socket
 ) -> None:
