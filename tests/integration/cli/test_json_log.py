@@ -152,7 +152,7 @@ def test_no_delegation_token_is_in_the_log(life: tuple[list[dict[str, Any]], str
         (["serve"], {"CP_BASE_URL": "http://u:very-secret@h"}, "CP_BASE_URL"),
         (["serve", "--no-such-option"], {}, "No such option"),
         (["serve", "--port", "x"], {}, "--port"),
-        (["serve"], {"RUN_HISTORY_DB": "/proc/no/such/place.db"}, "/proc"),
+        (["serve"], {"RUN_HISTORY_DB": "/proc/no/such/place.db", "PORT": "0"}, "/proc"),
         (["serve"], {"PORT": "many", "LOG_LEVEL": "DEBUG"}, "PORT"),
         (["control-plane", "--port", "x"], {}, "--port"),
         (["agent", "no-such-agent"], {}, "no-such-agent"),
