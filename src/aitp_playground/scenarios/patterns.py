@@ -9,6 +9,7 @@ Python's ``re``), there is a process of its own that is ended after a fifth of a
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -23,22 +24,22 @@ _CHEAP_TO_MATCH = 5_000_000
 _FEW_INSTRUCTIONS = 64
 
 
-def pattern_fault(pattern: str) -> str | None:
-    """Why this is no regular expression; None when it is one."""
+def is_linear(pattern: str) -> bool:
+    """Whether it is matched in time proportional to the text."""
+    return _compiled(pattern) is not None
+
+
+def pattern_fault(pattern: str, linear: Callable[[str], bool] = is_linear) -> str | None:
+    """Why this is no regular expression; None when it is one. ``linear``: whether the engine it is for knows it."""
     if len(pattern) > MAX_PATTERN:
         return f"it has {len(pattern)} characters; at most {MAX_PATTERN} are taken"
-    if is_linear(pattern):
+    if linear(pattern):
         return None
     try:
         re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as problem:
         return str(problem)
     return None
-
-
-def is_linear(pattern: str) -> bool:
-    """Whether it is matched in time proportional to the text."""
-    return _compiled(pattern) is not None
 
 
 def linear_match(pattern: str, text: str) -> bool | None:

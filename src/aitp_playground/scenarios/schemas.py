@@ -16,7 +16,7 @@ import jsonschema_rs
 
 from aitp_playground.scenarios.findings import KeyPath
 from aitp_playground.scenarios.judge import ask
-from aitp_playground.scenarios.patterns import MAX_PATTERN
+from aitp_playground.scenarios.patterns import pattern_fault
 from aitp_playground.scenarios.schema_parts import REFERENCES, keywords, patterns, resolved, weight, with_patterns
 
 #: Faults of one value that are told.
@@ -44,7 +44,7 @@ def schema_faults(schema: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     if schema.get("type", "object") != "object":
         yield ("type",), "inputs are an object"
     for at, pattern in patterns(schema):
-        if (wrong := _pattern_fault(pattern)) is not None:
+        if (wrong := pattern_fault(pattern, _is_linear)) is not None:
             yield at, f"not a regular expression: {wrong}"
     faults = [*_identity_faults(schema), *_reference_faults(schema)]
     yield from faults
@@ -137,18 +137,6 @@ def _is_linear(pattern: str) -> bool:
     except (jsonschema_rs.ValidationError, ValueError):
         return False
     return True
-
-
-def _pattern_fault(pattern: str) -> str | None:
-    if len(pattern) > MAX_PATTERN:
-        return f"it has {len(pattern)} characters; at most {MAX_PATTERN} are taken"
-    if _is_linear(pattern):
-        return None
-    try:
-        re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as problem:
-        return str(problem)
-    return None
 
 
 def _schema_fault(schema: Mapping[str, Any]) -> tuple[KeyPath, str] | None:
