@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from .errors import ActorError, AskTimeout, MailboxFull
 from .lanes import Lane
 from .mailbox import Envelope, Mailbox
 
-if TYPE_CHECKING:
-    from .cell import Cell
-
 # Contravariant: who takes any of a union's messages can be used where only some of them are sent.
 M_contra = TypeVar("M_contra", contravariant=True)
+
+
+class Addressed(Protocol):
+    """What an address needs to know of the actor behind it, apart from its mailbox."""
+
+    @property
+    def task(self) -> asyncio.Task[None]:
+        """Ends when the actor does."""
+
+    def report(self, error: BaseException) -> None:
+        """Hand a failure that no asker sees to the supervisor."""
+
+    async def halt(self, reason: BaseException | None, timeout: float) -> None:
+        """See :meth:`ActorRef.stop`."""
 
 
 class ActorRef(Generic[M_contra]):
@@ -21,7 +32,7 @@ class ActorRef(Generic[M_contra]):
 
     __slots__ = ("__weakref__", "_cell", "_mailbox", "name")
 
-    def __init__(self, cell: Cell[M_contra], mailbox: Mailbox[M_contra]) -> None:
+    def __init__(self, cell: Addressed, mailbox: Mailbox[M_contra]) -> None:
         self.name = mailbox.name
         self._cell = cell
         self._mailbox = mailbox
