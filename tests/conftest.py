@@ -8,6 +8,9 @@ import os
 
 from hypothesis import HealthCheck, settings
 
+#: Hundreds of databases are made; those that are to keep a reserve say so.
+os.environ.setdefault("RUN_HISTORY_RESERVE_BYTES", "0")
+
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("patient"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "patient")

@@ -75,6 +75,7 @@ class Settings(BaseSettings):
 
     state_dir: Annotated[Path, BeforeValidator(settings_values.state_dir)] = Field(default="", validate_default=True)
     run_history_db: PathText = ""
+    run_history_reserve_bytes: Count = Field(default=16 * 1024 * 1024, ge=0)
     scenarios_dir: str = ""
     secrets_dir: Annotated[str, AfterValidator(settings_values.directory)] = ""
 

@@ -23,6 +23,18 @@ class NotPrivate(OSError):
         self.mode = mode
 
 
+def directory(path: Path) -> Path:
+    """Create ``path`` (0700) unless it is there. An existing directory is the operator's and stays as it is."""
+    missing = [part for part in (path, *path.parents) if not part.exists()]
+    for part in reversed(missing):
+        try:
+            part.mkdir(mode=0o700)
+        except FileExistsError:
+            continue
+        part.chmod(0o700)
+    return path
+
+
 def create(path: Path, content: bytes) -> None:
     """Write beside, then link: the file (0600) appears whole, on disk, and never replaces another process's.
 
@@ -38,11 +50,11 @@ def create(path: Path, content: bytes) -> None:
             os.link(name, path)
     finally:
         Path(name).unlink()
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(directory)
+        os.fsync(parent)
     finally:
-        os.close(directory)
+        os.close(parent)
 
 
 def read(path: Path, most: int) -> bytes:

@@ -71,7 +71,12 @@ async def playground(
         address = await _listen(settings)
         stack.callback(address.close)
         secret = installation_secret(settings.state_dir)
-        store = SqliteRunStore(settings.database, state_dir=settings.state_dir, outbox=bool(settings.cp_base_url))
+        store = SqliteRunStore(
+            settings.database,
+            state_dir=settings.state_dir,
+            outbox=bool(settings.cp_base_url),
+            reserve_bytes=settings.run_history_reserve_bytes,
+        )
         stack.push_async_callback(store.close)
         http = await stack.enter_async_context(client_session())
         cp = CpClient(settings, http)

@@ -7,33 +7,32 @@ import queue
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TypeVar
 
-from aitp_playground.errors import StoreUnavailable
-from aitp_playground.store.failures import Failures
-from aitp_playground.store.files import connect_reader
+from aitp_playground.sqlite.failures import Failures
 
 T = TypeVar("T")
 
 
 class Readers:
-    """At most ``threads`` reads at once, each on a connection of its own; connections are opened when first needed."""
+    """At most ``threads`` reads at once, each on a connection of its own, which ``connect`` opens when first needed."""
 
-    def __init__(self, path: Path, failures: Failures, *, threads: int) -> None:
-        self._path = path
+    def __init__(
+        self, connect: Callable[[], sqlite3.Connection], failures: Failures, *, name: str, threads: int
+    ) -> None:
+        self._connect = connect
         self._failures = failures
         self._closed = False
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="store-reader")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._idle: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
 
     async def run(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``query`` in a thread. Raises ``StoreUnavailable`` when SQLite cannot answer."""
+        """Run ``query`` in a thread; what SQLite says is told as the failures of this database are."""
         try:
             reading = asyncio.get_running_loop().run_in_executor(self._pool, self._with_connection, query)
         except RuntimeError as failure:
             if self._closed:
-                raise StoreUnavailable("the run store is closed") from None
+                raise self._failures.closed() from None
             raise self._failures.unavailable(failure) from failure
         return await reading
 
@@ -46,18 +45,13 @@ class Readers:
 
     def _with_connection(self, query: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            connection = self._idle.get_nowait()
-        except queue.Empty:
-            connection = self._connect()
-        try:
-            return query(connection)
-        except sqlite3.Error as failure:
-            raise self._failures.unavailable(failure) from failure
-        finally:
-            self._idle.put(connection)
-
-    def _connect(self) -> sqlite3.Connection:
-        try:
-            return connect_reader(self._path)
+            try:
+                connection = self._idle.get_nowait()
+            except queue.Empty:
+                connection = self._connect()
+            try:
+                return query(connection)
+            finally:
+                self._idle.put(connection)
         except sqlite3.Error as failure:
             raise self._failures.unavailable(failure) from failure

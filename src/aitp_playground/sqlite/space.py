@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 #: Pages moved in one transaction: a long one would hold up the appends of live runs.
 PAGES_AT_ONCE = 256
@@ -26,3 +28,12 @@ def give_back(connection: sqlite3.Connection) -> bool:
         # One by one: sqlite3 takes a single step of a statement without columns, and each step is a page.
         connection.execute("PRAGMA incremental_vacuum(1)")
     return free > PAGES_AT_ONCE
+
+
+def shorten(path: Path) -> None:
+    """Have the system see what was given back: the file gets shorter when the log is folded in, which may be long yet.
+
+    Waits for nobody: what a reader still needs stays. Raises ``sqlite3.Error``.
+    """
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()

@@ -12,9 +12,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from aitp_playground.errors import Overloaded, PlaygroundError, StoreUnavailable
-from aitp_playground.store.failures import Failures
-from aitp_playground.store.port import OutOfSequence
+from aitp_playground.sqlite.failures import Failures
 
 T = TypeVar("T")
 #: Runs inside a transaction it does not end. It may run twice (see :meth:`Writer._one_by_one`), so its only effect is
@@ -43,7 +41,7 @@ class Writer:
     """Takes operations from one event loop and commits them in the order given, in groups.
 
     ``guard`` runs before each group and raises when writing would be in vain. The connection is the writer's from now
-    on; it closes it when it stops. Raises ``RuntimeError`` when no thread can be started.
+    on; it closes it when it stops. ``name`` is the thread's. Raises ``RuntimeError`` when no thread can be started.
     """
 
     def __init__(
@@ -51,10 +49,11 @@ class Writer:
         connection: sqlite3.Connection,
         loop: asyncio.AbstractEventLoop,
         *,
-        guard: Callable[[], None],
+        name: str,
         failures: Failures,
         max_events: int,
         max_bytes: int,
+        guard: Callable[[], None] = lambda: None,
     ) -> None:
         self._connection = connection
         self._loop = loop
@@ -67,11 +66,10 @@ class Writer:
         self._events = 0
         self._bytes = 0
         self._stopping = False
-        self._failing = False
         #: How long the latest commit took, seconds.
         self.last_commit = 0.0
         # A daemon: a disk that hangs in fsync must not keep the process from ending.
-        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     @property
@@ -83,7 +81,8 @@ class Writer:
         """Queue ``work``; the future has its result once it is committed.
 
         ``events`` and ``size`` (bytes) count against the bounds; work of no weight is always taken, and so is any
-        single piece when nothing waits. Beyond the bounds the future fails with ``Overloaded``.
+        single piece when nothing waits. Beyond the bounds, and after the end, the future fails at once. What the work
+        raised is undone, alone, and goes to its future.
         """
         future: asyncio.Future[T] = self._loop.create_future()
         with self._changed:
@@ -105,12 +104,12 @@ class Writer:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
-    def _refusal(self, events: int, size: int) -> PlaygroundError | None:
+    def _refusal(self, events: int, size: int) -> Exception | None:
         if self._stopping:
-            return StoreUnavailable("the run store is closed")
+            return self._failures.closed()
         full = self._events + events > self._max_events or self._bytes + size > self._max_bytes
         if full and self._events and (events or size):
-            return Overloaded(f"{self._events} events wait to be stored; try again shortly")
+            return self._failures.full(self._events)
         return None
 
     # -- in the thread ------------------------------------------------------------------------------------------------
@@ -121,7 +120,7 @@ class Writer:
                 begun = time.perf_counter()
                 outcomes = self._commit(group)
                 self.last_commit = time.perf_counter() - begun
-                self._note([outcome.error for outcome in outcomes])
+                self._failures.after_commit([outcome.error for outcome in outcomes])
                 # Before the answers: who has one may hand over the next piece at once.
                 with self._changed:
                     self._events -= sum(operation.events for operation in group)
@@ -138,6 +137,8 @@ class Writer:
 
     def _commit(self, group: Sequence[_Operation]) -> list[_Outcome]:
         try:
+            # Left behind by a group that could not be undone; a failure here is this group's again.
+            self._roll_back()
             self._guard()
             outcomes = self._together(group)
             if outcomes is None:
@@ -146,8 +147,10 @@ class Writer:
                 outcomes = [outcome for operation in group for outcome in self._commit([operation])]
         except Exception as failure:  # noqa: BLE001 - whatever it is, somebody waits for the answer
             outcomes = [_Outcome(operation.future, error=self._failures.of_work(failure)) for operation in group]
-        finally:
+        try:
             self._roll_back()
+        except sqlite3.Error as failure:
+            log.error("sqlite.rollback_failed", error=str(failure))  # noqa: TRY400 - the message says it all
         return outcomes
 
     def _together(self, group: Sequence[_Operation]) -> list[_Outcome] | None:
@@ -183,42 +186,26 @@ class Writer:
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:
-            try:
-                self._connection.execute("ROLLBACK")
-            except sqlite3.Error as failure:
-                log.error("store.rollback_failed", error=str(failure))  # noqa: TRY400 - the message says it all
-
-    def _note(self, errors: Sequence[Exception | None]) -> None:
-        """Say once that writing fails, and once that it works again."""
-        failures = [e for e in errors if isinstance(e, StoreUnavailable) and not isinstance(e, OutOfSequence)]
-        if failures and not self._failing:
-            self._failing = True
-            log.error("store.unavailable", error=failures[0].message)
-        elif self._failing and None in errors:
-            self._failing = False
-            log.info("store.available")
+            self._connection.execute("ROLLBACK")
 
     def _deliver(self, outcomes: Sequence[_Outcome]) -> None:
         try:
             self._loop.call_soon_threadsafe(_settle, outcomes)
         except RuntimeError:
-            log.warning("store.loop_closed", undelivered=len(outcomes))
+            log.warning("sqlite.loop_closed", undelivered=len(outcomes))
 
     def _finish(self) -> None:
         with self._changed:
             self._stopping = True
             left, self._waiting = self._waiting, []
         if left:
-            closed = [
-                _Outcome(operation.future, error=StoreUnavailable("the run store is closed")) for operation in left
-            ]
-            self._deliver(closed)
+            self._deliver([_Outcome(operation.future, error=self._failures.closed()) for operation in left])
         try:
             # Somebody else's reader is no reason to wait for long: the next process folds the log in as well.
             self._connection.execute("PRAGMA busy_timeout=200")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as failure:
-            log.warning("store.checkpoint_failed", error=str(failure))
+            log.warning("sqlite.checkpoint_failed", error=str(failure))
         finally:
             self._connection.close()
 

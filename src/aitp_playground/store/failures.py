@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
-from aitp_playground.errors import InvalidRequest, StoreDamaged, StoreUnavailable
+import structlog
+
+from aitp_playground.errors import InvalidRequest, Overloaded, StoreDamaged, StoreUnavailable
+from aitp_playground.store.port import OutOfSequence
 
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _NO_THREAD = (
@@ -14,7 +18,10 @@ _NO_THREAD = (
 )
 
 
-class Failures:
+log = structlog.get_logger(__name__)
+
+
+class StoreFailures:
     """Translates the failures of one database. ``None`` is one in memory.
 
     ``damage``: the first that showed the database to be damaged. It stays: pages that nobody looks at do not heal.
@@ -23,6 +30,7 @@ class Failures:
     def __init__(self, path: Path | None) -> None:
         self._name = "in memory" if path is None else str(path)
         self.damage: StoreDamaged | None = None
+        self._failing = False
 
     def unavailable(self, failure: Exception) -> StoreUnavailable:
         """The failure of SQLite, of the file system, or of a thread that does not start."""
@@ -46,3 +54,21 @@ class Failures:
         if isinstance(failure, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError):
             return failure
         return self.unavailable(failure) if isinstance(failure, sqlite3.Error | OSError) else failure
+
+    def closed(self) -> Exception:
+        """Also for what comes before the opening."""
+        return StoreUnavailable("the run store is closed")
+
+    def full(self, waiting: int) -> Exception:
+        """``waiting``: events."""
+        return Overloaded(f"{waiting} events wait to be stored; try again shortly")
+
+    def after_commit(self, errors: Sequence[Exception | None]) -> None:
+        """Say once that writing fails, and once that it works again."""
+        failures = [e for e in errors if isinstance(e, StoreUnavailable) and not isinstance(e, OutOfSequence)]
+        if failures and not self._failing:
+            self._failing = True
+            log.error("store.unavailable", error=failures[0].message)
+        elif self._failing and None in errors:
+            self._failing = False
+            log.info("store.available")

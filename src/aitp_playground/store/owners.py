@@ -12,7 +12,7 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from aitp_playground.store.files import private_directory
+from aitp_playground import private_files
 
 _SUFFIX = ".lock"
 
@@ -27,7 +27,7 @@ class OwnerLock:
 
     def acquire(self) -> None:
         """Create the lock file (0600) and lock it. Blocks no longer than another process's probe. Raises OSError."""
-        private_directory(self.directory)
+        private_files.directory(self.directory)
         path = _lock_file(self.directory, self.owner_id)
         while self._descriptor is None:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
 
 import structlog
 
 from aitp_playground.errors import StoreUnavailable
-from aitp_playground.store import leftovers, reads, scenarios, space, writes
-from aitp_playground.store.failures import Failures
-from aitp_playground.store.files import connect_writer
+from aitp_playground.sqlite.database import Database
+from aitp_playground.store import leftovers, reads, scenarios, writes
+from aitp_playground.store.failures import StoreFailures
 from aitp_playground.store.owners import OwnerLock
 from aitp_playground.store.port import (
     PAGE_BYTES,
@@ -31,12 +28,9 @@ from aitp_playground.store.port import (
     RunSummary,
     StoredEvent,
 )
-from aitp_playground.store.readers import Readers
+from aitp_playground.store.room import Room
 from aitp_playground.store.rows import encode_json
 from aitp_playground.store.schema import check, migrate
-from aitp_playground.store.writer import Work, Writer
-
-T = TypeVar("T")
 
 PING_SECONDS = 5.0
 CLOSE_SECONDS = 10.0
@@ -54,7 +48,8 @@ class SqliteRunStore:
     Several processes may use one file. Beyond ``max_waiting_events`` events or ``max_waiting_bytes`` bytes handed over
     and not yet committed, ``create``, ``append``, ``save_agent_log`` and ``save_batch`` fail with ``Overloaded``; what
     ends, cancels or removes a run by a call of its own is always taken. ``outbox``: the runs it creates are to be
-    reported to a Control Plane. Used from the event loop that opened it.
+    reported to a Control Plane. ``reserve_bytes``: disk kept for removals on a full one. Used from the event loop that
+    opened it.
     """
 
     def __init__(
@@ -66,52 +61,45 @@ class SqliteRunStore:
         max_waiting_events: int = 50_000,
         max_waiting_bytes: int = 128 * 1024 * 1024,
         reader_threads: int = 4,
+        reserve_bytes: int = 0,
     ) -> None:
-        self._path = None if database == ":memory:" else Path(database).expanduser().absolute()
-        self._failures = Failures(self._path)
+        path = None if database == ":memory:" else Path(database).expanduser().absolute()
+        self._failures = StoreFailures(path)
         self._owner = OwnerLock(state_dir / "owners")
         self.owner_id = self._owner.owner_id
         self._outbox = outbox
-        self._max_events = max_waiting_events
-        self._max_bytes = max_waiting_bytes
-        self._reader_threads = reader_threads
-        self._writer: Writer | None = None
-        self._readers: Readers | None = None
-        self._file: os.stat_result | None = None
-        self._pruning: set[asyncio.Task[int]] = set()
-        #: Called in the writer's thread outside any transaction; what it raises is what the commit fails with.
-        self.before_commit: Callable[[sqlite3.Connection], None] = lambda _: None
-        self._giving_back: asyncio.Task[None] | None = None
+        #: The database below, for what is no run: its size, its pages.
+        self.database = Database(
+            path,
+            self._failures,
+            name="store",
+            what="the run history (RUN_HISTORY_DB)",
+            max_events=max_waiting_events,
+            max_bytes=max_waiting_bytes,
+            readers=reader_threads,
+            make_directory=True,
+        )
+        self.room = Room(self.database, reserve_bytes)
 
     async def open(self) -> None:
         """Raises ``StoreUnavailable``, also for a database of a later release. Works once: owner ids are not reused."""
-        if self._writer is not None:
-            raise RuntimeError("a run store is opened once; make another one")
-        loop = asyncio.get_running_loop()
         try:
-            opening = loop.run_in_executor(None, self._open, loop)
-        except RuntimeError as failure:
-            raise self._failures.unavailable(failure) from failure
-        try:
-            await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            with suppress(StoreUnavailable):
-                await opening
-            await self.close()
+            await self.database.open(check, self._prepare)
+        except (StoreUnavailable, asyncio.CancelledError):
+            self._owner.release()
             raise
 
     async def close(self) -> None:
         """Returns within about ``CLOSE_SECONDS`` plus the longest read; writes a stuck disk did not take are logged."""
-        chores: list[asyncio.Task[Any]] = [*self._pruning, *filter(None, [self._giving_back])]
-        for task in chores:
-            task.cancel()
-        await asyncio.gather(*chores, return_exceptions=True)
-        await asyncio.get_running_loop().run_in_executor(None, self._close)
+        await self.room.close()
+        if not await self.database.close(timeout=CLOSE_SECONDS):
+            log.error("store.close_timed_out", waiting_events=self.database.pressure[0])
+        self._owner.release()
 
     @property
     def pressure(self) -> tuple[int, float]:
         """Events handed over and not yet on disk; seconds that the latest commit took."""
-        return (0, 0.0) if self._writer is None else (self._writer.backlog, self._writer.last_commit)
+        return self.database.pressure
 
     async def ping(self) -> None:
         """Writes a few pages and frees them, behind the writes that wait; longer than ``PING_SECONDS`` is a failure.
@@ -122,7 +110,7 @@ class SqliteRunStore:
             raise self._failures.damage
         try:
             async with asyncio.timeout(PING_SECONDS):
-                await self._write(writes.ping)
+                await self.database.write(writes.ping)
         except TimeoutError:
             raise StoreUnavailable(f"the run store did not take a write within {PING_SECONDS:.0f} s") from None
 
@@ -141,43 +129,37 @@ class SqliteRunStore:
             outbox=self._outbox,
         )
         size = len(inputs) + len(faults) + (len(scenario.body) if scenario is not None else 0)
-        return self._write(work, events=1, size=size)
+        return self.database.write(work, events=1, size=size)
 
     def append(self, run_id: str, events: Sequence[StoredEvent], summary: RunSummary) -> asyncio.Future[None]:
         """See the port."""
         events = tuple(events)
         work = partial(writes.append, run_id=run_id, events=events, summary=summary)
-        return self._write(work, events=max(1, len(events)), size=sum([len(event.body) for event in events]))
+        return self.database.write(work, events=max(1, len(events)), size=sum([len(event.body) for event in events]))
 
     def request_cancel(self, run_id: str) -> asyncio.Future[None]:
         """See the port. Does nothing to a run that is over; fails with ``RunNotFound``."""
-        return self._write(partial(writes.request_cancel, run_id=run_id))
+        return self.database.write(partial(writes.request_cancel, run_id=run_id))
 
     def save_agent_log(self, run_id: str, agent_id: str, text: str) -> asyncio.Future[None]:
         """See the port. Fails with ``RunNotFound``."""
         work = partial(writes.save_agent_log, run_id=run_id, agent_id=agent_id, text=text)
-        return self._write(work, events=1, size=len(text))
+        return self.database.write(work, events=1, size=len(text))
 
     def adopt(self, run_id: str) -> asyncio.Future[bool]:
         """See the port. A run of a live owner, this one included, and a finished run cannot be adopted."""
-        if self._path is None:
-            return self._write(lambda _: False)
-        return self._write(partial(writes.adopt, run_id=run_id, owner=self._owner))
+        if self.database.path is None:
+            return self.database.write(lambda _: False)
+        return self.database.write(partial(writes.adopt, run_id=run_id, owner=self._owner))
 
     def delete(self, run_id: str) -> asyncio.Future[bool]:
         """See the port. Whether the run is over is the caller's to check."""
-        removed = self._write(partial(writes.delete, run_id=run_id))
-        removed.add_done_callback(self._removed)
-        return removed
+        return self.room.remove(partial(writes.delete, run_id=run_id))
 
     def prune(self, keep_finished: int) -> asyncio.Future[int]:
         """See the port. In several transactions when much must go; closing the store stops between two of them."""
         some = partial(writes.prune, keep_finished=keep_finished, at_most=PRUNE_AT_ONCE)
-        task = asyncio.get_running_loop().create_task(self._prune_all(some, self._write(some)))
-        self._pruning.add(task)
-        task.add_done_callback(self._pruning.discard)
-        task.add_done_callback(self._removed)
-        return task
+        return self.room.remove_in_steps(some, at_most=PRUNE_AT_ONCE)
 
     async def rebuild_summaries(self, fold: writes.Fold) -> int:
         """Make every summary again from header and events, a transaction a run; how many were wrong.
@@ -185,51 +167,53 @@ class SqliteRunStore:
         ``fold`` runs in the writer's thread.
         """
         changed = 0
-        for run_id in await self._read(reads.run_ids):
-            changed += await self._write(partial(writes.rebuild_summary, run_id=run_id, fold=fold))
+        for run_id in await self.database.read(reads.run_ids):
+            changed += await self.database.write(partial(writes.rebuild_summary, run_id=run_id, fold=fold))
         return changed
 
     def claim_outbox(self, run_id: str) -> asyncio.Future[Outbox | None]:
         """See the port."""
-        return self._write(partial(writes.claim_outbox, run_id=run_id, owner=self._owner))
+        return self.database.write(partial(writes.claim_outbox, run_id=run_id, owner=self._owner))
 
     def save_batch(self, run_id: str, batch: OutboxBatch) -> asyncio.Future[None]:
         """See the port."""
-        return self._write(partial(writes.save_batch, run_id=run_id, batch=batch), events=1, size=len(batch.body))
+        return self.database.write(
+            partial(writes.save_batch, run_id=run_id, batch=batch), events=1, size=len(batch.body)
+        )
 
     def settle_outbox(self, run_id: str, reported: int) -> asyncio.Future[None]:
         """See the port."""
-        return self._write(partial(writes.settle_outbox, run_id=run_id, reported=reported))
+        return self.database.write(partial(writes.settle_outbox, run_id=run_id, reported=reported))
 
     def leave(self, leftover: Leftover) -> asyncio.Future[None]:
         """See the port."""
-        return self._write(partial(leftovers.leave, leftover=leftover))
+        return self.database.write(partial(leftovers.leave, leftover=leftover))
 
     def name_leftover(self, leftover_id: str, name: str) -> asyncio.Future[None]:
         """See the port."""
-        return self._write(partial(leftovers.name, leftover_id=leftover_id, name=name))
+        return self.database.write(partial(leftovers.name, leftover_id=leftover_id, name=name))
 
     def postpone_leftover(self, leftover_id: str, until: float) -> asyncio.Future[None]:
         """See the port."""
-        return self._write(partial(leftovers.postpone, leftover_id=leftover_id, until=until))
+        return self.database.write(partial(leftovers.postpone, leftover_id=leftover_id, until=until))
 
     def forget_leftover(self, leftover_id: str) -> asyncio.Future[None]:
         """See the port."""
-        return self._write(partial(leftovers.forget, leftover_id=leftover_id))
+        return self.database.write(partial(leftovers.forget, leftover_id=leftover_id))
 
     def count_foreign(self, run_id: str) -> asyncio.Future[None]:
         """See the port."""
-        return self._write(partial(leftovers.count_foreign, run_id=run_id))
+        return self.database.write(partial(leftovers.count_foreign, run_id=run_id))
 
     # -- reads --------------------------------------------------------------------------------------------------------
 
     async def get(self, run_id: str) -> RunRow | None:
         """See the port."""
-        return await self._read(partial(reads.get, run_id=run_id))
+        return await self.database.read(partial(reads.get, run_id=run_id))
 
     async def scenario(self, digest: str) -> bytes | None:
         """See the port."""
-        return await self._read(partial(scenarios.kept, digest=digest))
+        return await self.database.read(partial(scenarios.kept, digest=digest))
 
     async def read(
         self,
@@ -242,120 +226,54 @@ class SqliteRunStore:
     ) -> EventPage:
         """See the port. An unknown run has no events."""
         page = partial(reads.read, run_id=run_id, after=after, limit=limit, event_type=event_type, max_bytes=max_bytes)
-        return await self._read(page)
+        return await self.database.read(page)
 
     async def list_runs(
         self, *, limit: int, before: str | None = None, status: str | None = None, scenario_ref: str | None = None
     ) -> RunPage:
         """See the port."""
-        return await self._read(
+        return await self.database.read(
             partial(reads.list_runs, limit=limit, before=before, status=status, scenario_ref=scenario_ref)
         )
 
     async def agent_log(self, run_id: str, agent_id: str) -> str | None:
         """See the port."""
-        return await self._read(partial(reads.agent_log, run_id=run_id, agent_id=agent_id))
+        return await self.database.read(partial(reads.agent_log, run_id=run_id, agent_id=agent_id))
 
     async def orphans(self) -> list[RunRow]:
         """See the port. What is in memory dies with its owner: nothing is orphaned there."""
-        if self._path is None:
+        if self.database.path is None:
             return []
-        return await self._read(partial(reads.orphans, own_directory=self._owner.directory))
+        return await self.database.read(partial(reads.orphans, own_directory=self._owner.directory))
 
     async def to_cancel(self) -> list[str]:
         """See the port."""
-        return await self._read(partial(reads.to_cancel, owner_id=self.owner_id))
+        return await self.database.read(partial(reads.to_cancel, owner_id=self.owner_id))
 
     async def unreported(self) -> list[str]:
         """See the port."""
         directory = self._owner.directory
-        return await self._read(partial(reads.unreported, own_id=self.owner_id, own_directory=directory))
+        return await self.database.read(partial(reads.unreported, own_id=self.owner_id, own_directory=directory))
 
     async def leftovers(self, run_id: str) -> list[Leftover]:
         """See the port."""
-        return await self._read(partial(leftovers.of_run, run_id=run_id))
+        return await self.database.read(partial(leftovers.of_run, run_id=run_id))
 
     async def leftovers_by_due(self, cp: str, *, linger: float, limit: int) -> list[tuple[float, Leftover]]:
         """See the port."""
-        return await self._read(partial(leftovers.by_due, cp=cp, linger=linger, limit=limit))
+        return await self.database.read(partial(leftovers.by_due, cp=cp, linger=linger, limit=limit))
 
     async def foreign_count(self, run_id: str) -> int:
         """See the port."""
-        return await self._read(partial(leftovers.foreign_count, run_id=run_id))
+        return await self.database.read(partial(leftovers.foreign_count, run_id=run_id))
 
     async def count_by_status(self) -> Mapping[str, int]:
         """See the port. All five statuses are there."""
-        return await self._read(reads.count_by_status)
+        return await self.database.read(reads.count_by_status)
 
-    # -- inside -------------------------------------------------------------------------------------------------------
-
-    def _write(self, work: Work[T], *, events: int = 0, size: int = 0) -> asyncio.Future[T]:
-        if self._writer is not None:
-            return self._writer.submit(work, events=events, size=size)
-        refused: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        refused.set_exception(StoreUnavailable("the run store is not open"))
-        return refused
-
-    async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """A database in memory has one connection, so its reads queue behind its writes."""
-        return await (self._readers.run(query) if self._readers is not None else self._write(query))
-
-    def _removed(self, done: asyncio.Future[Any]) -> None:
-        """Something may have been removed: the disk it took goes back, behind the writes that wait."""
-        idle = self._giving_back is None or self._giving_back.done()
-        if idle and not done.cancelled() and done.exception() is None and done.result():
-            self._giving_back = asyncio.get_running_loop().create_task(self._give_back(), name="store-give-back")
-
-    async def _give_back(self) -> None:
-        with suppress(StoreUnavailable):  # the free pages are used again, or given back after the next removal
-            while await self._write(space.give_back):
-                pass
-
-    async def _prune_all(self, some: Work[int], first: asyncio.Future[int]) -> int:
-        total = removed = await first
-        while removed == PRUNE_AT_ONCE:
-            removed = await self._write(some)
-            total += removed
-        return total
-
-    def _open(self, loop: asyncio.AbstractEventLoop) -> None:
-        try:
-            connection = connect_writer(self._path, check)
-            try:
-                migrate(connection)
-                connection.execute(f"PRAGMA busy_timeout={WRITER_PATIENCE * 1000:.0f}")
-                if self._path is not None:
-                    self._owner.acquire()
-                    self._file = self._path.stat()
-                bounds: dict[str, Any] = {"max_events": self._max_events, "max_bytes": self._max_bytes}
-                guard, failures = partial(self._before_commit, connection), self._failures
-                self._writer = Writer(connection, loop, guard=guard, failures=failures, **bounds)
-            except BaseException:
-                connection.close()
-                self._owner.release()
-                raise
-        except (sqlite3.Error, OSError, RuntimeError) as failure:
-            raise self._failures.unavailable(failure) from failure
-        if self._path is not None:
-            self._readers = Readers(self._path, self._failures, threads=self._reader_threads)
-
-    def _before_commit(self, connection: sqlite3.Connection) -> None:
-        self.before_commit(connection)
-        self._refuse_lost_file()
-
-    def _refuse_lost_file(self) -> None:
-        """SQLite goes on writing to a file that was removed or replaced, and acknowledges what nobody can ever read."""
-        if self._path is None or self._file is None:
-            return
-        with suppress(FileNotFoundError):
-            if os.path.samestat(self._file, self._path.stat()):
-                return
-        raise StoreUnavailable(f"{self._path} was removed or replaced while in use; restart the service")
-
-    def _close(self) -> None:
-        # Readers first: the last connection to close folds the write-ahead log in, and only a writer can.
-        if self._readers is not None:
-            self._readers.close()
-        if self._writer is not None and not self._writer.stop(CLOSE_SECONDS):
-            log.error("store.close_timed_out", waiting_events=self._writer.backlog)
-        self._owner.release()
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        migrate(connection)
+        connection.execute(f"PRAGMA busy_timeout={WRITER_PATIENCE * 1000:.0f}")
+        if self.database.path is not None:
+            self._owner.acquire()
+        self.room.take_reserve()

@@ -40,10 +40,12 @@ async def pragma(running: Playground, statement: str) -> Any:
     answers: list[Any] = []
     store = running.services.store
     assert isinstance(store, SqliteRunStore)
-    store.before_commit = lambda connection: answers.append(connection.execute(f"PRAGMA {statement}").fetchone())
+    store.database.before_commit = lambda connection: answers.append(
+        connection.execute(f"PRAGMA {statement}").fetchone()
+    )
     with contextlib.suppress(RunNotFound):
         await store.request_cancel("nobody")  # a commit that takes no room
-    store.before_commit = lambda _: None
+    store.database.before_commit = lambda _: None
     return answers[0]
 
 
@@ -109,8 +111,8 @@ def fail_writes(running: Playground, refused: threading.Event | None = None) -> 
             refused.set()
         raise OSError("the disk is gone")
 
-    store.before_commit = refuse
-    return lambda: setattr(store, "before_commit", lambda _: None)
+    store.database.before_commit = refuse
+    return lambda: setattr(store.database, "before_commit", lambda _: None)
 
 
 async def test_a_store_that_refuses_everything_is_waited_for_without_agents(tmp_path: Path) -> None:

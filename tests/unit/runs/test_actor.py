@@ -74,10 +74,10 @@ class Stage:
         def refuse(_connection: sqlite3.Connection) -> None:
             raise OSError("the disk is gone")
 
-        self.store.before_commit = refuse
+        self.store.database.before_commit = refuse
 
     def take_writes(self) -> None:
-        self.store.before_commit = lambda _: None
+        self.store.database.before_commit = lambda _: None
 
     @contextlib.contextmanager
     def stalled_disk(self) -> Iterator[threading.Event]:
@@ -88,7 +88,7 @@ class Stage:
             reached.set()
             assert free.wait(FORGOTTEN)
 
-        self.store.before_commit = wait
+        self.store.database.before_commit = wait
         try:
             yield reached
         finally:

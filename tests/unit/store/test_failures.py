@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from aitp_playground.errors import StoreDamaged, StoreUnavailable
-from aitp_playground.store import files, sqlite
+from aitp_playground.sqlite import files
+from aitp_playground.store import sqlite
 from aitp_playground.store.sqlite import SqliteRunStore
 
 from .building import events, header, stored_run, summary
@@ -118,9 +119,11 @@ async def test_a_writer_without_a_thread_leaves_no_connection_behind(
 
 
 async def test_a_write_outwaits_a_backup_for_longer_than_a_read_waits(store: SqliteRunStore) -> None:
-    patience = await store._write(lambda connection: connection.execute("PRAGMA busy_timeout").fetchone()[0])
+    patience = await store.database.write(lambda connection: connection.execute("PRAGMA busy_timeout").fetchone()[0])
     assert patience == sqlite.WRITER_PATIENCE * 1000 == 30_000
-    assert await store._read(lambda connection: connection.execute("PRAGMA busy_timeout").fetchone()[0]) == 5_000
+    assert (
+        await store.database.read(lambda connection: connection.execute("PRAGMA busy_timeout").fetchone()[0]) == 5_000
+    )
 
 
 async def test_a_write_behind_a_short_lock_is_taken(store: SqliteRunStore, tmp_path: Path) -> None:

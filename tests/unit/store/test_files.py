@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from aitp_playground.errors import StoreUnavailable
-from aitp_playground.store.files import connect_writer
+from aitp_playground.sqlite.files import connect_writer
 from aitp_playground.store.sqlite import SqliteRunStore
 
 from .building import stored_run
@@ -100,7 +100,7 @@ def test_a_first_start_waits_for_another_one_that_is_writing(tmp_path: Path, mon
             other.execute("COMMIT")
 
         monkeypatch.setattr(time, "sleep", finish_instead_of_waiting)
-        with closing(connect_writer(path, lambda _: None)) as connection:
+        with closing(connect_writer(path, lambda _: None, "the database")) as connection:
             assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert len(waits) == 1
 

@@ -27,7 +27,9 @@ def fold(header: RunHeader, events: Iterable[StoredEvent]) -> RunSummary:
 
 async def test_wrong_summaries_are_made_right_and_the_others_left_alone(store: SqliteRunStore) -> None:
     wrong, right, empty = await stored_run(store, 3), await stored_run(store, 2), await stored_run(store)
-    await store._write(lambda c: c.execute("UPDATE runs SET event_count = 99 WHERE run_id = ?", (wrong,)).rowcount)
+    await store.database.write(
+        lambda c: c.execute("UPDATE runs SET event_count = 99 WHERE run_id = ?", (wrong,)).rowcount
+    )
     assert await store.rebuild_summaries(fold) == 1
     found = {row.header.run_id: row.summary for row in (await store.list_runs(limit=9)).rows}
     assert found == {wrong: summary(wrong, 3, "success", 1003.0), right: summary(right, 2), empty: found[empty]}

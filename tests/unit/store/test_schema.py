@@ -100,6 +100,8 @@ async def test_lists_are_read_off_an_index_without_sorting(make_sqlite: MakeSqli
     query = (
         f"SELECT run_id FROM runs WHERE {narrowed} AND (created_at, key) < (5.0, 1) ORDER BY created_at DESC, key DESC"
     )
-    plan = await store._read(lambda c: " ".join(row[3] for row in c.execute(f"EXPLAIN QUERY PLAN {query} LIMIT 9")))
+    plan = await store.database.read(
+        lambda c: " ".join(row[3] for row in c.execute(f"EXPLAIN QUERY PLAN {query} LIMIT 9"))
+    )
     assert "USING INDEX" in plan
     assert "TEMP B-TREE" not in plan

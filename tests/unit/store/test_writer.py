@@ -13,20 +13,21 @@ import pytest
 from structlog.testing import capture_logs
 
 from aitp_playground.errors import InvalidRequest, Overloaded, RunNotFound, StoreUnavailable
-from aitp_playground.store.failures import Failures
-from aitp_playground.store.files import connect_writer
+from aitp_playground.sqlite.database import Database
+from aitp_playground.sqlite.files import connect_writer
+from aitp_playground.sqlite.writer import Work, Writer
+from aitp_playground.store.failures import StoreFailures
 from aitp_playground.store.owners import is_alive
 from aitp_playground.store.port import OutOfSequence
 from aitp_playground.store.schema import check
 from aitp_playground.store.sqlite import SqliteRunStore
-from aitp_playground.store.writer import Work, Writer
 
 from .building import events, header, stored_run, summary
 from .conftest import MakeSqlite
 
 
 @asynccontextmanager
-async def held(writer: Writer) -> AsyncIterator[None]:
+async def held(writer: Writer | Database) -> AsyncIterator[None]:
     """While inside, the writer is busy with a commit, so that everything handed over becomes the next group."""
     entered, leave = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
@@ -35,7 +36,7 @@ async def held(writer: Writer) -> AsyncIterator[None]:
         loop.call_soon_threadsafe(entered.set)
         leave.wait(30)
 
-    busy = writer.submit(wait)
+    busy = writer.submit(wait) if isinstance(writer, Writer) else writer.write(wait)
     try:
         async with asyncio.timeout(300):
             await entered.wait()
@@ -43,11 +44,6 @@ async def held(writer: Writer) -> AsyncIterator[None]:
     finally:
         leave.set()
         await busy
-
-
-def writer_of(store: SqliteRunStore) -> Writer:
-    assert store._writer is not None
-    return store._writer
 
 
 def insert(number: int) -> Work[int]:
@@ -61,12 +57,12 @@ def insert(number: int) -> Work[int]:
 @pytest.fixture
 async def commits(tmp_path: Path) -> AsyncIterator[tuple[Writer, list[str]]]:
     """A writer over a bare table of unique numbers, and the transactions it asked SQLite for."""
-    connection = connect_writer(tmp_path / "bare.db", check)
+    connection = connect_writer(tmp_path / "bare.db", check, "the database")
     connection.execute("CREATE TABLE numbers (n INTEGER NOT NULL UNIQUE)")
     statements: list[str] = []
     connection.set_trace_callback(statements.append)
     loop = asyncio.get_running_loop()
-    writer = Writer(connection, loop, guard=lambda: None, failures=Failures(None), max_events=1000, max_bytes=1000)
+    writer = Writer(connection, loop, name="bare", failures=StoreFailures(None), max_events=1000, max_bytes=1000)
     yield writer, statements
     assert await loop.run_in_executor(None, writer.stop, 10.0)
 
@@ -113,10 +109,10 @@ async def test_a_cancelled_waiter_neither_stops_its_write_nor_the_others(commits
 
 
 async def test_stopping_commits_everything_that_was_handed_over(tmp_path: Path) -> None:
-    connection = connect_writer(tmp_path / "bare.db", check)
+    connection = connect_writer(tmp_path / "bare.db", check, "the database")
     connection.execute("CREATE TABLE numbers (n INTEGER)")
     loop = asyncio.get_running_loop()
-    writer = Writer(connection, loop, guard=lambda: None, failures=Failures(None), max_events=1000, max_bytes=1000)
+    writer = Writer(connection, loop, name="bare", failures=StoreFailures(None), max_events=1000, max_bytes=1000)
     waiting = [writer.submit(insert(n)) for n in range(200)]
     assert await loop.run_in_executor(None, writer.stop, 10.0)
     assert len(await asyncio.gather(*waiting)) == 200
@@ -127,7 +123,7 @@ async def test_stopping_commits_everything_that_was_handed_over(tmp_path: Path) 
 async def test_beyond_the_bound_appends_are_refused_and_a_cancel_is_still_taken(make_sqlite: MakeSqlite) -> None:
     store: SqliteRunStore = await make_sqlite(max_waiting_events=10)
     run_id = await stored_run(store)
-    async with held(writer_of(store)):
+    async with held(store.database):
         first = store.append(run_id, events(1, 8), summary(run_id, 8))
         refused = store.append(run_id, events(9, 16), summary(run_id, 16))
         with pytest.raises(Overloaded) as overload:
@@ -143,7 +139,7 @@ async def test_beyond_the_bound_appends_are_refused_and_a_cancel_is_still_taken(
 async def test_bytes_are_bounded_as_well(make_sqlite: MakeSqlite) -> None:
     store: SqliteRunStore = await make_sqlite(max_waiting_bytes=1000)
     run_id = await stored_run(store)
-    async with held(writer_of(store)):
+    async with held(store.database):
         alone = store.append(run_id, events(1, 1, "x" * 5000), summary(run_id, 1))
         with pytest.raises(Overloaded):
             await store.append(run_id, events(2, 2, "x" * 5000), summary(run_id, 2))
@@ -153,7 +149,7 @@ async def test_bytes_are_bounded_as_well(make_sqlite: MakeSqlite) -> None:
 async def test_an_append_behind_a_failed_one_fails_too_and_names_the_place_to_go_on(store: SqliteRunStore) -> None:
     run_id = await stored_run(store, 2)
     other = await stored_run(store)
-    async with held(writer_of(store)):
+    async with held(store.database):
         gap = store.append(run_id, events(5, 6), summary(run_id, 6))
         behind = store.append(run_id, events(7, 8), summary(run_id, 8))
         unrelated = store.append(other, events(1, 1), summary(other, 1))
@@ -170,9 +166,9 @@ async def test_a_full_disk_fails_writes_and_ping_and_the_store_recovers_when_the
     store: SqliteRunStore,
 ) -> None:
     run_id = await stored_run(store)
-    writer = writer_of(store)
-    pages = await writer.submit(lambda c: c.execute("PRAGMA page_count").fetchone()[0])
-    await writer.submit(lambda c: c.execute(f"PRAGMA max_page_count={pages + 20}").fetchone())
+    database = store.database
+    pages = await database.write(lambda c: c.execute("PRAGMA page_count").fetchone()[0])
+    await database.write(lambda c: c.execute(f"PRAGMA max_page_count={pages + 20}").fetchone())
     await store.ping()
     with capture_logs() as logs:
         appends = [store.append(run_id, events(n, n, "x" * 3000), summary(run_id, n)) for n in range(1, 101)]
@@ -185,7 +181,7 @@ async def test_a_full_disk_fails_writes_and_ping_and_the_store_recovers_when_the
         row = await store.get(run_id)
         assert row is not None
         assert row.summary.event_count == stored == len((await store.read(run_id)).events)
-        await writer.submit(lambda c: c.execute("PRAGMA max_page_count=1000000").fetchone())
+        await database.write(lambda c: c.execute("PRAGMA max_page_count=1000000").fetchone())
         await store.ping()
         await store.append(run_id, events(stored + 1, stored + 9), summary(run_id, stored + 9))
     assert [entry["event"] for entry in logs] == ["store.unavailable", "store.available"]
@@ -193,10 +189,10 @@ async def test_a_full_disk_fails_writes_and_ping_and_the_store_recovers_when_the
 
 async def test_a_write_too_big_for_the_disk_does_not_fail_the_small_one_beside_it(store: SqliteRunStore) -> None:
     big, small = await stored_run(store), await stored_run(store)
-    writer = writer_of(store)
-    pages = await writer.submit(lambda c: c.execute("PRAGMA page_count").fetchone()[0])
-    await writer.submit(lambda c: c.execute(f"PRAGMA max_page_count={pages + 5}").fetchone())
-    async with held(writer):
+    database = store.database
+    pages = await database.write(lambda c: c.execute("PRAGMA page_count").fetchone()[0])
+    await database.write(lambda c: c.execute(f"PRAGMA max_page_count={pages + 5}").fetchone())
+    async with held(database):
         too_big = store.append(big, events(1, 1, "x" * 100_000), summary(big, 1))
         fits = store.append(small, events(1, 1), summary(small, 1))
     with pytest.raises(StoreUnavailable):
@@ -227,7 +223,7 @@ async def test_closing_the_store_commits_what_was_handed_over(make_sqlite: MakeS
 
 async def test_a_commit_does_not_hold_up_the_event_loop_or_the_readers(store: SqliteRunStore) -> None:
     run_id = await stored_run(store, 1)
-    async with held(writer_of(store)):
+    async with held(store.database):
         waiting = store.append(run_id, events(2, 2), summary(run_id, 2))
         assert len((await store.read(run_id)).events) == 1
         assert not waiting.done()
@@ -238,13 +234,13 @@ async def test_a_commit_does_not_hold_up_the_event_loop_or_the_readers(store: Sq
 async def test_commits_are_synced_to_disk_through_a_write_ahead_log(store: SqliteRunStore) -> None:
     """A killed process cannot show a missing fsync, only a power cut can."""
     pragmas = ("synchronous", "journal_mode", "foreign_keys")
-    values = await writer_of(store).submit(lambda c: [c.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas])
+    values = await store.database.write(lambda c: [c.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas])
     assert values == [2, "wal", 1]
 
 
 async def test_readers_cannot_write(store: SqliteRunStore) -> None:
     with pytest.raises(StoreUnavailable, match="readonly"):
-        await store._read(lambda c: c.execute("DELETE FROM runs"))
+        await store.database.read(lambda c: c.execute("DELETE FROM runs"))
     await store.ping()
 
 
@@ -272,7 +268,7 @@ async def test_closing_gives_up_on_a_disk_that_hangs(make_sqlite: MakeSqlite, mo
     monkeypatch.setattr("aitp_playground.store.sqlite.CLOSE_SECONDS", 0.01)
     store: SqliteRunStore = await make_sqlite()
     run_id = await stored_run(store)
-    async with held(writer_of(store)):
+    async with held(store.database):
         waiting = store.append(run_id, events(1, 1), summary(run_id, 1))
         with capture_logs() as logs:
             await store.close()

@@ -109,9 +109,9 @@ def command(
 
 
 def _default_database(settings: Settings) -> str:
-    from aitp_playground.store.files import private_directory
+    from aitp_playground import private_files
 
-    return str(private_directory(settings.state_dir) / DATABASE)
+    return str(private_files.directory(settings.state_dir) / DATABASE)
 
 
 async def _serve(settings: Settings, options: Options) -> None:
