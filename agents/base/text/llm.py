@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from base.http.bodies import read_bounded
 from base.text.prose import clean
 from base.text.rewording import LlmError
 
@@ -96,11 +97,9 @@ class LlmClient:
         async with request as response:
             if response.status != 200:
                 raise _refusal(response.status, response.headers.get("Retry-After"))
-            raw = bytearray()
-            async for chunk in response.content.iter_chunked(65_536):
-                raw += chunk
-                if len(raw) > MAX_BODY:
-                    raise LlmError("too_large", 200)
+            raw = await read_bounded(response.content, MAX_BODY)
+        if raw is None:
+            raise LlmError("too_large", 200)
         try:
             return json.loads(raw)
         except (ValueError, RecursionError):

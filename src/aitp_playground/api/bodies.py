@@ -15,6 +15,7 @@ from aitp_playground import strict_json
 from aitp_playground.api.encodings import encoding_of, plain
 from aitp_playground.errors import InvalidRequest, MalformedRequest, PayloadTooLarge
 from aitp_playground.events.codec import decode_json
+from aitp_playground.net import BodyTooLong, read_stream
 from aitp_playground.runs.concurrency import READING
 from aitp_playground.scenarios.findings import nearest
 from aitp_playground.strict_json import MAX_DEPTH
@@ -63,16 +64,13 @@ async def read_received(request: web.Request, limit: int) -> bytes:
     if (request.content_length or 0) > limit:
         raise too_large
     await _send_continue(request)
-    body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.content.iter_any():
-                body += chunk
-                if len(body) > limit:
-                    raise too_large
+            return await read_stream(request.content, limit)
+    except BodyTooLong:
+        raise too_large from None
     except TimeoutError:
         raise MalformedRequest(f"the body did not arrive within {BODY_SECONDS:g} s") from None
-    return bytes(body)
 
 
 async def read_model(request: web.Request, model: type[BodyT], limit: int = MIB, *, optional: bool = False) -> BodyT:

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 import structlog
 
-from aitp_playground.cp_client.backoff import doubling, shortened
+from aitp_playground.backoff import doubling, shortened
 from aitp_playground.cp_client.reasons import Reason
 
 State = Literal["closed", "open"]

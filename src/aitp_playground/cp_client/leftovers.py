@@ -13,8 +13,8 @@ from typing import Any, Final, Literal
 import structlog
 
 from aitp_playground.actors import ActorError
+from aitp_playground.backoff import doubling
 from aitp_playground.config import Settings
-from aitp_playground.cp_client.backoff import doubling
 from aitp_playground.cp_client.client import CpClient
 from aitp_playground.cp_client.reasons import Outcome, Reason
 from aitp_playground.errors import PlaygroundError, RunNotFound

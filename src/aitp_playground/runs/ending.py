@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import structlog
 
+from aitp_playground.backoff import doubling
 from aitp_playground.errors import Overloaded, RunNotFound, StoreDamaged
 from aitp_playground.events.model import EventDraft, draft
 from aitp_playground.runs.log import EventLog
@@ -15,7 +17,7 @@ from aitp_playground.store.port import RunStore
 
 log = structlog.get_logger(__name__)
 
-#: Seconds between two tries to write to a store that refuses, doubled from the first to the second.
+#: Seconds between two tries to write to a store that refuses.
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 5.0
 
@@ -34,8 +36,8 @@ async def end_from_disk(events: EventLog, store: RunStore, terminal: EventDraft)
     A run that is over there already, or gone, is left as it is. So is one in a damaged database: no waiting mends it,
     and the next start of the service, with a database that can be read, ends the run.
     """
-    delay = FIRST_DELAY
-    while True:
+    delay = doubling(FIRST_DELAY, LONGEST_DELAY)
+    for failures in itertools.count(1):
         try:
             events.state = await stored_state(store, events.run_id)
             if not events.state.over:
@@ -47,7 +49,6 @@ async def end_from_disk(events: EventLog, store: RunStore, terminal: EventDraft)
             log.error("run.end_given_up", error=failure.message)  # noqa: TRY400 - the message says it all
             return
         except Overloaded:  # StoreUnavailable is one
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, LONGEST_DELAY)
+            await asyncio.sleep(delay(failures))
         else:
             return

@@ -94,6 +94,7 @@ class OutboxBatch:
     """What was said, or is about to be said, to the Control Plane about the events ``first`` to ``last`` of a run.
 
     ``body`` holds ``count`` of them, byte for byte as sent; the others of the range are known to be there already.
+    ``given_up``: a request with it was given up on and may still be carried out; how many outcomes were unknown then.
     """
 
     first: int
@@ -101,6 +102,7 @@ class OutboxBatch:
     count: int
     key: str
     body: bytes
+    given_up: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -115,6 +115,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         END
         """,
     ),
+    ("ALTER TABLE cp_batches ADD COLUMN given_up INTEGER NOT NULL DEFAULT 0",),
 )
 
 

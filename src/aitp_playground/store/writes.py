@@ -152,14 +152,14 @@ def claim_outbox(connection: sqlite3.Connection, run_id: str, owner: OwnerLock) 
     """Decided under the write lock, as :func:`adopt` is; an unfinished run of a dead owner is left to that."""
     row = connection.execute(
         "SELECT key, owner, owner_dir, status, runs.event_count, coalesce(reported, 0),"
-        " first_seq, last_seq, cp_batches.event_count, cp_batches.idempotency_key, body"
+        " first_seq, last_seq, cp_batches.event_count, cp_batches.idempotency_key, body, given_up"
         " FROM runs LEFT JOIN cp_cursors ON cp_cursors.run_key = key LEFT JOIN cp_batches ON cp_batches.run_key = key"
         " WHERE run_id = ?",
         (run_id,),
     ).fetchone()
     if row is None:
         return None
-    key, former, directory, status, event_count, reported, first, last, count, batch_key, body = row
+    key, former, directory, status, event_count, reported, first, last, count, batch_key, body, given_up = row
     over = status in TERMINAL
     if former != owner.owner_id:
         if not over or is_alive(former, owner.directory, Path(directory)):
@@ -169,7 +169,7 @@ def claim_outbox(connection: sqlite3.Connection, run_id: str, owner: OwnerLock) 
         )
     batch = None
     if body is not None:
-        batch = OutboxBatch(first=first, last=last, count=count, key=batch_key, body=body)
+        batch = OutboxBatch(first=first, last=last, count=count, key=batch_key, body=body, given_up=given_up)
     return Outbox(reported=reported, event_count=event_count, over=over, batch=batch)
 
 
@@ -178,8 +178,8 @@ def save_batch(connection: sqlite3.Connection, run_id: str, batch: OutboxBatch) 
     key, *_ = _find(connection, run_id)
     connection.execute("INSERT OR IGNORE INTO cp_cursors VALUES (?, 0)", (key,))
     connection.execute(
-        "INSERT OR REPLACE INTO cp_batches VALUES (?, ?, ?, ?, ?, ?)",
-        (key, batch.first, batch.last, batch.count, batch.key, batch.body),
+        "INSERT OR REPLACE INTO cp_batches VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (key, batch.first, batch.last, batch.count, batch.key, batch.body, batch.given_up),
     )
 
 

@@ -56,6 +56,32 @@ async def test_while_inserts_are_blocked_and_reads_are_not_nothing_is_sent_twice
     assert_same(await reports.rows(run_id), await events_of(store, run_id))
 
 
+async def test_a_restart_while_inserts_are_blocked_sends_nothing_twice_either(
+    store: SqliteRunStore, cp: Running, reports: Reports
+) -> None:
+    """The service that comes next does not know the request, but that it was given up on."""
+    before, after = Pauses(), Pauses()
+    switch = cp.service.switches.set({"fault": "inserts_blocked"})
+    cp.service.db.hold_writes(True)
+    run_id = await new_run(store, talk(3))
+    async with asyncio.timeout(WAIT):
+        async with reporting(store, cp.url, cp.key, settle=5.0, timeout_ms=200, sleep=before.sleep):
+            await before.reach(1)
+        async with reporting(store, cp.url, cp.key, settle=5.0, timeout_ms=200, sleep=after.sleep):
+            for looked in range(1, 4):
+                await after.reach(looked)
+                after.let_pass()
+            await after.reach(4)
+            assert after.slept == [5.0, 10.0, 20.0, 40.0]
+            assert await reports.rows(run_id) == []
+            cp.service.switches.clear(switch.id)
+            cp.service.db.hold_writes(False)
+            for _ in range(20):
+                after.let_pass()
+            await settled(store, run_id)
+    assert_same(await reports.rows(run_id), await events_of(store, run_id))
+
+
 async def test_after_the_longest_settling_time_it_is_sent_again(
     store: SqliteRunStore, cp: Running, reports: Reports
 ) -> None:

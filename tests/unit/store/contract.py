@@ -23,7 +23,7 @@ from aitp_playground.store.port import (
 
 from .building import events, header, stored_run, summary
 
-BATCH = OutboxBatch(first=1, last=3, count=2, key="key", body=b'{"events":[\xff]}')
+BATCH = OutboxBatch(first=1, last=3, count=2, key="key", body=b'{"events":[\xff]}', given_up=2)
 
 
 class RunStoreContract:

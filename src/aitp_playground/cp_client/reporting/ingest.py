@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final
 import structlog
 
 from aitp_playground.actors import Actor, ActorError, Lane
-from aitp_playground.cp_client.backoff import doubling, shortened
+from aitp_playground.backoff import doubling, shortened
 from aitp_playground.cp_client.reasons import Reason
 from aitp_playground.cp_client.reporting.backlog import Backlog
 from aitp_playground.cp_client.reporting.run_report import Means, RunReport, Trouble

@@ -61,7 +61,7 @@ def assemble(run_id: str, first: int, last: int, events: Sequence[bytes]) -> Out
 
 def renewed(batch: OutboxBatch) -> OutboxBatch:
     """The same batch under another key: a refusal is remembered, too, and would be the answer again."""
-    return replace(batch, key=_key(f"{batch.key} ".encode(), batch.body))
+    return replace(batch, key=_key(f"{batch.key} ".encode(), batch.body), given_up=0)
 
 
 def contents(batch: OutboxBatch) -> list[dict[str, Any]]:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import structlog
 
-from aitp_playground.cp_client.backoff import doubling
+from aitp_playground.backoff import doubling
 from aitp_playground.cp_client.batches import Batch, BatchFate
 from aitp_playground.cp_client.client import CpClient
 from aitp_playground.cp_client.reasons import Outcome, Reason
@@ -107,6 +107,8 @@ class RunReport:
         if batch is None:
             batch = await self._next(outbox)
         elif batch.key != self.unsent:
+            if batch.given_up and not self.unknown:  # an earlier process did
+                self.unknown, self.given_up = batch.given_up, True
             checked = await self._checked(batch)
             if not isinstance(checked, OutboxBatch):
                 return checked
@@ -197,6 +199,8 @@ class RunReport:
                 self.unknown += 1
                 self.given_up = outcome.reason == "timeout" or outcome.status in _GATEWAY_GAVE_UP
                 self.waited = 0.0
+                if self.given_up:
+                    await self.means.store.save_batch(self.run_id, replace(batch, given_up=self.unknown))
                 stuck = self.unanswered > 1 or self.means.client.state == "open"
                 return Trouble(outcome.reason or "bad_shape", outcome.retry_after or 0.0, stuck)
             case _:
