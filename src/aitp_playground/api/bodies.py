@@ -15,6 +15,7 @@ from aitp_playground import strict_json
 from aitp_playground.api.encodings import encoding_of, plain
 from aitp_playground.errors import InvalidRequest, MalformedRequest, PayloadTooLarge
 from aitp_playground.events.codec import decode_json
+from aitp_playground.json_pointers import escaped
 from aitp_playground.net import BodyTooLong, read_stream
 from aitp_playground.runs.concurrency import READING
 from aitp_playground.scenarios.findings import nearest
@@ -158,4 +159,4 @@ def _words(error: ErrorDetails, model: type[Body]) -> str:
 
 def _pointer(location: tuple[str | int, ...]) -> str:
     """RFC 6901."""
-    return "".join("/" + str(part)[:100].replace("~", "~0").replace("/", "~1") for part in location)
+    return "".join("/" + escaped(str(part)[:100]) for part in location)

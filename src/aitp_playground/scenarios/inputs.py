@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aitp_playground.errors import InputsInvalid
+from aitp_playground.json_pointers import escaped, resolved
 from aitp_playground.scenarios.findings import KeyPath, nearest
 from aitp_playground.scenarios.judge import NoVerdict, ask
-from aitp_playground.scenarios.schema_parts import resolved
-from aitp_playground.scenarios.schemas import MAX_DEPTH, Judge, escaped, size, value_faults
+from aitp_playground.scenarios.schemas import MAX_DEPTH, Judge, size, value_faults
 
 #: Values that filling in may bring, and places that it may look at: defaults that bring defaults soon are more.
 MOST_BROUGHT = 5000

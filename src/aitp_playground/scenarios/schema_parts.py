@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from aitp_playground.json_pointers import resolved
 from aitp_playground.scenarios.findings import KeyPath
 
 #: Keywords that hold data of any form, and those that hold schemas by a name of the author's.
@@ -61,22 +62,6 @@ def with_patterns(schema: Any, replace: Callable[[str], tuple[str, str]], *, nam
         else:
             made[key] = with_patterns(item, replace, named=names)
     return made
-
-
-def resolved(root: Any, reference: str) -> Any:
-    """What a reference of the form ``#/a/b`` (RFC 6901) leads to, None when it leads nowhere."""
-    if reference != "#" and not reference.startswith("#/"):
-        return None
-    target = root
-    for part in reference[1:].split("/")[1:]:
-        name = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(target, Mapping):
-            target = target.get(name)
-        elif isinstance(target, list) and name.isascii() and name.isdigit() and int(name) < len(target):
-            target = target[int(name)]
-        else:
-            return None
-    return target
 
 
 def weight(schema: Mapping[str, Any]) -> int | None:

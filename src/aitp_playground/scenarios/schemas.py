@@ -14,10 +14,11 @@ from typing import Any
 
 import jsonschema_rs
 
+from aitp_playground.json_pointers import escaped, resolved
 from aitp_playground.scenarios.findings import KeyPath
 from aitp_playground.scenarios.judge import ask
 from aitp_playground.scenarios.patterns import pattern_fault
-from aitp_playground.scenarios.schema_parts import REFERENCES, keywords, patterns, resolved, weight, with_patterns
+from aitp_playground.scenarios.schema_parts import REFERENCES, keywords, patterns, weight, with_patterns
 
 #: Faults of one value that are told.
 MOST_FAULTS = 20
@@ -192,8 +193,3 @@ def _pointer(error: Mapping[str, Any], value: Any) -> str:
 
 def _at(value: Any, pointer: str) -> Any:
     return resolved(value, f"#{pointer}")
-
-
-def escaped(name: str) -> str:
-    """A name as part of a JSON pointer (RFC 6901)."""
-    return name.replace("~", "~0").replace("/", "~1")

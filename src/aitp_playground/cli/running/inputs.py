@@ -113,7 +113,7 @@ def _types(root: Mapping[str, Any], schema: Any, seen: set[int]) -> Iterator[str
 
     ``seen``: the parts that were looked at already, since references may lead back to them.
     """
-    from aitp_playground.scenarios.schema_parts import resolved
+    from aitp_playground.json_pointers import resolved
 
     if not isinstance(schema, Mapping) or id(schema) in seen or len(seen) > _MOST_PARTS:
         return
