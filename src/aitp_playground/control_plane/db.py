@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 from zlib import crc32
 
-from aitp_playground.sqlite.database import Database as SqliteDatabase
+from aitp_playground.sqlite.database import SqliteDatabase
 from aitp_playground.sqlite.files import connect_reader, refuse_unfit
 from aitp_playground.sqlite.writer import Work
 

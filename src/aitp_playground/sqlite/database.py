@@ -20,7 +20,7 @@ from aitp_playground.sqlite.writer import Work, Writer
 T = TypeVar("T")
 
 
-class Database:
+class SqliteDatabase:
     """A file, or what is in memory (``path`` None) while it is open. Used from the event loop that opened it.
 
     ``name`` begins the names of its threads, ``what`` is what its file is called where it is refused. Beyond

@@ -13,7 +13,7 @@ import structlog
 
 from aitp_playground.errors import StoreUnavailable
 from aitp_playground.sqlite import space
-from aitp_playground.sqlite.database import Database
+from aitp_playground.sqlite.database import SqliteDatabase
 from aitp_playground.sqlite.failures import is_no_room
 from aitp_playground.sqlite.reserve import Reserve
 from aitp_playground.sqlite.writer import Work
@@ -32,7 +32,7 @@ class Room:
     ``reserve_bytes``: what a removal may need before anything of it is free, kept in a file beside the database.
     """
 
-    def __init__(self, database: Database, reserve_bytes: int) -> None:
+    def __init__(self, database: SqliteDatabase, reserve_bytes: int) -> None:
         self._database = database
         path = database.path
         self._reserve = None if path is None else Reserve(path.with_name(f"{path.name}-reserve"), reserve_bytes)

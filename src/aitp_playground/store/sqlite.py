@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from aitp_playground.errors import StoreUnavailable
-from aitp_playground.sqlite.database import Database
+from aitp_playground.sqlite.database import SqliteDatabase
 from aitp_playground.store import leftovers, reads, scenarios, writes
 from aitp_playground.store.failures import StoreFailures
 from aitp_playground.store.owners import OwnerLock
@@ -69,7 +69,7 @@ class SqliteRunStore:
         self.owner_id = self._owner.owner_id
         self._outbox = outbox
         #: The database below, for what is no run: its size, its pages.
-        self.database = Database(
+        self.database = SqliteDatabase(
             path,
             self._failures,
             name="store",

@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from aitp_playground.errors import InvalidRequest, Overloaded, RunNotFound, StoreUnavailable
-from aitp_playground.sqlite.database import Database
+from aitp_playground.sqlite.database import SqliteDatabase
 from aitp_playground.sqlite.files import connect_writer
 from aitp_playground.sqlite.writer import Work, Writer
 from aitp_playground.store.failures import StoreFailures
@@ -27,7 +27,7 @@ from .conftest import MakeSqlite
 
 
 @asynccontextmanager
-async def held(writer: Writer | Database) -> AsyncIterator[None]:
+async def held(writer: Writer | SqliteDatabase) -> AsyncIterator[None]:
     """While inside, the writer is busy with a commit, so that everything handed over becomes the next group."""
     entered, leave = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
