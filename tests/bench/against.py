@@ -85,6 +85,13 @@ def _spread(values: Sequence[float]) -> str:
     return f"{statistics.median(ordered):9.2f} ({ordered[edge]:.2f}..{ordered[-1 - edge]:.2f})"
 
 
+async def events_of_a_run(running: Server) -> int:
+    """How much work a run is: the scenario of another version may have other steps."""
+    run_id = await running.submit(REF)
+    await running.follow(run_id)
+    return len((await running.get(f"/runs/{run_id}"))["events"])
+
+
 async def compare(checkout: Path, pairs: int) -> None:
     """Print every figure."""
     python = await asyncio.to_thread(prepared, checkout)
@@ -92,8 +99,10 @@ async def compare(checkout: Path, pairs: int) -> None:
         for running in (ours, theirs):
             for _ in range(5):
                 await latency(running)
+        work = [await events_of_a_run(running) for running in (ours, theirs)]
         before = [cpu_seconds(running.pid) for running in (ours, theirs)]
         print(f"  {'':<26} this version | {checkout} | ratio (5 % to 95 % of the pairs)")
+        print(told("events of a run", [(work[0], work[1])], "  "))
         for name, measure in MEASURES.items():
             print(told(name, await alternate(ours, theirs, measure, pairs)), flush=True)
         after = [cpu_seconds(running.pid) for running in (ours, theirs)]
