@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 
@@ -20,6 +20,7 @@ from aitp_playground.runs.intake.telemetry import TelemetryIntake, within_step
 from aitp_playground.runs.log import EventLog, most
 from aitp_playground.runs.messages import (
     Begin,
+    CancelFirst,
     CancelRun,
     CommitFailed,
     Conducted,
@@ -37,13 +38,12 @@ from aitp_playground.runs.messages import (
 from aitp_playground.runs.phases import Conducting, Ending, Over, Pending, Phase, Stopping
 from aitp_playground.runs.views import stored_state
 from aitp_playground.runs.window import StepWindow
-from aitp_playground.store.port import RunHeader, RunStore
+from aitp_playground.store.port import CancelComesFirst, RunHeader, RunStore
 
 log = structlog.get_logger(__name__)
 
 #: How many events of a batch were new, and the number of the last one.
 Taken = tuple[int, int]
-T = TypeVar("T")
 #: Does a run's work with the help of its actor; raises to fail the run.
 Conduct = Callable[[ActorRef[RunMessage]], Awaitable[None]]
 
@@ -80,6 +80,7 @@ class RunActor(Actor[RunMessage]):
         self._window = StepWindow()
         self._telemetry = TelemetryIntake()
         self._deliveries = DeliveryIntake(lambda: store.count_foreign(header.run_id))
+        self._cancelled = draft("run.cancelled")  # how it ends when a cancel got to the store before another end
         self._awaiting_end: list[asyncio.Future[str]] = []
 
     async def on_start(self) -> None:
@@ -122,6 +123,8 @@ class RunActor(Actor[RunMessage]):
                 self._interrupt(draft("run.cancelled") if error is None else draft("run.failed", error=error))
             case CommitFailed(reason):
                 self._broke(reason)
+            case CancelFirst():
+                self._rewrite_end(self._cancelled)
         return None
 
     # -- the work ------------------------------------------------------------------------------------------------------
@@ -188,7 +191,7 @@ class RunActor(Actor[RunMessage]):
         if commit.cancelled() or (failure := commit.exception()) is None:
             return
         with contextlib.suppress(ActorStopped):
-            self.ref.tell(CommitFailed(str(failure)))
+            self.ref.tell(CancelFirst() if isinstance(failure, CancelComesFirst) else CommitFailed(str(failure)))
 
     def _refuse_when_broken(self) -> None:
         if self._broken is not None:
@@ -237,6 +240,7 @@ class RunActor(Actor[RunMessage]):
     def _cancel(self, terminal: EventDraft) -> asyncio.Future[str] | str:
         if isinstance(self._phase, Over):
             return self._log.state.status
+        self._cancelled = terminal
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._awaiting_end.append(future)
         if isinstance(self._phase, Pending):

@@ -40,6 +40,8 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 CANCEL_WAIT = 3.0
+#: How often the end of a run that another process conducts is looked for. Seconds.
+ELSEWHERE_POLL = 0.1
 STOPPED = "the server was told to stop, and the run was not over within SHUTDOWN_GRACE_SECS ({:g} s)"
 
 
@@ -169,7 +171,8 @@ class RunDirectory:
     async def cancel(self, run_id: str, reason: str | None = None) -> CancelOutcome:
         """Ends a run; returns when it is over, or after about 3 s with the intent stored. Raises RunNotFound.
 
-        ``reason``: a sentence that becomes the run's ``error``.
+        A run of another process is ended by that one, which looks for intents twice a second. Whichever is stored
+        first counts, the intent or another end. ``reason``: a sentence that becomes the run's ``error``.
         """
         row = await self.row(run_id)
         if row.summary.status in TERMINAL:
@@ -182,6 +185,11 @@ class RunDirectory:
         if run is not None and not run.over:
             with suppress(ActorError):  # no answer in time, or the run ended this very moment: its row tells
                 await run.ref.ask(CancelRun(reason), timeout=CANCEL_WAIT)
+        elif run is None:
+            await intent
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CANCEL_WAIT):
+                    await self._ended_elsewhere(run_id)
         status = (await self.row(run_id)).summary.status
         if status == "cancelled":
             return CancelOutcome(run_id, status, cancelled=True)
@@ -189,6 +197,12 @@ class RunDirectory:
             return CancelOutcome(run_id, status, cancelled=False, reason="already terminal")
         await intent
         return CancelOutcome(run_id, status, cancelled=True)
+
+    async def _ended_elsewhere(self, run_id: str) -> None:
+        while True:
+            if (await self.row(run_id)).summary.status in TERMINAL:
+                return
+            await asyncio.sleep(ELSEWHERE_POLL)
 
     async def delete(self, run_id: str) -> None:
         """Raises RunNotFound, RunNotTerminal."""

@@ -13,7 +13,7 @@ from aitp_playground.events.model import EventDraft, draft
 from aitp_playground.runs.log import EventLog
 from aitp_playground.runs.state import RunState
 from aitp_playground.runs.views import stored_state
-from aitp_playground.store.port import RunStore
+from aitp_playground.store.port import CancelComesFirst, RunStore
 
 log = structlog.get_logger(__name__)
 
@@ -33,8 +33,9 @@ def last_words(state: RunState, terminal: EventDraft) -> list[EventDraft]:
 async def end_from_disk(events: EventLog, store: RunStore, terminal: EventDraft) -> None:
     """Go back to what is on disk and end the run from there, as soon as the store takes writes again.
 
-    A run that is over there already, or gone, is left as it is. So is one in a damaged database: no waiting mends it,
-    and the next start of the service, with a database that can be read, ends the run.
+    A run that is over there already, or gone, is left as it is; one whose end was asked for ends as cancelled. One in a
+    damaged database is left, too: no waiting mends it, and the next start of the service, with a database that can be
+    read, ends the run.
     """
     delay = doubling(FIRST_DELAY, LONGEST_DELAY)
     for failures in itertools.count(1):
@@ -42,6 +43,8 @@ async def end_from_disk(events: EventLog, store: RunStore, terminal: EventDraft)
             events.state = await stored_state(store, events.run_id)
             if not events.state.over:
                 await events.append(last_words(events.state, terminal)).commit
+        except CancelComesFirst:
+            terminal = draft("run.cancelled")
         except RunNotFound:
             log.warning("run.gone")
             return

@@ -111,6 +111,11 @@ class CommitFailed:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class CancelFirst:
+    """The store refused another end than the one that was asked for before."""
+
+
 RunMessage = (
     Begin
     | Record
@@ -124,4 +129,5 @@ RunMessage = (
     | CancelRun
     | Interrupted
     | CommitFailed
+    | CancelFirst
 )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from aitp_playground.errors import StoreUnavailable
+from aitp_playground.errors import PlaygroundError, StoreUnavailable
 
 RunStatus = Literal["pending", "running", "success", "failed", "cancelled"]
 #: Bytes of events that one read gives at most, unless the first one alone is larger.
@@ -148,6 +148,10 @@ class OutOfSequence(StoreUnavailable):
         self.expected = expected
 
 
+class CancelComesFirst(PlaygroundError):
+    """A run was to end otherwise than cancelled, and its end had been asked for before. Nothing was stored."""
+
+
 class RunStore(Protocol):
     """Durable runs. Writes are ordered per store and grouped into commits; a returned future resolves when its write
     is on disk, and fails with :class:`~aitp_playground.errors.StoreUnavailable` when it cannot be.
@@ -177,11 +181,12 @@ class RunStore(Protocol):
     def append(self, run_id: str, events: Sequence[StoredEvent], summary: RunSummary) -> asyncio.Future[None]:
         """Add events (contiguous seqs) and replace the summary, in one transaction.
 
-        The future fails with ``RunNotFound``, with :class:`OutOfSequence`, or with ``Overloaded`` when too much waits.
+        The future fails with ``RunNotFound``, with :class:`OutOfSequence`, with :class:`CancelComesFirst`, or with
+        ``Overloaded`` when too much waits.
         """
 
     def request_cancel(self, run_id: str) -> asyncio.Future[None]:
-        """Remember that somebody asked for the end of this run."""
+        """Remember that somebody asked for the end of this run: from then on it ends ``cancelled`` or not at all."""
 
     def save_agent_log(self, run_id: str, agent_id: str, text: str) -> asyncio.Future[None]:
         """Keep an agent's output (already bounded and redacted); the last one wins."""

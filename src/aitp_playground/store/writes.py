@@ -11,6 +11,7 @@ from aitp_playground.errors import RunNotFound
 from aitp_playground.store.owners import OwnerLock, is_alive
 from aitp_playground.store.port import (
     TERMINAL,
+    CancelComesFirst,
     KeptScenario,
     Outbox,
     OutboxBatch,
@@ -31,6 +32,7 @@ FINISHED = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
 #: Rows given to one statement. sqlite3 lets go of the interpreter lock and asks for it back once a statement, and with
 #: a busy event loop getting it back is what costs. Old builds of SQLite take 999 variables, five a row.
 _ROWS_AT_ONCE = (128, 32, 8, 1)
+_OTHER_ENDS = TERMINAL - {"cancelled"}
 _PING_BYTES = 16 * 1024
 
 
@@ -81,7 +83,7 @@ def create(
 
 
 def append(connection: sqlite3.Connection, run_id: str, events: Sequence[StoredEvent], summary: RunSummary) -> None:
-    """Raises ``RunNotFound``, ``OutOfSequence``."""
+    """Raises ``RunNotFound``, ``OutOfSequence``, ``CancelComesFirst``."""
     key, status, stored, finished_at = _find(connection, run_id)
     if [event.seq for event in events] != list(range(stored + 1, stored + 1 + len(events))):
         seqs = f"{events[0].seq} to {events[-1].seq}"
@@ -92,6 +94,8 @@ def append(connection: sqlite3.Connection, run_id: str, events: Sequence[StoredE
             f"with these run {run_id} has {stored + len(events)}",
             expected=stored + 1,
         )
+    if summary.status != status and summary.status in _OTHER_ENDS and _cancel_requested(connection, key):
+        raise CancelComesFirst(f"run {run_id} was cancelled before it could end as {summary.status}")
     _insert_events(connection, key, events)
     if (summary.status, summary.finished_at) == (status, finished_at):
         # The usual case, and the one that leaves every index alone.
@@ -224,6 +228,11 @@ def _find(connection: sqlite3.Connection, run_id: str) -> tuple[int, RunStatus, 
     if row is None:
         raise RunNotFound(f"no run {run_id}")
     return row
+
+
+def _cancel_requested(connection: sqlite3.Connection, key: int) -> bool:
+    row: tuple[int] = connection.execute("SELECT cancel_requested FROM runs WHERE key = ?", (key,)).fetchone()
+    return bool(row[0])
 
 
 def _insert_events(connection: sqlite3.Connection, key: int, events: Sequence[StoredEvent]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aitp_playground.runs import recovery
+from aitp_playground.runs import directory, recovery
 from aitp_playground.runs.messages import Conducted
 from aitp_playground.service import Playground
 from tests.support.playground import follow
@@ -73,6 +73,42 @@ async def test_a_run_cancelled_through_another_process_while_it_waits_is_never_b
         assert outcome.types == ["run.cancelled"]
         assert not pids
         await conducting.directory.cancel(going)
+
+
+async def test_a_cancel_through_another_process_is_answered_when_the_run_is_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory, "CANCEL_WAIT", 300.0)
+    database = str(tmp_path / "shared.db")
+    async with (
+        unruly_playground(tmp_path / "one", run_history_db=database) as conducting,
+        unruly_playground(tmp_path / "two", run_history_db=database) as other,
+    ):
+        run_id = await submit(conducting, ACT, inputs={"act": "sleep", "seconds": 60})
+        await until(conducting, run_id, "step.started")
+        answer = await other.directory.cancel(run_id)
+        assert (answer.status, answer.cancelled) == ("cancelled", True)
+        assert (await other.directory.row(run_id)).summary.status == "cancelled"
+        again = await other.directory.cancel(run_id)
+        assert (again.status, again.cancelled, again.reason) == ("cancelled", False, "already terminal")
+
+
+async def test_a_cancel_that_takes_its_time_elsewhere_says_that_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory, "CANCEL_WAIT", 0.2)
+    monkeypatch.setattr(recovery, "INTENT_POLL", 3600.0)
+    database = str(tmp_path / "shared.db")
+    async with (
+        unruly_playground(tmp_path / "one", run_history_db=database) as conducting,
+        unruly_playground(tmp_path / "two", run_history_db=database) as other,
+    ):
+        run_id = await submit(conducting, ACT, inputs={"act": "sleep", "seconds": 60})
+        await until(conducting, run_id, "step.started")
+        answer = await other.directory.cancel(run_id)
+        assert (answer.status, answer.cancelled, answer.reason) == ("running", True, None)
+        await conducting.directory.cancel(run_id)
+        assert (await follow(other, run_id)).types[-1] == "run.cancelled"
 
 
 async def test_a_wish_to_end_a_run_is_looked_for_before_it_gets_its_place(

@@ -234,6 +234,22 @@ async def test_a_cancel_before_the_conductors_first_step_ends_the_run(tmp_path: 
         assert [event.type for event in await on.events()] == ["run.started", "run.cancelled"]
 
 
+async def test_a_run_whose_end_was_asked_for_through_another_process_ends_no_other_way(tmp_path: Path) -> None:
+    """The conductor is through, and the wish has reached the store before its end: however it went, it is cancelled."""
+    async with stage(tmp_path) as on:
+        ref = on.spawn()
+        ref.tell(Begin())
+        while on.feed.committed < 2:
+            await on.feed.wait(on.feed.committed)
+        await on.store.request_cancel(RUN)
+        on.release.set()
+        while on.feed.committed < 4:
+            await on.feed.wait(on.feed.committed)
+        assert await ref.ask(CancelRun(), timeout=FORGOTTEN) == "cancelled"
+        assert [event.type for event in await on.events()][-2:] == ["step.complete", "run.cancelled"]
+        assert on.ended == [RUN]
+
+
 async def test_a_run_that_another_process_has_ended_gets_no_second_end(tmp_path: Path) -> None:
     async with stage(tmp_path) as on:
         ref = on.spawn()

@@ -11,12 +11,14 @@ import pytest
 
 from aitp_playground.errors import InvalidRequest, RunNotFound, StoreUnavailable
 from aitp_playground.store.port import (
+    CancelComesFirst,
     KeptScenario,
     Leftover,
     Outbox,
     OutboxBatch,
     OutOfSequence,
     RunHeader,
+    RunStatus,
     RunStore,
     RunSummary,
 )
@@ -217,6 +219,30 @@ class RunStoreContract:
         await asyncio.gather(store.request_cancel(going), store.request_cancel(over))
         rows = {row.header.run_id: row.cancel_requested for row in (await store.list_runs(limit=9)).rows}
         assert rows == {going: True, over: False}
+
+    @pytest.mark.parametrize("end", ["success", "failed"])
+    async def test_a_run_that_was_cancelled_first_ends_cancelled_or_not_at_all(
+        self, store: RunStore, end: RunStatus
+    ) -> None:
+        run_id = await stored_run(store, 1)
+        intent = store.request_cancel(run_id)
+        ending = store.append(run_id, events(2, 2), summary(run_id, 2, end, 5.0))
+        await intent
+        with pytest.raises(CancelComesFirst):
+            await ending
+        await store.append(run_id, events(2, 3), summary(run_id, 3))
+        await store.append(run_id, events(4, 4), summary(run_id, 4, "cancelled", 6.0))
+        await store.append(run_id, events(5, 5), summary(run_id, 5, "cancelled", 6.0))
+        assert [event.seq for event in (await store.read(run_id)).events] == [1, 2, 3, 4, 5]
+
+    async def test_a_cancel_behind_the_end_changes_nothing(self, store: RunStore) -> None:
+        run_id = await stored_run(store, 1)
+        ending = store.append(run_id, events(2, 2), summary(run_id, 2, "success", 5.0))
+        intent = store.request_cancel(run_id)
+        await asyncio.gather(ending, intent)
+        row = await store.get(run_id)
+        assert row is not None
+        assert (row.summary.status, row.cancel_requested) == ("success", False)
 
     async def test_the_last_log_of_an_agent_wins_and_goes_with_its_run(self, store: RunStore) -> None:
         run_id = await stored_run(store)

@@ -13,6 +13,7 @@ from aitp_playground.errors import InvalidRequest, RunNotFound, StoreUnavailable
 from aitp_playground.store.port import (
     PAGE_BYTES,
     TERMINAL,
+    CancelComesFirst,
     EventPage,
     KeptScenario,
     Leftover,
@@ -245,6 +246,9 @@ class ModelRunStore:
         fits = [event.seq for event in events] == list(range(count + 1, count + 1 + len(events)))
         if not fits or summary.event_count != count + len(events) or summary.run_id != run_id:
             raise OutOfSequence("does not continue the log", expected=count + 1)
+        ending = summary.status != run.row.summary.status and summary.status in TERMINAL - {"cancelled"}
+        if ending and run.row.cancel_requested:
+            raise CancelComesFirst("was cancelled")
         run.events += events
         run.row = replace(run.row, summary=summary)
 
