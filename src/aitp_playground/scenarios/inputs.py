@@ -59,16 +59,22 @@ def undeclared(schema: Mapping[str, Any], name: str) -> dict[str, str] | None:
 
 
 def unfit_defaults(schema: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
-    """Defaults that a run without inputs would be refused for."""
-    shared = {"$defs": schema.get("$defs", {})}
-    for name, sub in _properties(schema).items():
-        if isinstance(sub, Mapping) and "default" in sub:
-            try:
-                messages = [fault["message"] for fault in value_faults({**shared, **sub}, sub["default"])]
-            except (NoVerdict, ValueError) as problem:
-                messages = [str(problem)]
-            for message in messages:
-                yield ("properties", name, "default"), f"does not fit its own schema: {message[:300]}"
+    """Defaults that a run without inputs would be refused for. Blocking, as :func:`value_faults`."""
+    properties = _properties(schema)
+    defaults = {
+        name: sub["default"] for name, sub in properties.items() if isinstance(sub, Mapping) and "default" in sub
+    }
+    places = {escaped(name): name for name in defaults}
+    # Together: each look at a schema weighs all that its references lead to.
+    shared = {name: schema[name] for name in ("$defs", "definitions") if name in schema}
+    try:
+        faults = value_faults({**shared, "properties": properties}, defaults)
+    except (NoVerdict, ValueError) as problem:
+        yield ("properties",), f"the defaults cannot be checked: {str(problem)[:300]}"
+        return
+    for fault in faults:
+        name = places[fault["at"].split("/")[1]]
+        yield ("properties", name, "default"), f"does not fit its own schema: {fault['message'][:300]}"
 
 
 def _invalid(details: list[dict[str, str]]) -> InputsInvalid:

@@ -117,14 +117,18 @@ def test_the_hint_of_new_can_be_pasted_whatever_the_directory_is_called(shell: S
     assert not (shell.home / "pwned").exists()
 
 
-def test_ctrl_c_of_a_command_that_starts_nothing_says_so(shell: Shell) -> None:
-    # A FIFO among the sources holds the command where the signal finds it.
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("command", ["run", "dry-run"])
+def test_inputs_from_a_pipe_that_says_nothing_hold_up_no_signal(
+    shell: Shell, command: str, number: signal.Signals, code: int
+) -> None:
     os.mkfifo(shell.home / "inputs")
-    running = shell.start("dry-run", REF, "--inputs", "@inputs")
+    running = shell.start(command, REF, "--inputs", "@inputs")
     with (shell.home / "inputs").open("wb"):  # opens once the command does
-        running.send_signal(signal.SIGINT)
+        running.send_signal(number)
         _, stderr = running.communicate(timeout=TIMEOUT)
-    assert (running.returncode, stderr.strip()) == (130, "Error: cancelled")
+    assert running.returncode == code
+    assert stderr.strip() == ("Error: cancelled" if number is signal.SIGINT else "")
 
 
 @pytest.mark.parametrize("command", ["run", "list", "validate"])

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from aitp_playground.errors import InputsInvalid
+from aitp_playground.scenarios import inputs
 from aitp_playground.scenarios.inputs import complete_inputs, unfit_defaults
-from aitp_playground.scenarios.schemas import schema_faults, slow_patterns
+from aitp_playground.scenarios.schemas import schema_faults, slow_patterns, value_faults
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -112,6 +113,34 @@ def test_a_sound_schema_has_no_faults() -> None:
 def endless(**keywords: Any) -> dict[str, Any]:
     """A schema whose ``$defs`` are as given, applied to every input."""
     return {"type": "object", "properties": {"x": {"$ref": "#/$defs/node"}}, "$defs": keywords}
+
+
+def test_defaults_are_looked_at_together_and_told_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look weighs all that the schema refers to: one for each default made lint take the square of them."""
+    looks = []
+
+    def counted(schema: Any, value: Any) -> list[dict[str, str]]:
+        looks.append(schema)
+        return value_faults(schema, value)
+
+    monkeypatch.setattr(inputs, "value_faults", counted)
+    named = {f"n{number}": {"$ref": "#/definitions/whole", "default": number} for number in range(300)}
+    odd = {
+        "a/b~": {"type": "string", "default": 5},
+        "n7": {"$ref": "#/$defs/text", "default": 7},
+        "free": {"type": "array"},
+    }
+    schema = {
+        "$defs": {"text": {"type": "string"}},
+        "definitions": {"whole": {"type": "integer"}},
+        "properties": named | odd | {"free": {"type": "array"}},
+        "required": ["free"],
+    }
+    assert sorted(path for path, _ in unfit_defaults(schema)) == [
+        ("properties", "a/b~", "default"),
+        ("properties", "n7", "default"),
+    ]
+    assert len(looks) == 1
 
 
 def test_defaults_that_bring_defaults_are_told_and_not_filled_in_for_ever() -> None:

@@ -25,7 +25,7 @@ from aitp_playground.scenarios.models import ResolvedScenario
 @click.argument("ref")
 @input_options
 @click.option("--template", "-t", metavar="NAME", help="Take this variant of the scenario.")
-def command(ref: str, pairs: tuple[str, ...], document: str | None, template: str | None) -> int:
+def command(ref: str, pairs: tuple[str, ...], document: bytes | str | None, template: str | None) -> int:
     """Say what a run of the scenario REF would do: inputs, agents and how they are launched, who calls whom.
 
     Everything is resolved and checked as for a run; no process is started and nothing is recorded.

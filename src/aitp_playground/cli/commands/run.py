@@ -69,7 +69,7 @@ def _http_url(_ctx: click.Context, _param: click.Parameter, value: str | None) -
 def command(
     ref: str,
     pairs: tuple[str, ...],
-    document: str | None,
+    document: bytes | str | None,
     template: str | None,
     label: str | None,
     as_json: bool,

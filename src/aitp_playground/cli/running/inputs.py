@@ -23,6 +23,7 @@ def input_options(command: F) -> F:
     command = click.option(
         "--inputs",
         "document",
+        callback=lambda _context, _option, given: None if given is None else read_document(given),
         metavar="JSON|@FILE",
         help="All inputs as a JSON object, or @FILE to read it from a file (@- for standard input).",
     )(command)
@@ -36,9 +37,12 @@ def input_options(command: F) -> F:
     )(command)
 
 
-def given_inputs(schema: Mapping[str, Any], pairs: Sequence[str], document: str | None) -> dict[str, Any]:
-    """What ``--inputs`` holds, with each ``--input`` on top. Raises MalformedRequest, InputsInvalid."""
-    inputs = {} if document is None else _object(_text(document))
+def given_inputs(schema: Mapping[str, Any], pairs: Sequence[str], document: bytes | str | None) -> dict[str, Any]:
+    """What ``--inputs`` holds (:func:`read_document`), with each ``--input`` on top.
+
+    Raises MalformedRequest, InputsInvalid.
+    """
+    inputs = {} if document is None else _object(document)
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals or not key:
@@ -49,7 +53,11 @@ def given_inputs(schema: Mapping[str, Any], pairs: Sequence[str], document: str 
     return inputs
 
 
-def _text(document: str) -> bytes | str:
+def read_document(document: str) -> bytes | str:
+    """The value of ``--inputs``, or what is in the file that it names. Raises MalformedRequest.
+
+    A pipe may have nothing to say for long, so this comes before there is a loop: signals then end the command.
+    """
     if not document.startswith("@"):
         return document
     name, shown = document[1:], repr(document[:200])

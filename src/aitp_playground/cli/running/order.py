@@ -11,7 +11,7 @@ class Order:
 
     ref: str
     pairs: tuple[str, ...]
-    document: str | None
+    document: bytes | str | None
     template: str | None
     label: str | None
     as_json: bool

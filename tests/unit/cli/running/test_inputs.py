@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aitp_playground.cli.running.inputs import given_inputs
+from aitp_playground.cli.running.inputs import given_inputs, read_document
 from aitp_playground.errors import InputsInvalid, MalformedRequest
 
 SCHEMA: dict[str, Any] = {
@@ -70,12 +70,12 @@ def test_a_pair_wins_over_the_document() -> None:
 def test_the_document_may_come_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "inputs.json"
     file.write_text('{"topic": "größer"}', encoding="utf-8")
-    assert given_inputs(SCHEMA, [], f"@{file}") == {"topic": "größer"}
+    assert given_inputs(SCHEMA, [], read_document(f"@{file}")) == {"topic": "größer"}
 
 
 def test_the_document_may_come_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"count": 3}')))
-    assert given_inputs(SCHEMA, [], "@-") == {"count": 3}
+    assert given_inputs(SCHEMA, [], read_document("@-")) == {"count": 3}
 
 
 @pytest.mark.parametrize(
@@ -92,14 +92,14 @@ def test_what_is_no_input_at_all_is_refused_by_what_is_wrong(
     pairs: list[str], document: str | None, named: str
 ) -> None:
     with pytest.raises(MalformedRequest, match=named):
-        given_inputs(SCHEMA, pairs, document)
+        given_inputs(SCHEMA, pairs, None if document is None else read_document(document))
 
 
 def test_a_file_over_the_bound_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "inputs.json"
     file.write_bytes(b'{"topic": "' + b"x" * (1 << 20) + b'"}')
     with pytest.raises(MalformedRequest, match="larger than"):
-        given_inputs(SCHEMA, [], f"@{file}")
+        given_inputs(SCHEMA, [], read_document(f"@{file}"))
 
 
 def test_a_word_where_a_number_belongs_is_refused_with_the_type_it_takes() -> None:
@@ -150,11 +150,11 @@ def test_a_closed_standard_input_is_named(monkeypatch: pytest.MonkeyPatch, stdin
         stdin.close()
     monkeypatch.setattr(sys, "stdin", stdin)
     with pytest.raises(MalformedRequest, match="standard input is closed"):
-        given_inputs(SCHEMA, [], "@-")
+        given_inputs(SCHEMA, [], read_document("@-"))
 
 
 def test_standard_input_is_left_open_for_whoever_comes_next(monkeypatch: pytest.MonkeyPatch) -> None:
     stdin = io.TextIOWrapper(io.BytesIO(b'{"count": 3}'))
     monkeypatch.setattr(sys, "stdin", stdin)
-    assert given_inputs(SCHEMA, [], "@-") == {"count": 3}
+    assert given_inputs(SCHEMA, [], read_document("@-")) == {"count": 3}
     assert not stdin.closed
