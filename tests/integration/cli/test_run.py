@@ -49,6 +49,25 @@ def test_a_failed_run_exits_1_and_says_which_step_expected_what(shell: Shell) ->
     assert "Traceback" not in done.stderr
 
 
+CHAIN = "\n".join(f"def stage_{n}():\n    stage_{n + 1}()" for n in range(12))
+BROKEN_WORKERS = {
+    "at import": f"{CHAIN}\ndef stage_12():\n    raise RuntimeError('no licence for this corpus')\nstage_0()\n",
+    "in its set-up": (
+        "import sys\nfrom base.worker import Worker\n"
+        "for n in range(200): print('loading part', n, file=sys.stderr)\n"
+        "raise ValueError('part 200 is damaged: ' + 'x' * 900 + ' no licence for this corpus')\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("code", BROKEN_WORKERS.values(), ids=BROKEN_WORKERS.keys())
+def test_the_narration_shows_the_exception_of_a_worker_that_does_not_start(shell: Shell, code: str) -> None:
+    done = shell("run", shell.write_sleeper(code))
+    assert done.returncode == 1
+    (told,) = [line for line in done.stdout.splitlines() if "run failed: " in line and "ended with exit code" in line]
+    assert re.search(r"(RuntimeError|ValueError: part 200 is damaged): .*no licence for this corpus$", told)
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [

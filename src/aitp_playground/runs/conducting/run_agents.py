@@ -11,7 +11,9 @@ from aitp_playground.actors import ActorRef
 from aitp_playground.errors import AgentCallError, LaunchError
 from aitp_playground.events.model import draft
 from aitp_playground.hosting.contract import AgentProcess, Exit
+from aitp_playground.hosting.output import last_lines
 from aitp_playground.hosting.ports import bind_agent_socket
+from aitp_playground.hosting.worker_process import MESSAGE_CHARS
 from aitp_playground.runs.board import AgentRow
 from aitp_playground.runs.concurrency import ignore_failure, outlast, together
 from aitp_playground.runs.conducting.agent_launch import AgentLaunch, prepared_launch
@@ -198,8 +200,9 @@ class RunAgents:
 def _death(agent_id: str, gone: Exit, output: str) -> LaunchError:
     how = f"was killed by signal {-gone.code}" if gone.code < 0 else f"exited with code {gone.code}"
     tail = output[-2000:].strip()
+    end = last_lines(output, MESSAGE_CHARS)
     message = f"agent {agent_id} {how} in the middle of the run"
     return LaunchError(
-        f"{message}; it last printed: {tail}" if tail else message,
+        f"{message}; it last printed: {end}" if end else message,
         details={"agent_id": agent_id, "exit_code": gone.code, "stderr": tail},
     )
