@@ -102,7 +102,13 @@ _ROWS = (
     # -- the run and its agents ---------------------------------------------------------------------------------------
     _row("run.started", "run started[: {scenario_ref}][, template {template}]", may="scenario_ref template"),
     _row("oidc.issuer_minted", "the run's own OIDC issuer is ready[: {issuer}]", may="source_url", payload="issuer"),
-    _row("agent.spawning", "{agent_id}: starting a process of its own, port {port}", must="agent_id port"),
+    _row(
+        "agent.spawning",
+        "{agent_id}: starting a process of its own, port {port}"
+        "[; {python_missing}, which its manifest asks for, is not there: on the playground's interpreter]",
+        must="agent_id port",
+        payload="python_missing",
+    ),
     _row("agent.ready", "{agent_id}: ready as {aid}, port {port}", must="agent_id aid port"),
     _row("trust.peers_resolved", peers_resolved, must="peers"),
     _row("run.complete", "run complete", may="result", status="success"),

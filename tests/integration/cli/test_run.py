@@ -68,6 +68,34 @@ def test_the_narration_shows_the_exception_of_a_worker_that_does_not_start(shell
     assert re.search(r"(RuntimeError|ValueError: part 200 is damaged): .*no licence for this corpus$", told)
 
 
+READY_WORKER = """\
+from base.worker import Worker
+
+worker = Worker()
+
+
+@worker.capability("sleep.long")
+async def answer(task):
+    return {"done": True}
+
+
+if __name__ == "__main__":
+    worker.run()
+"""
+
+
+def test_a_run_on_another_interpreter_than_the_manifest_asks_for_is_unproven_and_says_so(shell: Shell) -> None:
+    ref = shell.write_sleeper(
+        READY_WORKER, host="{python: /nowhere/bin/python}", expect="[{path: $.done, equals: true}]"
+    )
+    done = shell("run", ref, "--json")
+    document = json.loads(done.stdout)
+    assert (document["status"], document["proof"]) == ("success", "unproven")
+    (why,) = document["unproven_because"]
+    assert "/nowhere/bin/python" in why
+    assert "/nowhere/bin/python, which its manifest asks for, is not there" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [

@@ -79,7 +79,9 @@ async def test_a_pipe_is_drained_to_its_end_and_closed() -> None:
 def test_the_last_lines_are_whole_ones_and_of_a_long_one_both_ends_are_kept() -> None:
     assert last_lines("  one\ntwo\n", 100) == "one\ntwo"
     assert last_lines("a line that is left out\ntwo\nthree\n", 9) == "two\nthree"
-    assert last_lines("before\nValueError: " + "x" * 500 + " the reason", 40) == "ValueError: xxxxxxx…xxxxxxxxx the reason"
+    assert (
+        last_lines("before\nValueError: " + "x" * 500 + " the reason", 40) == "ValueError: xxxxxxx…xxxxxxxxx the reason"
+    )
 
 
 @given(st.text(alphabet="ab\n ", max_size=60), st.integers(2, 30))
