@@ -123,8 +123,8 @@ class RunAgents:
 
     def _spawning(self, agent_id: str, port: int) -> EventDraft:
         python = self._resolved.manifests[agent_id].spec.host.python
-        missing = {"payload": {"python_missing": python}} if absent_interpreter(python) else {}
-        return draft("agent.spawning", agent_id=agent_id, port=port, **missing)
+        payload = {"python_missing": python} if absent_interpreter(python) else None
+        return draft("agent.spawning", agent_id=agent_id, port=port, payload=payload)
 
     async def _ready(self, agent_id: str, process: AgentProcess) -> Any:
         try:
