@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from aitp_playground.events.model import PROMOTED, EventDraft
-from aitp_playground.events.narration import Narration, because, peers_resolved, template, webhook_delivered
+from aitp_playground.events.narration import REFUSALS, Narration, because, peers_resolved, template, webhook_delivered
 
 Origin = Literal["service", "agent", "control_plane"]
 Level = Literal["debug", "info", "warning", "error"]
@@ -32,6 +32,17 @@ EndStatus = Literal["success", "failed", "cancelled"]
 ANYWHERE = frozenset({"agent_id", "agent", "step_id", "capability", "notes", "payload"})
 FROM_AGENTS = frozenset(
     {"aid", "initiator", "target", "aid_a", "aid_b", "session_id", "grants", "jti", "error", "cause", "source_url"}
+)
+#: The codes by which an agent refuses (403), and all that it answers with. A capability may have codes of its own.
+REFUSAL_CODES = frozenset(REFUSALS) | {"handshake_refused"}
+ANSWER_CODES = REFUSAL_CODES | {
+    *("invalid_request", "forbidden", "not_found", "capability_unknown", "method_not_allowed", "request_timeout"),
+    *("payload_too_large", "worker_failed", "internal_error", "peer_failed", "overloaded"),
+}
+#: The names, promoted or in a payload of our own, under which agents of the run stand by their ids.
+NAMING_AGENTS = frozenset(
+    {"agent_id", "agent", "initiator", "target"}
+    | {"caller", "delegatee", "delegator", "peer", "responder", "target_agent", "via_peer"}
 )
 
 

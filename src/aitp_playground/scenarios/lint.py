@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aitp_playground.resources import agents_dir
 from aitp_playground.scenarios.checks import AGENTS, STEPS, Fault
+from aitp_playground.scenarios.doubtful_claims import doubtful_claims
 from aitp_playground.scenarios.entrypoints import entrypoint_faults, interpreter_doubt
 from aitp_playground.scenarios.findings import Finding
 from aitp_playground.scenarios.folders import subfolders
@@ -183,4 +184,5 @@ _RULES: tuple[Callable[[Scenario, Mapping[str, AgentManifest]], Iterator[Fault]]
     _proofless,
     _defaults,
     _slow_patterns,
+    doubtful_claims,
 )

@@ -77,6 +77,8 @@ def _message(model: type[BaseModel], kind: str, loc: KeyPath, text: str) -> str:
         return f"the key {loc[-1]!r} is missing"
     if kind == "string_type":
         return "must be text: put it in quotes"
+    if kind == "int_type":
+        return "must be a whole number, without quotes"
     text = text.removeprefix("Value error, ")
     return text[:1].lower() + text[1:]
 
