@@ -16,7 +16,7 @@ from aitp_playground.cli.exits import FAILED, SUCCESS
 from aitp_playground.cli.process.parent import end_with_parent
 from aitp_playground.cli.process.signals import Interrupts
 from aitp_playground.cli.process.startup import imported
-from aitp_playground.cli.standalone.enrolment import Enrolment
+from aitp_playground.cli.standalone.enrolment import Enrolment, unanswered
 from aitp_playground.cli.standalone.order import ANY_VERIFIED, Standalone
 from aitp_playground.cli.standalone.telemetry_log import telemetry_sink
 from aitp_playground.cli.terminal.announcements import Announcements
@@ -100,7 +100,7 @@ async def _attend(
         except AgentCallError as failure:
             return {"error": failure.message}
 
-    enrolment = Enrolment(enrol, ttl, tell)
+    enrolment = Enrolment(enrol, cp.base_url, ttl, tell)
     tasks = [asyncio.create_task(process.wait()), asyncio.create_task(interrupts.asked.wait())]
     if order.enroll:
         tasks.append(asyncio.create_task(enrolment.keep()))
@@ -112,7 +112,13 @@ async def _attend(
         await asyncio.gather(*tasks, return_exceptions=True)
     if enrolment.done:
         left = await cp.deregister_agent.outcome(agent.aid)
-        tell("deregistered" if left.value else f"still registered until its manifest expires ({left.reason})")
+        silence = unanswered(cp.base_url, left.reason)
+        kept = (
+            f"may be registered until its manifest expires: {silence}"
+            if silence
+            else (f"still registered at {cp.base_url} until its manifest expires ({left.reason})")
+        )
+        tell("deregistered" if left.value else kept)
     if interrupts.asked.is_set():
         return SUCCESS
     code = (await process.wait()).code
