@@ -66,13 +66,13 @@ def _untyped(entry: Mapping[str, Any], step_types: Mapping[str, type[StepSpec]])
     """
     if "agent" in entry and "capability" in entry:
         return "workflow"
-    keys = {name: set(_keys(step_types.get(name))) for name in ("workflow", "meta")}
+    keys = {name: set(keys_of(step_types.get(name))) for name in ("workflow", "meta")}
     return "workflow" if any(meant(str(key), keys["workflow"] - keys["meta"]) for key in entry) else "meta"
 
 
 def _message(model: type[BaseModel], kind: str, loc: KeyPath, text: str) -> str:
     if kind == "extra_forbidden":
-        return f"unknown key {loc[-1]!r}{nearest(str(loc[-1]), _keys(_model_at(model, loc[:-1])))}"
+        return f"unknown key {loc[-1]!r}{nearest(str(loc[-1]), keys_of(model_at(model, loc[:-1])))}"
     if kind == "missing":
         return f"the key {loc[-1]!r} is missing"
     if kind == "string_type":
@@ -84,15 +84,16 @@ def _message(model: type[BaseModel], kind: str, loc: KeyPath, text: str) -> str:
 
 
 def _meant_path(model: type[BaseModel], loc: KeyPath) -> KeyPath:
-    name = meant(str(loc[-1]), _keys(_model_at(model, loc[:-1])))
+    name = meant(str(loc[-1]), keys_of(model_at(model, loc[:-1])))
     return loc if name is None else (*loc[:-1], name)
 
 
-def _keys(model: type[BaseModel] | None) -> list[str]:
+def keys_of(model: type[BaseModel] | None) -> list[str]:
+    """The keys as they are written in a file."""
     return [field.alias or name for name, field in model.model_fields.items()] if model else []
 
 
-def _model_at(model: type[BaseModel], loc: KeyPath) -> type[BaseModel] | None:
+def model_at(model: type[BaseModel], loc: KeyPath) -> type[BaseModel] | None:
     """The model that validates what stands at ``loc``, if there is exactly one candidate on the way."""
     for part in loc:
         if isinstance(part, int):

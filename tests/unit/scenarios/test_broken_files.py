@@ -235,6 +235,13 @@ FAULTS = {
         "spec.inputs.schema.properties.name.$ref",
         "nowhere",
     ),
+    "manifest by its name alone": (
+        "_shared/agents/greeter\n      port",
+        "Greeter.yaml\n      port",
+        0,
+        "spec.agents.1.ref",
+        "write _shared/agents/<name>; did you mean '_shared/agents/greeter'?",
+    ),
     "manifest outside": (
         "_shared/agents/greeter\n      port",
         "_shared/agents/../../x\n      port",
@@ -306,6 +313,16 @@ async def test_a_missing_manifest_has_an_error_of_its_own(tree: Tree) -> None:
     with pytest.raises(AgentManifestNotFound) as caught:
         await tree.catalog().resolve(REF)
     assert caught.value.details[0]["line"] == line
+
+
+@pytest.mark.parametrize(
+    ("ref", "said"), [("greter", "did you mean '_shared/agents/greeter'?"), ("nobody", "; there are greeter")]
+)
+async def test_a_missing_manifest_is_told_with_the_nearest_or_those_there_are(tree: Tree, ref: str, said: str) -> None:
+    tree.edit("_shared/agents/greeter\n      port", f"_shared/agents/{ref}\n      port")
+    with pytest.raises(AgentManifestNotFound) as caught:
+        await tree.catalog().resolve(REF)
+    assert caught.value.message.endswith(said)
 
 
 async def test_a_broken_manifest_is_listed_and_named_by_those_who_need_it(tree: Tree) -> None:

@@ -33,6 +33,7 @@ from aitp_playground.net import client_session
 from aitp_playground.observability.logging import configure
 from aitp_playground.runs.conducting.agent_launch import language_model
 from aitp_playground.runs.conducting.launched_agent import LaunchedAgent
+from aitp_playground.scenarios.findings import nearest
 from aitp_playground.scenarios.manifests import MANIFEST_DIR, ManifestFile, Manifests
 from aitp_playground.scenarios.models import AgentManifest
 
@@ -138,7 +139,11 @@ def find_manifest(name: str, settings: Settings) -> tuple[AgentManifest, Path]:
         file = root / MANIFEST_DIR / f"{wanted}.yaml"
         if file.parent == root / MANIFEST_DIR and file.is_file():
             return _checked(name, Manifests([root]).read(file, root)), _agents_root(root)
-    raise AgentManifestNotFound(f"{name} is neither a file nor a manifest in {MANIFEST_DIR} of a scenarios directory")
+    folders = [root / MANIFEST_DIR for root in settings.scenario_roots]
+    hint = nearest(wanted, {file.stem for folder in folders for file in folder.glob("*.yaml")})
+    raise AgentManifestNotFound(
+        f"{name} is neither a file nor a manifest in {MANIFEST_DIR} of a scenarios directory{hint}"
+    )
 
 
 def _checked(name: str, file: ManifestFile) -> AgentManifest:
