@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from aitp_playground.scenarios.expectations import Expectation
 from aitp_playground.scenarios.findings import Finding, KeyPath, Marks, meant, nearest
 from aitp_playground.scenarios.models import StepSpec
 
@@ -24,7 +25,7 @@ def shaped(model: type[Model], data: Any, marks: Marks, at: KeyPath = ()) -> tup
         extra = [error["loc"] for error in errors if error["type"] == "extra_forbidden"]
         misspelt = {_meant_path(model, loc) for loc in extra[:MOST_FINDINGS]}
         findings = [
-            marks.finding((*at, *error["loc"]), _message(model, error["type"], error["loc"], error["msg"]))
+            marks.finding((*at, *error["loc"]), _message(model, data, error["type"], error["loc"], error["msg"]))
             for error in errors[:MOST_FINDINGS]
             if error["type"] != "missing" or error["loc"] not in misspelt  # one slip, one finding
         ]
@@ -70,9 +71,9 @@ def _untyped(entry: Mapping[str, Any], step_types: Mapping[str, type[StepSpec]])
     return "workflow" if any(meant(str(key), keys["workflow"] - keys["meta"]) for key in entry) else "meta"
 
 
-def _message(model: type[BaseModel], kind: str, loc: KeyPath, text: str) -> str:
+def _message(model: type[BaseModel], data: Any, kind: str, loc: KeyPath, text: str) -> str:
     if kind == "extra_forbidden":
-        return f"unknown key {loc[-1]!r}{nearest(str(loc[-1]), keys_of(model_at(model, loc[:-1])))}"
+        return f"unknown key {loc[-1]!r}{nearest(str(loc[-1]), _keys_at(model, data, loc[:-1]))}"
     if kind == "missing":
         return f"the key {loc[-1]!r} is missing"
     if kind == "string_type":
@@ -86,6 +87,16 @@ def _message(model: type[BaseModel], kind: str, loc: KeyPath, text: str) -> str:
 def _meant_path(model: type[BaseModel], loc: KeyPath) -> KeyPath:
     name = meant(str(loc[-1]), keys_of(model_at(model, loc[:-1])))
     return loc if name is None else (*loc[:-1], name)
+
+
+def _keys_at(model: type[BaseModel], data: Any, loc: KeyPath) -> Collection[str]:
+    """The keys that may stand at ``loc``; a model in which they depend on each other says which go with those there."""
+    there = model_at(model, loc)
+    if there is None or not issubclass(there, Expectation):
+        return keys_of(there)
+    for part in loc:
+        data = data[part]
+    return there.keys_beside(data)
 
 
 def keys_of(model: type[BaseModel] | None) -> list[str]:

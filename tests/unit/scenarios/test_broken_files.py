@@ -149,6 +149,27 @@ FAULTS = {
         f"{STEP}.expect.0.where.initiator",
         "did you mean 'host'",
     ),
+    "operator that a path lacks": (
+        "equals: 200",
+        "greater_or_so: 200",
+        0,
+        f"{STEP}.expect.0.greater_or_so",
+        "unknown key 'greater_or_so'; known: contains, equals, exists, matches, max, min, not, path",
+    ),
+    "operator of a path that looks like a key of an event": (
+        "equals: 200",
+        "wheree: 200",
+        0,
+        f"{STEP}.expect.0.wheree",
+        "known: contains, equals, exists, matches, max, min, not, path",
+    ),
+    "key that an event lacks": (
+        "path: $.status_code\n            equals: 200",
+        "event: trust.failed\n            quantity: 1",
+        1,
+        f"{STEP}.expect.0.quantity",
+        "known: event, max, min, where, within_ms",
+    ),
     "caller that is not there": (
         "path: $.status_code\n            equals: 200",
         "event: capability.invoked\n            where: { caller: gest }\n            max: 0",
