@@ -214,7 +214,8 @@ class AgentCallError(StepError):
 
 
 class ExpectationFailed(StepError):
-    """A check did not hold. ``details``: list of ``{"path", "operator", "expected", "actual"}``."""
+    """A check did not hold. ``details``: list of ``{"path", "operator", "expected", "actual", "reason"?,
+    "nearest"?: {"seq", "field"}}``; ``nearest`` is the event that came closest where too few did."""
 
 
 class StepTimeout(StepError):

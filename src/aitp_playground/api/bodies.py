@@ -19,6 +19,7 @@ from aitp_playground.json_pointers import escaped
 from aitp_playground.net import BodyTooLong, read_stream
 from aitp_playground.runs.concurrency import READING
 from aitp_playground.scenarios.findings import nearest
+from aitp_playground.scenarios.shape import keys_of, model_at
 from aitp_playground.strict_json import MAX_DEPTH
 
 MIB = 1 << 20
@@ -152,8 +153,8 @@ def _faults(failure: ValidationError, model: type[Body]) -> list[dict[str, str]]
 
 def _words(error: ErrorDetails, model: type[Body]) -> str:
     words = _WORDS.get(error["type"], error["msg"][:1].lower() + error["msg"][1:])
-    if error["type"] == "extra_forbidden" and len(error["loc"]) == 1:
-        words += nearest(str(error["loc"][0])[:100], model.model_fields)
+    if error["type"] == "extra_forbidden":
+        words += nearest(str(error["loc"][-1])[:100], keys_of(model_at(model, error["loc"][:-1])))
     return words
 
 

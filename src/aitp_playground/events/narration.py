@@ -17,10 +17,14 @@ from aitp_playground.events.model import RunEvent
 Narration = Callable[[RunEvent], str]
 
 MAX_VALUE = 160
-MAX_LINE = 400
-#: An error is what a reader came for: of a failed expectation the last value counts as much as the first.
-MAX_ERROR = 360
+MAX_LINE = 1000
+#: An error is what a reader came for: that of an agent that did not start ends with its exception, of a failed
+#: expectation the last value counts as much as the first.
+MAX_ERROR = 700
 _MAX_ITEMS = 8
+_LEFT_OUT = " … "
+#: An escape is at most this wide.
+_WIDEST_ESCAPE = 10
 _UNKNOWN = "?"
 
 #: What a refusal code means, in words; the codes are those an agent answers with.
@@ -57,6 +61,17 @@ def plain(text: str, limit: int = MAX_LINE) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def abridged(text: str, limit: int = MAX_LINE) -> str:
+    """As :func:`plain`, but what is too long loses its middle: how it ends says as much as how it begins."""
+    if len(text) > 2 * limit:
+        text = text[:limit] + text[-limit:]
+    shown = plain(text, len(text) * _WIDEST_ESCAPE)
+    if len(shown) <= limit:
+        return shown
+    head = (limit - len(_LEFT_OUT)) // 2
+    return shown[:head] + _LEFT_OUT + shown[head + len(_LEFT_OUT) - limit :]
+
+
 def _harmless(character: str) -> str:
     if character.isprintable():
         return character
@@ -69,7 +84,7 @@ def _harmless(character: str) -> str:
 def value_text(name: str, value: Any) -> str:
     """A field's value for a reader: lists joined, objects as ``key=value``, long identifiers cut, at most 160 wide."""
     if isinstance(value, str):
-        text = plain(value, MAX_ERROR if name == "error" else MAX_VALUE)
+        text = abridged(value, MAX_ERROR) if name == "error" else plain(value, MAX_VALUE)
         return _short_id(text) if name in _LONG_IDS else text
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -139,7 +154,7 @@ def template(text: str) -> Narration:
             out.append(texts[0])
             for value, following in zip(values, texts[1:], strict=True):
                 out += (value or _UNKNOWN, following)
-        return plain("".join(out))
+        return abridged("".join(out))
 
     return narrate
 
@@ -161,7 +176,7 @@ def because(opening: str) -> Narration:
         words = REFUSALS.get(code) or pick(event, "error", "message")
         marks = ", ".join(mark for mark in (code, pick(event, "source")) if mark and mark not in words)
         reason = f"{words} ({marks})" if words and marks else words or marks
-        return plain(f"{begin(event)}: {reason}" if reason else begin(event))
+        return abridged(f"{begin(event)}: {reason}" if reason else begin(event))
 
     return narrate
 

@@ -24,6 +24,9 @@ class Proof:
         match event.type:
             case "step.complete" | "step.skipped":
                 self._step(event)
+            case "agent.spawning" if (python := event.payload.get("python_missing")) is not None:
+                agent_id = event.get("agent_id")
+                self._doubt(f"{agent_id} ran on another interpreter than {python}, which its manifest asks for")
             case "trust.peers_resolved":
                 self._peers(event)
             case "cp.degraded":

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from aitp_playground.events.model import PROMOTED, EventDraft
-from aitp_playground.events.narration import Narration, because, peers_resolved, template, webhook_delivered
+from aitp_playground.events.narration import REFUSALS, Narration, because, peers_resolved, template, webhook_delivered
 
 Origin = Literal["service", "agent", "control_plane"]
 Level = Literal["debug", "info", "warning", "error"]
@@ -32,6 +32,17 @@ EndStatus = Literal["success", "failed", "cancelled"]
 ANYWHERE = frozenset({"agent_id", "agent", "step_id", "capability", "notes", "payload"})
 FROM_AGENTS = frozenset(
     {"aid", "initiator", "target", "aid_a", "aid_b", "session_id", "grants", "jti", "error", "cause", "source_url"}
+)
+#: The codes by which an agent refuses (403), and all that it answers with. A capability may have codes of its own.
+REFUSAL_CODES = frozenset(REFUSALS) | {"handshake_refused"}
+ANSWER_CODES = REFUSAL_CODES | {
+    *("invalid_request", "forbidden", "not_found", "capability_unknown", "method_not_allowed", "request_timeout"),
+    *("payload_too_large", "worker_failed", "internal_error", "peer_failed", "overloaded"),
+}
+#: The names, promoted or in a payload of our own, under which agents of the run stand by their ids.
+NAMING_AGENTS = frozenset(
+    {"agent_id", "agent", "initiator", "target"}
+    | {"caller", "delegatee", "delegator", "peer", "responder", "target_agent", "via_peer"}
 )
 
 
@@ -102,7 +113,13 @@ _ROWS = (
     # -- the run and its agents ---------------------------------------------------------------------------------------
     _row("run.started", "run started[: {scenario_ref}][, template {template}]", may="scenario_ref template"),
     _row("oidc.issuer_minted", "the run's own OIDC issuer is ready[: {issuer}]", may="source_url", payload="issuer"),
-    _row("agent.spawning", "{agent_id}: starting a process of its own, port {port}", must="agent_id port"),
+    _row(
+        "agent.spawning",
+        "{agent_id}: starting a process of its own, port {port}"
+        "[; {python_missing}, which its manifest asks for, is not there: on the playground's interpreter]",
+        must="agent_id port",
+        payload="python_missing",
+    ),
     _row("agent.ready", "{agent_id}: ready as {aid}, port {port}", must="agent_id aid port"),
     _row("trust.peers_resolved", peers_resolved, must="peers"),
     _row("run.complete", "run complete", may="result", status="success"),

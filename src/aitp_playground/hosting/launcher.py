@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +17,10 @@ from aitp_playground.hosting.contract import LaunchSpec
 from aitp_playground.hosting.exec_launcher import ExecLauncher
 from aitp_playground.hosting.fork_launcher import ForkServerLauncher, fork_supported
 from aitp_playground.hosting.worker_process import WorkerProcess
+from aitp_playground.scenarios.entrypoints import THIS_PYTHON, absent_interpreter
 
 _log = structlog.get_logger(__name__)
 
-#: Whoever writes these means the interpreter that the playground runs on, whatever PATH says.
-_THIS = frozenset({"python", "python3", f"python{sys.version_info[0]}.{sys.version_info[1]}"})
 #: Variables that only a starting interpreter or dynamic linker heeds; a forked child would ignore them.
 _START_ONLY = ("PYTHON", "LD_")
 
@@ -91,9 +89,9 @@ class AgentLauncher:
 
     def _own_interpreter(self, agent_id: str, python: str | None) -> str | None:
         """The manifest's interpreter; None for the default one, also when an absolute path leads nowhere."""
-        if python is None or python in _THIS:
+        if python is None or python in THIS_PYTHON:
             return None
-        if os.path.isabs(python) and not Path(python).exists():  # noqa: PTH117 - it stays a string
+        if absent_interpreter(python):
             _log.warning("agent.python_missing", agent_id=agent_id, python=python, using=self._python)
             return None
         found = shutil.which(python) or python

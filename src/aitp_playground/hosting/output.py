@@ -83,6 +83,22 @@ class Tail:
         return (bytes(self._kept) + self._redactor.rest())[-TAIL_BYTES:].decode(errors="replace")
 
 
+def last_lines(text: str, limit: int) -> str:
+    """The last whole lines of ``text`` that fit into ``limit`` characters; of a last line that does not fit, both ends.
+
+    An exception stands at the end of what a process prints, its name at the beginning of that line.
+    """
+    text = text.strip()
+    if len(text) <= limit:
+        return text
+    last = text[text.rfind("\n") + 1 :]
+    if len(last) > limit:
+        half = limit // 2
+        return f"{last[: limit - half - 1]}…{last[-half:]}"
+    fitting = text[-limit - 1 :]
+    return fitting[fitting.index("\n") + 1 :]
+
+
 class OutputPipe:
     """The reading end of a pipe, drained by the running loop until end of file. Owns the descriptor, once it is made.
     Raises ``OSError`` when the loop cannot watch it."""

@@ -11,14 +11,14 @@ from typing import Any
 
 from aitp_playground.errors import LaunchError
 from aitp_playground.hosting.contract import Exit, LaunchSpec, Ready
-from aitp_playground.hosting.output import OutputPipe, Tail
+from aitp_playground.hosting.output import OutputPipe, Tail, last_lines
 from aitp_playground.hosting.ready_line import ReadyLine, ReadyLineError
 from aitp_playground.hosting.shortages import shortage
 
 #: Seconds for the pipes to reach end of file once the process is reaped: a stray grandchild may hold them open.
 _DRAIN_SECS = 1.0
-#: How much of stderr goes into an error message; the whole tail is in its details.
-_MESSAGE_CHARS = 500
+#: How much of what a process printed goes into an error message; more of it is in the details.
+MESSAGE_CHARS = 500
 _MISSING_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([\w.]{1,200})'", re.MULTILINE)
 
 
@@ -118,7 +118,7 @@ class WorkerProcess:
 
     def _launch_error(self, what: str, *, exit_code: int | None = None) -> LaunchError:
         stderr = self._tails[1].text()
-        end = stderr.strip()[-_MESSAGE_CHARS:]
+        end = last_lines(stderr, MESSAGE_CHARS)
         details: dict[str, Any] = {"agent_id": self._spec.agent_id, "stderr": stderr}
         if exit_code is not None:
             details["exit_code"] = exit_code

@@ -8,13 +8,14 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from aitp_playground.errors import AgentManifestNotFound, PlaygroundError, ScenarioNotFound
+from aitp_playground.errors import AgentManifestNotFound, PlaygroundError
 from aitp_playground.scenarios import kept
 from aitp_playground.scenarios.findings import Finding
 from aitp_playground.scenarios.index import Index, Listing
 from aitp_playground.scenarios.loaded import LoadedScenario, invalid
 from aitp_playground.scenarios.loader import Entry
 from aitp_playground.scenarios.models import ResolvedScenario, ScenarioPack, StepSpec
+from aitp_playground.scenarios.unknown_refs import unknown_ref
 
 T = TypeVar("T")
 
@@ -52,9 +53,9 @@ class Catalog:
         """Raises ScenarioNotFound, AgentManifestNotFound, RegistryInvalid."""
         entry = await self._look(ref, lambda: self._index.known(ref))
         if entry is None:
-            entry = (await self._listing()).entries.get(ref)
-        if entry is None:
-            raise ScenarioNotFound(f"no scenario {ref!r}; GET /scenarios lists them")
+            entries = (await self._listing()).entries
+            if (entry := entries.get(ref)) is None:
+                raise unknown_ref(ref, entries)
         if entry.scenario is None:
             raise _unusable(entry)
         return entry.scenario

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from aitp_playground.events.vocabulary import ANYWHERE, FROM_AGENTS, NAMING_AGENTS, TYPES, payload_fields
 from aitp_playground.scenarios.expectations import Expectation
 from aitp_playground.scenarios.findings import Finding, KeyPath, Marks, nearest
 from aitp_playground.scenarios.models import AgentManifest, AgentRef, Scenario, StepRef, StepSpec
@@ -16,9 +17,6 @@ STEPS: KeyPath = ("spec", "workflow", "steps")
 AGENTS: KeyPath = ("spec", "agents")
 MAX_AGENTS = 16
 MAX_STEPS = 200
-
-#: The fields of an event in which agents of the run, or a step, are named.
-_NAMING = frozenset({"step_id", "agent_id", "agent", "initiator", "target"})
 
 Fault = tuple[KeyPath, str]
 
@@ -142,7 +140,11 @@ def _expectations(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterato
 def _named_in(expectation: Expectation, agents: set[str], steps: set[str]) -> Iterator[Fault]:
     """Steps and agents in ``where`` that no event so far can name: with ``max: 0`` they would hold for ever."""
     for name, value in expectation.where.items():
-        if name not in _NAMING or has_placeholder(value):
+        field = name.removeprefix("payload.")
+        kind, _, inside = field.partition(".")
+        if kind == "peers" and (peer := inside.partition(".")[0]) and peer not in agents:
+            yield ("where", name), f"no agent is called {peer!r}{nearest(peer, agents)}"
+        if has_placeholder(value) or not (name == "step_id" or _names_an_agent(expectation.event, field)):
             continue
         known = steps if name == "step_id" else agents
         # An agent from outside the run is told by its AID, which has colons.
@@ -150,6 +152,13 @@ def _named_in(expectation: Expectation, agents: set[str], steps: set[str]) -> It
         if not outside and value not in tuple(known):
             what = "step so far" if known is steps else "agent"
             yield ("where", name), f"no {what} is called {value!r}{nearest(str(value), known)}"
+
+
+def _names_an_agent(event: str | None, field: str) -> bool:
+    if field not in NAMING_AGENTS or event not in TYPES:
+        return False
+    # What a payload from outside calls by these names is its own affair.
+    return field in ANYWHERE | FROM_AGENTS or field in (payload_fields(event) or ())
 
 
 def _faults(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault]:

@@ -1,4 +1,4 @@
-"""Whether a manifest's entrypoint can be started, as far as that is known without executing anything.
+"""Whether a manifest's entrypoint and interpreter can be started, as far as that is known without executing anything.
 
 The module is looked for where a worker would find it; it and what it imports of the agents' directories is parsed.
 """
@@ -6,6 +6,8 @@ The module is looked for where a worker would find it; it and what it imports of
 from __future__ import annotations
 
 import ast
+import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.machinery import PathFinder
@@ -16,6 +18,8 @@ from aitp_playground.scenarios.models import AgentManifestSpec
 #: Files parsed for one entrypoint: a worker has a handful.
 MAX_FILES = 200
 MAX_BYTES = 1 << 20
+#: Whoever writes these means the interpreter that the playground runs on, whatever PATH says.
+THIS_PYTHON = frozenset({"python", "python3", f"python{sys.version_info[0]}.{sys.version_info[1]}"})
 
 
 def entrypoint_faults(manifest: AgentManifestSpec, roots: Sequence[Path]) -> list[str]:
@@ -26,6 +30,26 @@ def entrypoint_faults(manifest: AgentManifestSpec, roots: Sequence[Path]) -> lis
     """
     alone = manifest.host.python is None and "PYTHONPATH" not in manifest.host.env
     return list(_Search(tuple(map(str, roots)), alone).faults(manifest.entrypoint.type, manifest.entrypoint.value))
+
+
+def absent_interpreter(python: str | None) -> bool:
+    """Whether ``host.python`` is a whole path at which there is nothing: a pack may come from a machine that had it.
+
+    The agent then runs on the playground's interpreter, and its run is unproven. Any other name must lead somewhere.
+    """
+    return python is not None and os.path.isabs(python) and not Path(python).exists()  # noqa: PTH117 - it stays text
+
+
+def interpreter_doubt(python: str | None) -> str | None:
+    """What is wrong with ``host.python`` on this machine, one sentence; None when it can be executed."""
+    if absent_interpreter(python):
+        return (
+            f"there is no {python} here: the agent runs on the playground's own interpreter, without the packages of "
+            "that one, and a run of it is unproven"
+        )
+    if python is None or python in THIS_PYTHON or shutil.which(python) is not None:
+        return None
+    return f"{python!r} is no program here that can be executed, so the agent does not start"
 
 
 class _Search:

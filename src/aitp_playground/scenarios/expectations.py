@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, ClassVar
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
@@ -40,6 +40,15 @@ class Expectation(Strict):
     exists: bool | None = Field(default=None, strict=True)
     matches: str | None = None
     within_ms: int | None = Field(default=None, ge=1, le=LONGEST_WAIT, strict=True)
+
+    @classmethod
+    def keys_beside(cls, written: Collection[str]) -> frozenset[str]:
+        """The keys that go with those ``written``: all, unless they say whether it is about a path or an event."""
+        operators = {cls.model_fields[name].alias or name for name in cls.OPERATORS}
+        of_path, of_event = {"path", *operators}, {"event", "where", "min", "max", "within_ms"}
+        if ("path" in written) is ("event" in written):
+            return frozenset(of_path | of_event)
+        return frozenset(of_path if "path" in written else of_event)
 
     @field_validator("path")
     @classmethod

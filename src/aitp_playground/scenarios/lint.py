@@ -7,7 +7,8 @@ from pathlib import Path
 
 from aitp_playground.resources import agents_dir
 from aitp_playground.scenarios.checks import AGENTS, STEPS, Fault
-from aitp_playground.scenarios.entrypoints import entrypoint_faults
+from aitp_playground.scenarios.doubtful_claims import doubtful_claims
+from aitp_playground.scenarios.entrypoints import entrypoint_faults, interpreter_doubt
 from aitp_playground.scenarios.findings import Finding
 from aitp_playground.scenarios.folders import subfolders
 from aitp_playground.scenarios.index import Index
@@ -56,6 +57,8 @@ def _entrypoints(index: Index, root: Path) -> Iterator[Finding]:
         if file.manifest is not None and file.marks is not None:
             for fault in entrypoint_faults(file.manifest.spec, roots):
                 yield file.marks.finding(("spec", "entrypoint", "value"), fault)
+            if (doubt := interpreter_doubt(file.manifest.spec.host.python)) is not None:
+                yield file.marks.finding(("spec", "host", "python"), doubt, "warning")
 
 
 def _scenario(loaded: LoadedScenario) -> Iterator[Finding]:
@@ -181,4 +184,5 @@ _RULES: tuple[Callable[[Scenario, Mapping[str, AgentManifest]], Iterator[Fault]]
     _proofless,
     _defaults,
     _slow_patterns,
+    doubtful_claims,
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aitp_playground import resources
-from aitp_playground.scenarios.findings import Finding, Marks
+from aitp_playground.scenarios.findings import Finding, Marks, meant
 from aitp_playground.scenarios.folders import files
 from aitp_playground.scenarios.models import AgentManifest
 from aitp_playground.scenarios.nodes import Broken
@@ -52,9 +52,10 @@ class Manifests:
     def find(self, ref: str, home: Path) -> Found:
         """The manifest that ``ref`` names for a scenario of the root ``home``."""
         name = _REF.fullmatch(ref)
-        if name is None:
-            return Found(message=f"{ref!r} names no manifest: write {MANIFEST_DIR}/<name>")
         stamps: dict[Path, Stamp] = {}
+        if name is None:
+            hint = self._nearest(ref, stamps)
+            return Found(message=f"{ref!r} names no manifest: write {MANIFEST_DIR}/<name>{hint}", stamps=stamps)
         for root in sorted(self._searched, key=lambda root: root != home):
             path = root / MANIFEST_DIR / f"{name[1]}.yaml"
             if stamp(path) is None:
@@ -66,10 +67,20 @@ class Manifests:
                 first = file.findings[0]
                 return Found(message=f"{ref} is broken: {first.file}:{first.line} {first.message}", stamps=stamps)
             return Found(file.manifest, stamps=stamps)
-        hint = ""
         if (resources.scenarios_dir() / f"{ref}.yaml").is_file():
             hint = f"; the shipped packs have it: add {resources.scenarios_dir()} to SCENARIOS_DIR"
+        else:
+            hint = self._nearest(ref, stamps)
         return Found(message=f"no manifest {ref!r} in any scenarios directory{hint}", missing=True, stamps=stamps)
+
+    def _nearest(self, ref: str, stamps: dict[Path, Stamp]) -> str:
+        """Names are compared, since all refs begin alike. ``stamps`` takes the directories that this hangs on."""
+        folders = {root / MANIFEST_DIR: root for root in self._searched}
+        stamps.update({folder: settled_stamp(folder) for folder in folders})
+        names = {path.stem for folder, root in folders.items() for path in files(folder, root, {".yaml"}, [])}
+        if close := meant(ref.rpartition("/")[2].removesuffix(".yaml"), names):
+            return f"; did you mean '{MANIFEST_DIR}/{close}'?"
+        return f"; there are {', '.join(sorted(names)[:12])}" if names else ""
 
     def read(self, path: Path, root: Path) -> ManifestFile:
         """The manifest file at ``path``."""

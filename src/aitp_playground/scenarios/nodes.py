@@ -18,6 +18,10 @@ from aitp_playground.scenarios.findings import Finding, KeyPath
 from aitp_playground.scenarios.stamps import Stamp
 
 MAX_DEPTH = 40
+#: A tab among the blanks and dashes that a line begins with.
+_TAB_INDENTS = re.compile(r"[ -]*\t")
+#: As YAML 1.1 counts lines.
+_LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 TAG = "tag:yaml.org,2002:"
 
 
@@ -62,7 +66,10 @@ def compose(text: str, file: str) -> yaml.Node | None:
             loader.dispose()
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
-        raise broken(file, mark.line + 1 if mark else 1, f"not YAML: {problem.problem or problem.context}") from None
+        reason = problem.problem or problem.context
+        if mark is not None and any(map(_TAB_INDENTS.match, _LINE_BREAK.split(text)[mark.line : mark.line + 1])):
+            reason = "a tab cannot indent a line: write blanks in its place"
+        raise broken(file, mark.line + 1 if mark else 1, f"not YAML: {reason}") from None
     except yaml.YAMLError as problem:
         position = getattr(problem, "position", 0)
         raise broken(file, text.count("\n", 0, position) + 1, f"not YAML: {problem}".splitlines()[0]) from None

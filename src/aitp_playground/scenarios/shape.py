@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from aitp_playground.scenarios.expectations import Expectation
 from aitp_playground.scenarios.findings import Finding, KeyPath, Marks, meant, nearest
 from aitp_playground.scenarios.models import StepSpec
 
@@ -24,7 +25,7 @@ def shaped(model: type[Model], data: Any, marks: Marks, at: KeyPath = ()) -> tup
         extra = [error["loc"] for error in errors if error["type"] == "extra_forbidden"]
         misspelt = {_meant_path(model, loc) for loc in extra[:MOST_FINDINGS]}
         findings = [
-            marks.finding((*at, *error["loc"]), _message(model, error["type"], error["loc"], error["msg"]))
+            marks.finding((*at, *error["loc"]), _message(model, data, error["type"], error["loc"], error["msg"]))
             for error in errors[:MOST_FINDINGS]
             if error["type"] != "missing" or error["loc"] not in misspelt  # one slip, one finding
         ]
@@ -66,31 +67,44 @@ def _untyped(entry: Mapping[str, Any], step_types: Mapping[str, type[StepSpec]])
     """
     if "agent" in entry and "capability" in entry:
         return "workflow"
-    keys = {name: set(_keys(step_types.get(name))) for name in ("workflow", "meta")}
+    keys = {name: set(keys_of(step_types.get(name))) for name in ("workflow", "meta")}
     return "workflow" if any(meant(str(key), keys["workflow"] - keys["meta"]) for key in entry) else "meta"
 
 
-def _message(model: type[BaseModel], kind: str, loc: KeyPath, text: str) -> str:
+def _message(model: type[BaseModel], data: Any, kind: str, loc: KeyPath, text: str) -> str:
     if kind == "extra_forbidden":
-        return f"unknown key {loc[-1]!r}{nearest(str(loc[-1]), _keys(_model_at(model, loc[:-1])))}"
+        return f"unknown key {loc[-1]!r}{nearest(str(loc[-1]), _keys_at(model, data, loc[:-1]))}"
     if kind == "missing":
         return f"the key {loc[-1]!r} is missing"
     if kind == "string_type":
         return "must be text: put it in quotes"
+    if kind == "int_type":
+        return "must be a whole number, without quotes"
     text = text.removeprefix("Value error, ")
     return text[:1].lower() + text[1:]
 
 
 def _meant_path(model: type[BaseModel], loc: KeyPath) -> KeyPath:
-    name = meant(str(loc[-1]), _keys(_model_at(model, loc[:-1])))
+    name = meant(str(loc[-1]), keys_of(model_at(model, loc[:-1])))
     return loc if name is None else (*loc[:-1], name)
 
 
-def _keys(model: type[BaseModel] | None) -> list[str]:
+def _keys_at(model: type[BaseModel], data: Any, loc: KeyPath) -> Collection[str]:
+    """The keys that may stand at ``loc``; a model in which they depend on each other says which go with those there."""
+    there = model_at(model, loc)
+    if there is None or not issubclass(there, Expectation):
+        return keys_of(there)
+    for part in loc:
+        data = data[part]
+    return there.keys_beside(data)
+
+
+def keys_of(model: type[BaseModel] | None) -> list[str]:
+    """The keys as they are written in a file."""
     return [field.alias or name for name, field in model.model_fields.items()] if model else []
 
 
-def _model_at(model: type[BaseModel], loc: KeyPath) -> type[BaseModel] | None:
+def model_at(model: type[BaseModel], loc: KeyPath) -> type[BaseModel] | None:
     """The model that validates what stands at ``loc``, if there is exactly one candidate on the way."""
     for part in loc:
         if isinstance(part, int):

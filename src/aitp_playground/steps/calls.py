@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from aitp_playground.errors import AgentCallError, ExpectationFailed
 from aitp_playground.scenarios.models import Capability, StepId
 from aitp_playground.scenarios.strict import Strict
@@ -20,7 +22,7 @@ class InputFields(Strict):
 class JudgedCall(InputFields, Step):
     """A call whose refusal is an answer, not an accident."""
 
-    expect_status: int | None = None
+    expect_status: int | None = Field(default=None, ge=100, le=599, strict=True)
 
     async def judge(
         self, ctx: StepContext, caller: str, target: str, capability: str, answer: dict[str, Any]

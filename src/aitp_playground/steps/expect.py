@@ -87,22 +87,46 @@ def _check_events(
     expectation: Expectation, events: Sequence[RunEvent], outputs: Mapping[str, Any]
 ) -> Iterable[dict[str, Any]]:
     count = _count(expectation, events, outputs)
-    where = ", ".join(f"{name} {_show(_resolve(value, outputs))}" for name, value in expectation.where.items())
+    wanted = _wanted(expectation, outputs)
+    where = ", ".join(f"{name} {_show(value)}" for name, value in wanted.items())
     path = f"event {expectation.event}" + (f" ({where})" if where else "")
     if count < expectation.least:
-        yield {"path": path, "operator": "min", "expected": expectation.least, "actual": count}
+        fault = {"path": path, "operator": "min", "expected": expectation.least, "actual": count}
+        yield fault | _nearest([event for event in events if event.type == expectation.event], wanted)
     if expectation.max is not None and count > expectation.max:
         yield {"path": path, "operator": "max", "expected": expectation.max, "actual": count}
 
 
 def _count(expectation: Expectation, events: Sequence[RunEvent], outputs: Mapping[str, Any]) -> int:
-    wanted = {name: _resolve(value, outputs) for name, value in expectation.where.items()}
-    return sum(event.type == expectation.event and _matches(event, wanted) for event in events)
+    wanted = _wanted(expectation, outputs)
+    return sum(event.type == expectation.event and not any(_differing(event, wanted)) for event in events)
 
 
-def _matches(event: RunEvent, wanted: Mapping[str, Any]) -> bool:
+def _wanted(expectation: Expectation, outputs: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _resolve(value, outputs) for name, value in expectation.where.items()}
+
+
+def _differing(event: RunEvent, wanted: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The names of ``wanted`` that the event has otherwise, each with what it has."""
     whole = {**event.payload, **event.as_dict()}
-    return all(same(select(f"$.{name}", whole), value) for name, value in wanted.items())
+    for name, value in wanted.items():
+        found = select(f"$.{name}", whole)
+        if not same(found, value):
+            yield name, found
+
+
+def _nearest(events: Sequence[RunEvent], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Of events that are too few, the one that lacks least, and the first name in which it differs: ``reason`` for a
+    reader, ``nearest`` (``{"seq", "field"}``) for a program. Empty when all there are do count."""
+    if not events:
+        return {"reason": "no event of this type came"}
+    others = [(event, differing) for event in events if (differing := list(_differing(event, wanted)))]
+    if not others:
+        return {}
+    event, differing = min(others, key=lambda other: len(other[1]))
+    name, found = differing[0]
+    has = f"no {name}" if found is MISSING else f"{name} {_show(found)}"
+    return {"reason": f"the nearest, seq {event.seq}, has {has}", "nearest": {"seq": event.seq, "field": name}}
 
 
 def _operators(expectation: Expectation) -> Iterable[tuple[str, Any]]:

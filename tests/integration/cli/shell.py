@@ -118,15 +118,15 @@ class Shell:
         file.write_text(text.replace("EXPECT", expect), encoding="utf-8")
         return f"local/{name}@1.0.0"
 
-    def write_sleeper(self) -> str:
-        """A scenario whose only step never ends by itself; its ref."""
+    def write_sleeper(self, code_text: str = SLEEPER_CODE, *, host: str = "", expect: str = "[]") -> str:
+        """A scenario whose only step never ends by itself; its ref. ``host``: the manifest's, as YAML."""
         manifest = self.scenarios / "_shared/agents/sleeper.yaml"
         code = self.home / "agents/sleeper/main.py"
-        for file, text in ((manifest, SLEEPER), (code, SLEEPER_CODE)):
+        for file, text in ((manifest, SLEEPER + (f"  host: {host}\n" if host else "")), (code, code_text)):
             file.parent.mkdir(parents=True)
             file.write_text(text, encoding="utf-8")
         (code.parent / "__init__.py").touch()
-        return self.write_scenario("sleep", agent="sleeper", capability="sleep.long")
+        return self.write_scenario("sleep", agent="sleeper", capability="sleep.long", expect=expect)
 
 
 def descendants(pid: int) -> set[int]:

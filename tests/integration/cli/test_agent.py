@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -125,8 +126,25 @@ def _hello(caller: aitp.AitpAgent, callee: Agent) -> int:
 def test_without_the_key_it_says_that_it_stays_registered(shell: Shell, control_plane: ControlPlane) -> None:
     with agent(shell, "analyzer", "--enroll", CP_BASE_URL=control_plane.url) as analyzer:
         _, out, _ = analyzer.end()
-    assert out == "still registered until its manifest expires (unauthorized)\n"
+    assert out == f"still registered at {control_plane.url} until its manifest expires (unauthorized)\n"
     assert control_plane.registered() == [analyzer.aid]
+
+
+def test_without_a_control_plane_it_says_where_nothing_answers_and_claims_no_entry(shell: Shell) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
+    process = shell.start("agent", "analyzer", "--enroll", CP_BASE_URL=url, CP_API_KEY=KEY)
+    try:
+        assert process.stdout is not None
+        *_, told = (process.stdout.readline() for _ in ("where it listens", "its AID", "what came of it"))
+        process.terminate()
+        out, _ = process.communicate(timeout=TIMEOUT)
+    finally:
+        process.kill()
+        process.communicate()
+    assert told.startswith(f"not enrolled: nothing answers at {url} (refused)")
+    assert "CP_BASE_URL" in told
+    assert "registered" not in out
 
 
 def test_its_aid_outlives_it_as_long_as_the_state_is_kept(shell: Shell) -> None:

@@ -49,6 +49,53 @@ def test_a_failed_run_exits_1_and_says_which_step_expected_what(shell: Shell) ->
     assert "Traceback" not in done.stderr
 
 
+CHAIN = "\n".join(f"def stage_{n}():\n    stage_{n + 1}()" for n in range(12))
+BROKEN_WORKERS = {
+    "at import": f"{CHAIN}\ndef stage_12():\n    raise RuntimeError('no licence for this corpus')\nstage_0()\n",
+    "in its set-up": (
+        "import sys\nfrom base.worker import Worker\n"
+        "for n in range(200): print('loading part', n, file=sys.stderr)\n"
+        "raise ValueError('part 200 is damaged: ' + 'x' * 900 + ' no licence for this corpus')\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("code", BROKEN_WORKERS.values(), ids=BROKEN_WORKERS.keys())
+def test_the_narration_shows_the_exception_of_a_worker_that_does_not_start(shell: Shell, code: str) -> None:
+    done = shell("run", shell.write_sleeper(code))
+    assert done.returncode == 1
+    (told,) = [line for line in done.stdout.splitlines() if "run failed: " in line and "ended with exit code" in line]
+    assert re.search(r"(RuntimeError|ValueError: part 200 is damaged): .*no licence for this corpus$", told)
+
+
+READY_WORKER = """\
+from base.worker import Worker
+
+worker = Worker()
+
+
+@worker.capability("sleep.long")
+async def answer(task):
+    return {"done": True}
+
+
+if __name__ == "__main__":
+    worker.run()
+"""
+
+
+def test_a_run_on_another_interpreter_than_the_manifest_asks_for_is_unproven_and_says_so(shell: Shell) -> None:
+    ref = shell.write_sleeper(
+        READY_WORKER, host="{python: /nowhere/bin/python}", expect="[{path: $.done, equals: true}]"
+    )
+    done = shell("run", ref, "--json")
+    document = json.loads(done.stdout)
+    assert (document["status"], document["proof"]) == ("success", "unproven")
+    (why,) = document["unproven_because"]
+    assert "/nowhere/bin/python" in why
+    assert "/nowhere/bin/python, which its manifest asks for, is not there" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [

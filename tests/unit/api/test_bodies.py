@@ -114,6 +114,14 @@ async def test_json_that_is_no_object_is_422(client: Client, directory: MemoryDi
     ("change", "told"),
     [
         ({"inptus": {}}, "/inptus is no key of this body; did you mean 'inputs'?"),
+        (
+            {"fault_injection": {"peer_ofline": ["w"]}},
+            "/fault_injection/peer_ofline is no key of this body; did you mean 'peer_offline'?",
+        ),
+        (
+            {"fault_injection": {"explode": ["w"]}},
+            "/fault_injection/explode is no key of this body; known: manifest_404, peer_offline",
+        ),
         ({"inputs": []}, "/inputs must be an object"),
         ({"fault_injection": {"peer_offline": "w"}}, "/fault_injection/peer_offline must be a list"),
         ({"scenario_ref": 7, "run_label": 5}, "/scenario_ref must be text (and 1 more)"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -13,6 +13,7 @@ from aitp_playground.events.narration import MAX_LINE, value_text
 from aitp_playground.events.vocabulary import (
     AFTER_TERMINAL,
     AGENT_TYPES,
+    REFUSAL_CODES,
     TERMINAL_TYPES,
     TYPES,
     EventSpec,
@@ -20,6 +21,7 @@ from aitp_playground.events.vocabulary import (
     spec,
     validate,
 )
+from base.refusals import RefusalCode
 
 SERVICE = {
     "run.started",
@@ -309,3 +311,7 @@ def test_validation_names_the_type_and_the_fault(made: EventDraft, fault: str) -
     with pytest.raises(ValueError, match=fault) as raised:
         validate(made)
     assert made.type in str(raised.value)
+
+
+def test_the_codes_of_refusals_are_those_that_agents_refuse_with() -> None:
+    assert set(get_args(RefusalCode)) == REFUSAL_CODES

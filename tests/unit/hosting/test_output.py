@@ -9,7 +9,7 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aitp_playground.hosting.output import TAIL_BYTES, OutputPipe, Tail
+from aitp_playground.hosting.output import TAIL_BYTES, OutputPipe, Tail, last_lines
 
 
 def tail_of(secrets: tuple[str, ...], *chunks: bytes) -> str:
@@ -74,3 +74,18 @@ async def test_a_pipe_is_drained_to_its_end_and_closed() -> None:
     await asyncio.wait_for(pipe.closed, 300)
     pipe.close()
     assert b"".join(received) == b"one two"
+
+
+def test_the_last_lines_are_whole_ones_and_of_a_long_one_both_ends_are_kept() -> None:
+    assert last_lines("  one\ntwo\n", 100) == "one\ntwo"
+    assert last_lines("a line that is left out\ntwo\nthree\n", 9) == "two\nthree"
+    assert (
+        last_lines("before\nValueError: " + "x" * 500 + " the reason", 40) == "ValueError: xxxxxxx…xxxxxxxxx the reason"
+    )
+
+
+@given(st.text(alphabet="ab\n ", max_size=60), st.integers(2, 30))
+def test_the_last_lines_never_exceed_their_bound_and_end_as_the_text_does(text: str, limit: int) -> None:
+    shown = last_lines(text, limit)
+    assert len(shown) <= limit
+    assert shown[-1:] == text.strip()[-1:]

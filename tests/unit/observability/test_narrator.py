@@ -85,3 +85,14 @@ def test_a_successful_run_that_checked_a_claim_is_proven_and_one_that_checked_no
 
 def test_an_empty_log_is_summed_up_without_an_error() -> None:
     assert list(narrate([])) == ["run not over: 0 steps completed, 0 skipped, 0 failed; 0 agents; 0.000 s"]
+
+
+def test_a_long_error_is_told_with_its_beginning_and_its_end() -> None:
+    error = "agent a did not start " + "\n  in a frame" * 400 + "\nKeyError: 'licence'"
+    for kind, more in (("run.failed", {}), ("step.failed", {"step_id": "s" * 128}), ("handshake.failed", {})):
+        (event,) = run((0, kind, {"agent_id": "a", **more, "error": error}))
+        line = Narrator().line(event)
+        assert line is not None
+        assert "agent a did not start" in line
+        assert line.endswith("KeyError: 'licence'")
+        assert len(line) <= 1050

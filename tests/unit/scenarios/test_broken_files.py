@@ -149,6 +149,69 @@ FAULTS = {
         f"{STEP}.expect.0.where.initiator",
         "did you mean 'host'",
     ),
+    "operator that a path lacks": (
+        "equals: 200",
+        "greater_or_so: 200",
+        0,
+        f"{STEP}.expect.0.greater_or_so",
+        "unknown key 'greater_or_so'; known: contains, equals, exists, matches, max, min, not, path",
+    ),
+    "operator of a path that looks like a key of an event": (
+        "equals: 200",
+        "wheree: 200",
+        0,
+        f"{STEP}.expect.0.wheree",
+        "known: contains, equals, exists, matches, max, min, not, path",
+    ),
+    "key that an event lacks": (
+        "path: $.status_code\n            equals: 200",
+        "event: trust.failed\n            quantity: 1",
+        1,
+        f"{STEP}.expect.0.quantity",
+        "known: event, max, min, where, within_ms",
+    ),
+    "caller that is not there": (
+        "path: $.status_code\n            equals: 200",
+        "event: capability.invoked\n            where: { caller: gest }\n            max: 0",
+        1,
+        f"{STEP}.expect.0.where.caller",
+        "no agent is called 'gest'; did you mean 'guest'",
+    ),
+    "delegatee in a payload that is not there": (
+        "path: $.status_code\n            equals: 200",
+        "event: delegation.redeemed\n            where: { payload.delegatee: gest }\n            max: 0",
+        1,
+        f"{STEP}.expect.0.where.payload.delegatee",
+        "did you mean 'guest'",
+    ),
+    "peer that is not there": (
+        "path: $.status_code\n            equals: 200",
+        "event: trust.peers_resolved\n            where: { peers.hosst.source: static }\n            max: 0",
+        1,
+        f"{STEP}.expect.0.where.peers.hosst.source",
+        "did you mean 'host'",
+    ),
+    "status in quotes": (
+        "target_agent: host",
+        'target_agent: host\n        expect_status: "403"',
+        1,
+        f"{STEP}.expect_status",
+        "a whole number, without quotes",
+    ),
+    "status that is a truth value": (
+        "target_agent: host",
+        "target_agent: host\n        expect_status: true",
+        1,
+        f"{STEP}.expect_status",
+        "a whole number",
+    ),
+    "status that there is none of": (
+        "target_agent: host",
+        "target_agent: host\n        expect_status: 4003",
+        1,
+        f"{STEP}.expect_status",
+        "less than or equal to 599",
+    ),
     "a value compared with itself": (
         "equals: 200",
         "equals: '{{ outputs.greet.status_code }}'",
@@ -192,6 +255,13 @@ FAULTS = {
         0,
         "spec.inputs.schema.properties.name.$ref",
         "nowhere",
+    ),
+    "manifest by its name alone": (
+        "_shared/agents/greeter\n      port",
+        "Greeter.yaml\n      port",
+        0,
+        "spec.agents.1.ref",
+        "write _shared/agents/<name>; did you mean '_shared/agents/greeter'?",
     ),
     "manifest outside": (
         "_shared/agents/greeter\n      port",
@@ -264,6 +334,16 @@ async def test_a_missing_manifest_has_an_error_of_its_own(tree: Tree) -> None:
     with pytest.raises(AgentManifestNotFound) as caught:
         await tree.catalog().resolve(REF)
     assert caught.value.details[0]["line"] == line
+
+
+@pytest.mark.parametrize(
+    ("ref", "said"), [("greter", "did you mean '_shared/agents/greeter'?"), ("nobody", "; there are greeter")]
+)
+async def test_a_missing_manifest_is_told_with_the_nearest_or_those_there_are(tree: Tree, ref: str, said: str) -> None:
+    tree.edit("_shared/agents/greeter\n      port", f"_shared/agents/{ref}\n      port")
+    with pytest.raises(AgentManifestNotFound) as caught:
+        await tree.catalog().resolve(REF)
+    assert caught.value.message.endswith(said)
 
 
 async def test_a_broken_manifest_is_listed_and_named_by_those_who_need_it(tree: Tree) -> None:

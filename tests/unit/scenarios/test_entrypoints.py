@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from .conftest import Tree
@@ -66,7 +68,7 @@ def test_nothing_is_executed_and_what_is_provided_for_is_no_fault(tree: Tree) ->
     assert tree.lint() == []
 
 
-@pytest.mark.parametrize("host", ["python: /opt/python", "env: {PYTHONPATH: /opt/lib}"])
+@pytest.mark.parametrize("host", ["python: sh", "env: {PYTHONPATH: /opt/lib}"])
 def test_what_another_interpreter_has_is_not_known(tree: Tree, host: str) -> None:
     tree.edit("  aitp:", f"  host: {{ {host} }}\n  aitp:", MANIFEST)
     tree.write(MAIN, "import package_of_theirs\n")
@@ -81,3 +83,25 @@ def test_a_file_as_entrypoint_is_parsed_too(tree: Tree) -> None:
     tree.write(MAIN, "def broken(:\n")
     (finding,) = tree.lint()
     assert "main.py:1 is not Python" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("python", "said"),
+    [
+        ("/nowhere/bin/python", "there is no /nowhere/bin/python here"),
+        ("python-of-nowhere", "'python-of-nowhere' is no program here"),
+        ("/etc", "'/etc' is no program here"),
+    ],
+)
+def test_an_interpreter_that_cannot_be_had_is_doubtful(tree: Tree, python: str, said: str) -> None:
+    line = tree.edit("  aitp:\n", f"  host: {{ python: {python} }}\n  aitp:\n", MANIFEST)
+    (finding,) = tree.lint()
+    assert (finding.level, finding.file, finding.line) == ("warning", MANIFEST, line)
+    assert finding.field == "spec.host.python"
+    assert said in finding.message
+
+
+@pytest.mark.parametrize("python", ["python3", "python", sys.executable, "sh"])
+def test_an_interpreter_that_is_there_is_not(tree: Tree, python: str) -> None:
+    tree.edit("  aitp:\n", f"  host: {{ python: {python} }}\n  aitp:\n", MANIFEST)
+    assert tree.lint() == []

@@ -172,3 +172,29 @@ def test_an_include_that_is_not_there_is_still_a_file_to_watch(tmp_path: Path) -
     with pytest.raises(Broken) as caught:
         read(tmp_path, "a: !include later.yaml\n")
     assert caught.value.stamps[tmp_path / "later.yaml"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a:\n\tb: 1\n", 2),
+        ("a:\n  b: 1\n\tc: 2\n", 3),
+        ("a:\r\n  b:\r\n  \tc: 1\r\n", 3),
+        ("a:\r  b:\r  \tc: 1\r", 3),
+        ("a:\n  - x\n\t- y\n", 3),
+        ("- \ta: 1\n  \tb: 2\n", 1),
+        ("a: |\n\ttext\n", 2),
+    ],
+)
+def test_a_tab_that_indents_is_told_as_one(tmp_path: Path, text: str, line: int) -> None:
+    with pytest.raises(Broken) as caught:
+        read(tmp_path, text)
+    assert caught.value.finding.line == line
+    assert caught.value.finding.message == "not YAML: a tab cannot indent a line: write blanks in its place"
+
+
+@pytest.mark.parametrize("text", ["a: @x\t\n", "a: [1\n\nb: \t2\n", "a:\x85b: [\n"])
+def test_a_tab_elsewhere_is_not_blamed(tmp_path: Path, text: str) -> None:
+    with pytest.raises(Broken, match="not YAML") as caught:
+        read(tmp_path, text)
+    assert "tab" not in caught.value.finding.message

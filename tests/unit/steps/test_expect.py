@@ -261,7 +261,13 @@ def test_every_check_that_fails_is_told_with_expected_and_actual() -> None:
         check(wrong, output=OUTPUT, events=EVENTS, outputs={})
     assert failure.value.details == [
         {"path": "$.status_code", "operator": "equals", "expected": 200, "actual": 403},
-        {"path": "event tct.revoked", "operator": "min", "expected": 1, "actual": 0},
+        {
+            "path": "event tct.revoked",
+            "operator": "min",
+            "expected": 1,
+            "actual": 0,
+            "reason": "no event of this type came",
+        },
     ]
     assert failure.value.output == OUTPUT
     assert "was 403" in failure.value.message
@@ -276,7 +282,7 @@ def test_values_are_told_as_the_author_wrote_them_in_json() -> None:
         check(wrong, output={"rejected": True}, events=[], outputs={})
     assert failure.value.message == (
         'expected $.rejected equals "yes", was true; $.rejected exists false, was true; '
-        'event tct.revoked (agent_id "a", deep true) min 1, was 0'
+        'event tct.revoked (agent_id "a", deep true) min 1, was 0 (no event of this type came)'
     )
 
 
@@ -284,3 +290,52 @@ def test_values_are_told_as_the_author_wrote_them_in_json() -> None:
 def test_what_is_no_path_is_an_error_and_not_an_absence(path: str) -> None:
     with pytest.raises(ValueError, match="is not a path"):
         select(path, {})
+
+
+@pytest.mark.parametrize(
+    ("expectation", "said", "nearest"),
+    [
+        (
+            {"event": "capability.denied", "where": {"agent_id": "b", "code": "expired"}},
+            'the nearest, seq 2, has code "tct_missing"',
+            {"seq": 2, "field": "code"},
+        ),
+        (
+            {"event": "capability.denied", "where": {"agent_id": "a", "code": "replay"}},
+            'the nearest, seq 3, has agent_id "b"',
+            {"seq": 3, "field": "agent_id"},
+        ),
+        (
+            {"event": "capability.denied", "where": {"code": "replay", "caller": "a"}},
+            "the nearest, seq 3, has no caller",
+            {"seq": 3, "field": "caller"},
+        ),
+        ({"event": "tct.revoked", "where": {"target": "a"}}, "no event of this type came", None),
+        (
+            {"event": "trust.established", "where": {"grants": ["y"]}},
+            'the nearest, seq 1, has grants ["x"]',
+            {"seq": 1, "field": "grants"},
+        ),
+    ],
+)
+def test_too_few_events_name_the_nearest_and_what_it_has_instead(
+    expectation: dict[str, Any], said: str, nearest: dict[str, Any] | None
+) -> None:
+    with pytest.raises(ExpectationFailed) as failure:
+        check([Expectation.model_validate(expectation)], output=OUTPUT, events=EVENTS, outputs={})
+    assert failure.value.message.endswith(f"was 0 ({said})")
+    assert failure.value.details[0].get("nearest") == nearest
+
+
+def test_events_that_all_count_and_are_too_few_have_none_that_is_nearest() -> None:
+    expectation = Expectation.model_validate({"event": "capability.denied", "min": 3})
+    with pytest.raises(ExpectationFailed, match=r"was 2$"):
+        check([expectation], output=OUTPUT, events=EVENTS, outputs={})
+
+
+def test_what_the_nearest_event_has_is_shown_in_bounds() -> None:
+    events = [event(1, "trust.failed", initiator="a", target="b", error="x" * 100_000)]
+    expectation = Expectation.model_validate({"event": "trust.failed", "where": {"error": "y"}})
+    with pytest.raises(ExpectationFailed) as failure:
+        check([expectation], output=OUTPUT, events=events, outputs={})
+    assert len(failure.value.message) < 500

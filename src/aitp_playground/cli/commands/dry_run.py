@@ -12,7 +12,6 @@ import click
 from aitp_playground.cli.process.settings import load_settings
 from aitp_playground.cli.running.inputs import given_inputs, input_options
 from aitp_playground.cli.scenario_files.catalog import catalog_of
-from aitp_playground.cli.scenario_files.find import find
 from aitp_playground.cli.terminal.lines import say
 from aitp_playground.cli.terminal.steps import step_lines
 from aitp_playground.config import Settings
@@ -47,7 +46,6 @@ def command(ref: str, pairs: tuple[str, ...], document: bytes | str | None, temp
 
 async def _resolved(settings: Settings, ref: str, template: str | None) -> ResolvedScenario:
     catalog = catalog_of(settings)
-    await find(catalog, ref)
     return await catalog.resolve(ref, template)
 
 

@@ -11,7 +11,6 @@ import click
 
 from aitp_playground.cli.process.settings import load_settings
 from aitp_playground.cli.scenario_files.catalog import catalog_of
-from aitp_playground.cli.scenario_files.find import find
 from aitp_playground.cli.terminal.lines import print_json, say
 from aitp_playground.cli.terminal.steps import step_lines
 from aitp_playground.scenarios.loaded import LoadedScenario, LoadedTemplate
@@ -29,7 +28,7 @@ def command(ref: str, template: str | None, as_json: bool) -> int:
     Example:
       aitp-playground show intra-org/research-and-write@1.0.0 --template trust-strict
     """
-    loaded = asyncio.run(find(catalog_of(load_settings()), ref))
+    loaded = asyncio.run(catalog_of(load_settings()).scenario(ref))
     if as_json:
         print_json(loaded.describe(template))
         return 0

@@ -14,7 +14,6 @@ from aitp_playground.cli.process.startup import imported
 from aitp_playground.cli.running.inputs import given_inputs
 from aitp_playground.cli.running.order import Order
 from aitp_playground.cli.running.result import exit_code, print_document
-from aitp_playground.cli.scenario_files.find import find
 from aitp_playground.cli.terminal.announcements import Announcements
 from aitp_playground.cli.terminal.lines import say
 from aitp_playground.cli.terminal.live_run import LiveRun
@@ -66,7 +65,7 @@ async def _tell_what_the_control_plane_saw(
 
 
 async def _run(running: Playground, order: Order, interrupts: Interrupts) -> tuple[RunView, OutputLost | None]:
-    loaded = await find(running.catalog, order.ref)
+    loaded = await running.catalog.scenario(order.ref)
     scenario = loaded.scenario if order.template is None else loaded.template(order.template).merged
     submitted = await running.directory.submit(
         NewRun(

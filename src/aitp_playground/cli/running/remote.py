@@ -17,13 +17,13 @@ from aitp_playground.cli.running.api_client import ApiClient
 from aitp_playground.cli.running.inputs import given_inputs
 from aitp_playground.cli.running.order import Order
 from aitp_playground.cli.running.result import exit_code, print_document
-from aitp_playground.cli.scenario_files.find import unknown
 from aitp_playground.cli.terminal.lines import say
 from aitp_playground.cli.terminal.live_run import LiveRun
 from aitp_playground.cli.terminal.outputs import digest
 from aitp_playground.errors import ScenarioNotFound
 from aitp_playground.net import client_session
 from aitp_playground.observability.redaction import SECRETS
+from aitp_playground.scenarios.unknown_refs import unknown_ref
 
 
 async def conduct(order: Order, server: str, api_key: str | None) -> int:
@@ -53,7 +53,7 @@ async def _scenario(client: ApiClient, order: Order) -> dict[str, Any]:
     try:
         return await client.scenario(checked_ref(order.ref), order.template)
     except ScenarioNotFound:
-        raise unknown(order.ref, await client.refs()) from None
+        raise unknown_ref(order.ref, await client.refs()) from None
 
 
 def _request(order: Order, schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from aitp_playground.cli.exits import FAILED, SUCCESS
 from aitp_playground.cli.process.parent import end_with_parent
 from aitp_playground.cli.process.signals import Interrupts
 from aitp_playground.cli.process.startup import imported
-from aitp_playground.cli.standalone.enrolment import Enrolment
+from aitp_playground.cli.standalone.enrolment import Enrolment, unanswered
 from aitp_playground.cli.standalone.order import ANY_VERIFIED, Standalone
 from aitp_playground.cli.standalone.telemetry_log import telemetry_sink
 from aitp_playground.cli.terminal.announcements import Announcements
@@ -33,6 +33,7 @@ from aitp_playground.net import client_session
 from aitp_playground.observability.logging import configure
 from aitp_playground.runs.conducting.agent_launch import language_model
 from aitp_playground.runs.conducting.launched_agent import LaunchedAgent
+from aitp_playground.scenarios.findings import nearest
 from aitp_playground.scenarios.manifests import MANIFEST_DIR, ManifestFile, Manifests
 from aitp_playground.scenarios.models import AgentManifest
 
@@ -100,7 +101,7 @@ async def _attend(
         except AgentCallError as failure:
             return {"error": failure.message}
 
-    enrolment = Enrolment(enrol, ttl, tell)
+    enrolment = Enrolment(enrol, cp.base_url, ttl, tell)
     tasks = [asyncio.create_task(process.wait()), asyncio.create_task(interrupts.asked.wait())]
     if order.enroll:
         tasks.append(asyncio.create_task(enrolment.keep()))
@@ -112,7 +113,13 @@ async def _attend(
         await asyncio.gather(*tasks, return_exceptions=True)
     if enrolment.done:
         left = await cp.deregister_agent.outcome(agent.aid)
-        tell("deregistered" if left.value else f"still registered until its manifest expires ({left.reason})")
+        silence = unanswered(cp.base_url, left.reason)
+        kept = (
+            f"may be registered until its manifest expires: {silence}"
+            if silence
+            else (f"still registered at {cp.base_url} until its manifest expires ({left.reason})")
+        )
+        tell("deregistered" if left.value else kept)
     if interrupts.asked.is_set():
         return SUCCESS
     code = (await process.wait()).code
@@ -132,7 +139,11 @@ def find_manifest(name: str, settings: Settings) -> tuple[AgentManifest, Path]:
         file = root / MANIFEST_DIR / f"{wanted}.yaml"
         if file.parent == root / MANIFEST_DIR and file.is_file():
             return _checked(name, Manifests([root]).read(file, root)), _agents_root(root)
-    raise AgentManifestNotFound(f"{name} is neither a file nor a manifest in {MANIFEST_DIR} of a scenarios directory")
+    folders = [root / MANIFEST_DIR for root in settings.scenario_roots]
+    hint = nearest(wanted, {file.stem for folder in folders for file in folder.glob("*.yaml")})
+    raise AgentManifestNotFound(
+        f"{name} is neither a file nor a manifest in {MANIFEST_DIR} of a scenarios directory{hint}"
+    )
 
 
 def _checked(name: str, file: ManifestFile) -> AgentManifest:

@@ -9,15 +9,18 @@ from typing import Any, Self
 
 from aitp_playground.actors import ActorRef
 from aitp_playground.errors import AgentCallError, LaunchError
-from aitp_playground.events.model import draft
+from aitp_playground.events.model import EventDraft, draft
 from aitp_playground.hosting.contract import AgentProcess, Exit
+from aitp_playground.hosting.output import last_lines
 from aitp_playground.hosting.ports import bind_agent_socket
+from aitp_playground.hosting.worker_process import MESSAGE_CHARS
 from aitp_playground.runs.board import AgentRow
 from aitp_playground.runs.concurrency import ignore_failure, outlast, together
 from aitp_playground.runs.conducting.agent_launch import AgentLaunch, prepared_launch
 from aitp_playground.runs.conducting.launched_agent import LaunchedAgent
 from aitp_playground.runs.messages import RunMessage
 from aitp_playground.runs.services import RunServices
+from aitp_playground.scenarios.entrypoints import absent_interpreter
 from aitp_playground.scenarios.models import AgentSpec, ResolvedScenario
 from aitp_playground.store.port import RunHeader
 
@@ -89,7 +92,7 @@ class RunAgents:
         listener = bind_agent_socket(services.settings.agent_base_port, spec.port_offset)
         with listener:
             port = listener.getsockname()[1]
-            await self._record(draft("agent.spawning", agent_id=spec.id, port=port))
+            await self._record(self._spawning(spec.id, port))
             prepared = prepared_launch(self._header, self._resolved, spec, listener, services, self._cp_aid)
             self._launches.append(prepared)
             services.tokens.admit(prepared.telemetry_token, self._run, spec.id)
@@ -117,6 +120,11 @@ class RunAgents:
         services.board.update(run_id, spec.id, aid=ready.aid, status="ready")
         self._watchers.append(asyncio.create_task(self._watch(spec.id, process), name=f"watch:{spec.id}"))
         await self._record(draft("agent.ready", agent_id=spec.id, aid=ready.aid, port=port))
+
+    def _spawning(self, agent_id: str, port: int) -> EventDraft:
+        python = self._resolved.manifests[agent_id].spec.host.python
+        payload = {"python_missing": python} if absent_interpreter(python) else None
+        return draft("agent.spawning", agent_id=agent_id, port=port, payload=payload)
 
     async def _ready(self, agent_id: str, process: AgentProcess) -> Any:
         try:
@@ -198,8 +206,9 @@ class RunAgents:
 def _death(agent_id: str, gone: Exit, output: str) -> LaunchError:
     how = f"was killed by signal {-gone.code}" if gone.code < 0 else f"exited with code {gone.code}"
     tail = output[-2000:].strip()
+    end = last_lines(output, MESSAGE_CHARS)
     message = f"agent {agent_id} {how} in the middle of the run"
     return LaunchError(
-        f"{message}; it last printed: {tail}" if tail else message,
+        f"{message}; it last printed: {end}" if end else message,
         details={"agent_id": agent_id, "exit_code": gone.code, "stderr": tail},
     )

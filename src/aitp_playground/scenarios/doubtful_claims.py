@@ -1,0 +1,74 @@
+"""Claims that no run can meet, or that mean something else than they seem to say: codes and statuses that there are
+none of, counts that allow for nothing having happened. Each of these is a doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from aitp_playground.events.vocabulary import ANSWER_CODES, REFUSAL_CODES
+from aitp_playground.scenarios.checks import STEPS, Fault
+from aitp_playground.scenarios.expectations import Expectation
+from aitp_playground.scenarios.findings import KeyPath, nearest
+from aitp_playground.scenarios.models import AgentManifest, Scenario, StepSpec
+from aitp_playground.scenarios.render import has_placeholder
+
+_STATUSES = range(100, 600)
+_FORBIDDEN = 403
+#: By event type, what can stand under ``code``. Other types pass on what a library or another service said.
+_CODES: Mapping[str, frozenset[str]] = {
+    "capability.denied": REFUSAL_CODES,
+    "delegation.rejected": ANSWER_CODES,
+}
+
+
+def doubtful_claims(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault]:
+    """Every such claim with its place."""
+    for index, step in enumerate(scenario.spec.workflow.steps):
+        for number, expectation in enumerate(step.expect):
+            doubts = _of_event(expectation) if expectation.event is not None else _of_path(expectation, step)
+            for place, message in doubts:
+                yield (*STEPS, index, "expect", number, *place), message
+
+
+def _of_event(expectation: Expectation) -> Iterator[Fault]:
+    if expectation.min is None and expectation.max:
+        message = f"without min this holds also when no {expectation.event} comes; write min: 1 beside it, or max: 0"
+        yield ("max",), message
+    for name, value in expectation.where.items():
+        field = name.removeprefix("payload.")
+        if field in {"status_code", "status"}:
+            yield from _status(("where", name), value)
+        elif field == "code" and (known := _CODES.get(expectation.event or "")) is not None:
+            yield from _code(("where", name), value, known, f"{expectation.event} has")
+
+
+def _of_path(expectation: Expectation, step: StepSpec) -> Iterator[Fault]:
+    """Of a step whose output is an answer: other outputs are a capability's own, which may call anything a status."""
+    if not hasattr(step, "expect_status"):
+        return
+    # A capability may answer with a code of its own, but not with 403, by which an agent refuses.
+    refused = step.expect_status in {None, _FORBIDDEN}
+    for name in ("equals", "not_", "min", "max"):
+        if name not in expectation.model_fields_set:
+            continue
+        place: KeyPath = (name.rstrip("_"),)
+        value = getattr(expectation, name)
+        if expectation.path == "$.status_code":
+            yield from _status(place, value, never_came=name in {"equals", "not_"})
+        elif expectation.path == "$.body.error.code" and name in {"equals", "not_"} and refused:
+            yield from _code(place, value, ANSWER_CODES, "an agent answers with")
+
+
+def _status(place: KeyPath, value: Any, *, never_came: bool = False) -> Iterator[Fault]:
+    if has_placeholder(value) or (value is None and never_came):
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        yield place, f"a status is a number, so it is never {value!r}" + ("; write it without quotes" if value else "")
+    elif value not in _STATUSES:
+        yield place, f"there is no status {value}: they go from {_STATUSES[0]} to {_STATUSES[-1]}"
+
+
+def _code(place: KeyPath, value: Any, known: frozenset[str], whose: str) -> Iterator[Fault]:
+    if not has_placeholder(value) and value not in tuple(known):
+        yield place, f"{whose} no code {value!r}{nearest(str(value), known)}"

@@ -1,0 +1,67 @@
+"""Lint sees claims that no run can meet, and those that allow for nothing having happened."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import HELLO, Tree
+
+CLAIM = "path: $.status_code\n            equals: 200"
+EXPECT = "spec.workflow.steps.1.expect.0"
+
+
+def claimed(tree: Tree, claim: str) -> list[tuple[str, str]]:
+    """``(field, message)`` of what lint says about the scenario with this claim."""
+    tree.edit(CLAIM, claim.replace("\n", "\n            "))
+    findings = tree.lint()
+    assert {(finding.level, finding.file) for finding in findings} <= {("warning", HELLO)}
+    return [(finding.field, finding.message) for finding in findings]
+
+
+@pytest.mark.parametrize(
+    ("claim", "place", "said"),
+    [
+        ("event: capability.denied\nwhere: { code: tct_mising }", "where.code", "did you mean 'tct_missing'?"),
+        ("event: capability.denied\nwhere: { payload.code: 403 }", "where.payload.code", "no code 403"),
+        ("event: delegation.rejected\nwhere: { code: redeemed_delegation }\nmax: 0", "where.code", "no code"),
+        ("path: $.body.error.code\nequals: grant_mising", "equals", "did you mean 'grant_missing'?"),
+        ("path: $.body.error.code\nnot: no_such_thing", "not", "no code 'no_such_thing'"),
+        ("path: $.status_code\nequals: 4003", "equals", "there is no status 4003: they go from 100 to 599"),
+        ('path: $.status_code\nequals: "403"', "equals", "never '403'; write it without quotes"),
+        ("path: $.status_code\nnot: 99", "not", "there is no status 99"),
+        ("path: $.status_code\nmax: 600", "max", "there is no status 600"),
+        ("event: capability.invoked\nwhere: { status_code: true }", "where.status_code", "never True"),
+        ('event: capability.invoked\nwhere: { status_code: "200" }', "where.status_code", "without quotes"),
+        ("event: handshake.failed\nwhere: { status: 1000 }", "where.status", "there is no status 1000"),
+        ("event: capability.invoked\nmax: 1", "max", "holds also when no capability.invoked comes"),
+    ],
+)
+def test_a_claim_that_nothing_meets_is_doubtful_at_its_place(tree: Tree, claim: str, place: str, said: str) -> None:
+    ((field, message),) = claimed(tree, claim)
+    assert field == f"{EXPECT}.{place}"
+    assert said in message
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        "event: capability.denied\nwhere: { code: handshake_refused, status_code: 403 }",
+        "event: handshake.failed\nwhere: { code: A_CODE_OF_THE_LIBRARY }",
+        "event: capability.invoked\nwhere: { code: own_code_of_a_worker }",
+        "path: $.body.error.code\nequals: capability_unknown",
+        "path: $.body.error.code\nequals: '{{ outputs.meet.code }}'",
+        "path: $.status_code\nequals: null",
+        "path: $.status_code\nmin: 200\nmax: 299",
+        "path: $.body.status_code\nequals: done",
+        "event: capability.invoked\nmin: 0\nmax: 1",
+        "event: capability.invoked\nmax: 0",
+        "event: capability.invoked\nmin: 1\nmax: 1",
+    ],
+)
+def test_a_claim_that_can_be_met_is_none(tree: Tree, claim: str) -> None:
+    assert claimed(tree, claim) == []
+
+
+def test_a_capability_may_answer_with_a_code_of_its_own(tree: Tree) -> None:
+    tree.edit("target_agent: host", "target_agent: host\n        expect_status: 409")
+    assert claimed(tree, "path: $.body.error.code\nequals: already_greeted") == []
