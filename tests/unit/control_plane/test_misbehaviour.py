@@ -321,7 +321,7 @@ async def test_deliveries_out_of_order_come_with_the_later_event_first(plane: Pl
 async def test_blocked_inserts_wait_while_reads_answer_and_are_done_though_their_client_has_gone(plane: Plane) -> None:
     await on(plane, "inserts_blocked")
     leaving = asyncio.create_task(raw(plane, "POST", "/api/events", json.dumps(EVENT).encode()))
-    while not plane.service.db.held:  # it is held once it is there
+    while not plane.service.db.held:  # noqa: ASYNC110 - it is held once it is there
         await asyncio.sleep(0)
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -353,7 +353,7 @@ async def test_blocked_requests_of_one_key_are_each_carried_out(plane: Plane, ke
 async def test_a_delayed_request_is_carried_out_though_its_client_has_gone(plane: Plane) -> None:
     await on(plane, "delay", seconds=0.5, calls=1)
     leaving = asyncio.create_task(raw(plane, "POST", "/api/events", json.dumps(EVENT).encode()))
-    while list(plane.service.switches):  # it is used up once the delay has begun
+    while list(plane.service.switches):  # noqa: ASYNC110 - it is used up once the delay has begun
         await asyncio.sleep(0)
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
