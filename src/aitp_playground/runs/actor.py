@@ -44,7 +44,9 @@ log = structlog.get_logger(__name__)
 #: How many events of a batch were new, and the number of the last one.
 Taken = tuple[int, int]
 T = TypeVar("T")
-#: Does a run's work with the help of its actor; raises to fail the run.
+#: Does a run's work: awaited once, as a child task of the run's actor, whose ref it is given to report by message.
+#: Returns to complete the run and raises to fail it: the message of a PlaygroundError becomes ``run.failed``'s
+#: ``error``, of other exceptions only the type does. Cancelled when the run is; it must not outlive that.
 Conduct = Callable[[ActorRef[RunMessage]], Awaitable[None]]
 
 
