@@ -8,11 +8,14 @@
     │   ├── MalformedRequest        not parseable at all                              400
     │   ├── InputsInvalid           inputs do not fit the scenario's schema           422
     │   ├── PayloadTooLarge         over the stated bound                             413
-    │   └── EncodingUnknown         a Content-Encoding that nobody here undoes        415
+    │   └── EncodingUnknown         a Content-Encoding that is not undone here        415
     ├── Unauthorized                no or wrong bearer token                          401
     ├── Forbidden                   Host or Origin not allowed                        403
     ├── NotFound                    nothing at this address                           404
-    │   ├── ScenarioNotFound  TemplateNotFound  AgentManifestNotFound  RunNotFound
+    │   ├── ScenarioNotFound        no scenario has this ref                          404
+    │   ├── TemplateNotFound        the scenario has no template of this name         404
+    │   ├── AgentManifestNotFound   an agent's ``ref`` names no manifest file         404
+    │   └── RunNotFound             no run has this id                                404
     ├── RegistryInvalid             a scenario file is broken: file, line, field      422
     ├── RunNotTerminal              the run must be over first                        409
     ├── Overloaded                  try again after ``retry_after`` seconds           503
@@ -34,9 +37,9 @@ from typing import Any, ClassVar
 
 
 class PlaygroundError(Exception):
-    """Root of the tree: ``code`` is the stable name of section "HTTP API", ``message`` says what to do next.
+    """Root of the tree: ``code`` is the stable name in the API's answers, ``message`` says what to do next.
 
-    ``details`` is JSON-able and never holds a secret.
+    ``status`` is the HTTP status of the answer. ``details`` can be encoded as JSON and never holds a secret.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -79,7 +82,7 @@ class PayloadTooLarge(InvalidRequest):
 
 
 class EncodingUnknown(InvalidRequest):
-    """The body is encoded in a way that nobody here undoes."""
+    """The body is compressed or encoded in a way that is not undone here."""
 
     status = 415
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -10,21 +11,30 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.shown_commands import ROOT, commands
+
+#: What pip says when it finds nobody to ask.
+UNREACHABLE = re.compile(r"NewConnectionError|ConnectTimeout|Name or service not known|from versions: none")
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A built wheel, unpacked as an installer would."""
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory that the wheel was built to."""
     made = tmp_path_factory.mktemp("wheel")
     shown = "python -m build --wheel --no-isolation --outdir"
     assert f".venv/bin/{shown} dist\n" in (ROOT / "docs/docker.md").read_text(), "the wheel is built as the page says"
     command = [sys.executable, *shown.split()[1:], str(made), str(ROOT)]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
-    (wheel,) = made.glob("*.whl")
+    return made
+
+
+@pytest.fixture(scope="module")
+def installed(built: Path) -> Path:
+    """The wheel, unpacked as an installer would."""
+    (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(made / "site")
-    return made / "site"
+        archive.extractall(built / "site")
+    return built / "site"
 
 
 def run(installed: Path, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -56,3 +66,29 @@ def test_a_scenario_runs_from_the_wheel_alone(installed: Path, tmp_path: Path) -
     ended = run(installed, tmp_path, "-m", "aitp_playground", "run", "intra-org/trust-gate@1.0.0", "--require-proof")
     assert ended.returncode == 0, ended.stderr
     assert "run success, proven" in ended.stdout
+
+
+def test_the_wheel_is_installed_as_the_page_says(built: Path, tmp_path: Path) -> None:
+    lines = commands("docs/docker.md", "The wheel")[2:]
+    assert [line.split()[0].rpartition("/")[2] for line in lines] == ["python3", "pip", "pip", "aitp-playground"]
+    places = {
+        "python3 -m": f"{sys.executable} -m",
+        "/opt/aitp-playground": f"{tmp_path}/venv",
+        "dist/": f"{built}/",
+        "requirements.lock": f"{ROOT}/requirements.lock",
+    }
+    env = {**os.environ, "STATE_DIR": str(tmp_path / "state"), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    env.pop("PYTHONPATH", None)
+    told = ""
+    for line in lines:
+        command = line
+        for shown, here in places.items():
+            command = command.replace(shown, here)
+        done = subprocess.run(
+            ["sh", "-c", command], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=550, check=False
+        )
+        if done.returncode and "--require-hashes" in line and UNREACHABLE.search(done.stderr):
+            pytest.skip(f"no package index can be reached: {done.stderr.strip().splitlines()[-1]}")
+        assert done.returncode == 0, done.stderr
+        told = done.stdout
+    assert "intra-org/trust-gate@1.0.0" in told

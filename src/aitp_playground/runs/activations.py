@@ -12,10 +12,11 @@ from functools import partial
 from aitp_playground.actors import ActorError, ActorRef, ActorStopped, Supervisor
 from aitp_playground.errors import Overloaded, PlaygroundError
 from aitp_playground.events.model import EventDraft
-from aitp_playground.runs.actor import Conduct, RunActor
+from aitp_playground.runs.actor import RunActor
 from aitp_playground.runs.feed import Feed
 from aitp_playground.runs.log import EventLog, Observer
 from aitp_playground.runs.messages import Delivery, DeliveryFate, RunMessage
+from aitp_playground.runs.phases import Conduct
 from aitp_playground.runs.state import RunState
 from aitp_playground.store.port import RunHeader, RunStore
 

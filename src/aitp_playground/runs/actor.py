@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
 
-from aitp_playground.actors import Actor, ActorError, ActorRef, ActorStopped
+from aitp_playground.actors import Actor, ActorError, ActorStopped
 from aitp_playground.errors import Overloaded, PlaygroundError, StepError, StoreUnavailable, Unauthorized
 from aitp_playground.events.model import EventDraft, draft
 from aitp_playground.events.vocabulary import AFTER_TERMINAL
@@ -35,7 +35,7 @@ from aitp_playground.runs.messages import (
     Stored,
     Telemetry,
 )
-from aitp_playground.runs.phases import Conducting, Ending, Over, Pending, Phase, Stopping
+from aitp_playground.runs.phases import Conduct, Conducting, Ending, Over, Pending, Phase, Stopping
 from aitp_playground.runs.views import stored_state
 from aitp_playground.runs.window import StepWindow
 from aitp_playground.store.port import CancelComesFirst, RunHeader, RunStore
@@ -44,8 +44,6 @@ log = structlog.get_logger(__name__)
 
 #: How many events of a batch were new, and the number of the last one.
 Taken = tuple[int, int]
-#: Does a run's work with the help of its actor; raises to fail the run.
-Conduct = Callable[[ActorRef[RunMessage]], Awaitable[None]]
 
 
 class RunActor(Actor[RunMessage]):

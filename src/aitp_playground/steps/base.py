@@ -74,7 +74,12 @@ class StepContext(Protocol):
         """A document of an agent's, as anybody gets it. Raises :class:`~aitp_playground.errors.StepError`."""
 
     async def flush_to_cp(self) -> str | None:
-        """Report this run's events so far to the Control Plane; None when it has them, else the reason class."""
+        """Report this run's events so far to the Control Plane, waiting ``CP_TIMEOUT_MS`` at most.
+
+        None when the Control Plane has them; else why not, one of the reason classes of docs/control-plane.md
+        (``timeout``, ``refused``, ``breaker_open``, ``http_5xx``, …). Reporting goes on all the same. Only for a run
+        with a Control Plane.
+        """
 
     async def subscribe_webhook(self, events: Sequence[str]) -> Outcome[dict[str, Any] | None]:
         """Have the Control Plane call this run back; the subscription's ``{"id", "url"}``."""

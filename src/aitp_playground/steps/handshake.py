@@ -43,9 +43,16 @@ class HandshakeStep(FaultableStep):
 
 
 async def establish(ctx: StepContext, initiator: str, responder: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Have the initiator shake hands and record what came of it. Raises AgentCallError after ``trust.failed``.
+    """Have the initiator perform a handshake with the responder (RFC-AITP-0004), and record what came of it.
 
-    A ``manifest_url`` in ``body`` is one that a fault put there; the log says where the initiator was sent.
+    ``body`` is that of ``POST /admin/initiate-handshake`` (docs/agents.md): ``{"peer", "requested_grants"?,
+    "direction"?, "manifest_url"?}``. A ``manifest_url`` is one that a fault put there; the log says where the initiator
+    was sent. Returns the agent's answer: ``{"session_id", "peer_aid", "received": {"jti", "grants", "expires_at"},
+    "issued": the same or None}``, ``expires_at`` in seconds since 1970.
+
+    Records ``trust.establishing``, then ``trust.established`` or ``trust.failed``; before the latter
+    ``manifest.verify_failed`` where the manifest was the cause. Raises :class:`~aitp_playground.errors.AgentCallError`
+    after ``trust.failed``.
     """
     pair = {"initiator": initiator, "target": responder}
     await ctx.record("trust.establishing", **pair, source_url=body.get("manifest_url"))

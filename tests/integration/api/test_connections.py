@@ -24,7 +24,7 @@ from aitp_playground.control_plane.options import Options
 from aitp_playground.control_plane.server import control_plane
 from tests.support.playground import VARIANTS, playground_at
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 SILENT = 1100
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 #: What the connection refuses itself, and a part of what it says.
@@ -95,17 +95,23 @@ async def test_a_silent_crowd_keeps_nobody_out(tmp_path: Path, command: tuple[st
 
 
 @pytest.fixture
-async def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
+async def running(tmp_path: Path) -> AsyncIterator[Any]:
+    async with playground_at(tmp_path, scenarios_dir=str(VARIANTS / "scenarios")) as playground:
+        yield playground
+
+
+@pytest.fixture
+async def hasty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
     """A playground whose limits are short enough to wait for."""
-    limits = dataclasses.replace(service.LIMITS, head_secs=0.5, idle_secs=1.0)
+    limits = dataclasses.replace(service.LIMITS, head_secs=2.0, idle_secs=4.0)
     monkeypatch.setattr(service, "LIMITS", limits)
     roots = str(VARIANTS / "scenarios")
     async with playground_at(tmp_path, scenarios_dir=roots) as playground:
         yield playground
 
 
-async def test_a_head_that_comes_byte_by_byte_is_told_so_in_the_one_shape(running: Any) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(running.url).port)
+async def test_a_head_that_comes_byte_by_byte_is_told_so_in_the_one_shape(hasty: Any) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(hasty.url).port)
     ended = asyncio.create_task(reader.read())
     writer.write(b"GET /")
     while not ended.done():
@@ -138,9 +144,9 @@ async def test_the_control_plane_refuses_in_its_own_shape(sent: bytes, said: str
     assert b"server:" not in head.lower()
 
 
-async def test_a_stream_outlives_what_an_idle_connection_and_a_head_may_take(running: Any) -> None:
-    async with ClientSession(running.url) as http:
-        made = {"scenario_ref": "lifecycle/act@1.0.0", "inputs": {"act": "sleep", "seconds": 2}}
+async def test_a_stream_outlives_what_an_idle_connection_and_a_head_may_take(hasty: Any) -> None:
+    async with ClientSession(hasty.url) as http:
+        made = {"scenario_ref": "lifecycle/act@1.0.0", "inputs": {"act": "sleep", "seconds": 6}}
         async with http.post("/runs", json=made) as response:
             assert response.status == 202, await response.text()
             run_id = (await response.json())["run_id"]

@@ -41,7 +41,7 @@ async def test_while_inserts_are_blocked_and_reads_are_not_nothing_is_sent_twice
     switch = cp.service.switches.set({"fault": "inserts_blocked"})
     cp.service.db.hold_writes(True)
     run_id = await new_run(store, talk(events))
-    async with asyncio.timeout(WAIT), reporting(store, cp.url, cp.key, settle=5.0, timeout_ms=200, sleep=pauses.sleep):
+    async with asyncio.timeout(WAIT), reporting(store, cp.url, cp.key, settle=5.0, timeout_ms=1000, sleep=pauses.sleep):
         for looked in range(1, 5):
             await pauses.reach(looked)
             pauses.let_pass()
@@ -91,7 +91,7 @@ async def test_after_the_longest_settling_time_it_is_sent_again(
     run_id = await new_run(store, talk(3))
     for _ in range(20):
         pauses.let_pass()
-    async with asyncio.timeout(WAIT), reporting(store, cp.url, cp.key, settle=5.0, timeout_ms=200, sleep=pauses.sleep):
+    async with asyncio.timeout(WAIT), reporting(store, cp.url, cp.key, settle=5.0, timeout_ms=1000, sleep=pauses.sleep):
         await settled(store, run_id)
     assert pauses.slept == [5.0, 10.0, 20.0, 40.0, 80.0, 145.0]
     assert_same(await reports.rows(run_id), await events_of(store, run_id))

@@ -194,7 +194,8 @@ async def test_an_agent_of_a_fork_server_that_stands_still_is_ended_all_the_same
     assert stuck is not None
     os.kill(stuck, signal.SIGSTOP)
     monkeypatch.setattr(launching, "_KILL_SECS", 0.1)
-    async with asyncio.timeout(launching._END_SECS):  # less than what ending a server may take by itself
+    monkeypatch.setattr(launching, "_END_SECS", 3600.0)  # what ending a server may take by itself
+    async with asyncio.timeout(300):
         assert await process.stop(0.1) == Exit(-signal.SIGKILL)
     await ended(process.pid)
     again = await fork_launcher.launch(scripted(listener, "until_told_to_end"))
@@ -212,7 +213,8 @@ async def test_closing_waits_for_no_fork_server_that_does_not_come_up(
     (package / "forkserver.py").write_text("import time\ntime.sleep(600)\n")
     launcher = ForkServerLauncher(python=sys.executable, agents_dir=tmp_path)
     starting = asyncio.create_task(launcher.start())
-    async with asyncio.timeout(launching._START_SECS):
+    monkeypatch.setattr(launching, "_START_SECS", 3600.0)
+    async with asyncio.timeout(300):
         while launcher._coming is None:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         await launcher.close()

@@ -1,8 +1,9 @@
 """A server whose loop is watched: how much CPU of its thread each callback takes.
 
-Settings come from the environment. It prints its URL, and for each line on standard input tells, as JSON,
-``[[milliseconds, what ran], …]``: the callbacks since the last time that took the most. Collections of garbage are not
-counted: they fall on whoever allocates next, whatever that is.
+Settings come from the environment. It prints its URL, and answers each line on standard input with JSON: ``tokens``
+with the tokens that agents have been given, the latest last; any other with ``[[milliseconds, what ran], …]``, the
+callbacks since the last time that took the most. Collections of garbage are not counted: they fall on whoever
+allocates next, whatever that is.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from aitp_playground.config import Settings
+from aitp_playground.runs.conducting import agent_launch
 from aitp_playground.service import playground
 
 WORST = 5
@@ -80,13 +82,24 @@ def _awaiting(coroutine: Any) -> Iterator[str]:
         coroutine = coroutine.cr_await
 
 
+def noted(mint: Callable[[], str], minted: list[str]) -> Callable[[], str]:
+    """The same, with what it gives kept for the test."""
+
+    def mint_and_note() -> str:
+        minted.append(mint())
+        return minted[-1]
+
+    return mint_and_note
+
+
 async def main() -> None:
-    probe = Probe()
+    probe, minted = Probe(), list[str]()
+    agent_launch.mint_token = noted(agent_launch.mint_token, minted)
     async with playground(Settings.load(_env_file=None)) as running:
         probe.install()
         print(f"{MARK}{running.url}", flush=True)
-        while await asyncio.to_thread(sys.stdin.readline):
-            print(f"{MARK}{json.dumps(probe.take())}", flush=True)
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            print(f"{MARK}{json.dumps(minted if line.strip() == 'tokens' else probe.take())}", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import hashlib
 import hmac
+import io
 import json
 import os
+import shutil
 import sys
-from collections.abc import AsyncIterator
+import zlib
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +49,13 @@ class Watched:
         self.process.stdin.write(b"\n")
         return [(ms, what) for ms, what in json.loads(await told(self.process))]
 
+    async def telemetry_token(self) -> str:
+        """Of the agent that was launched last."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"tokens\n")
+        telemetry, _admin = json.loads(await told(self.process))[-2:]
+        return str(telemetry)
+
     @contextlib.asynccontextmanager
     async def unheld(self) -> AsyncIterator[None]:
         """What happens in the block holds nobody up."""
@@ -78,8 +89,23 @@ class Watched:
 
     async def submit(self, name: str, inputs: dict[str, Any]) -> tuple[int, Any]:
         body = {"scenario_ref": f"hostile/{name}@1.0.0", "inputs": inputs}
-        async with asyncio.timeout(PATIENCE), self.http.post(f"{self.url}/runs", json=body) as answer:
+        sent = io.BytesIO(json.dumps(body, separators=(",", ":")).encode())
+        headers = {"Content-Type": "application/json"}
+        async with (
+            asyncio.timeout(PATIENCE),
+            self.http.post(f"{self.url}/runs", data=sent, headers=headers) as answer,
+        ):
             return answer.status, await answer.json()
+
+    async def status(self, run_id: str) -> Any:
+        async with asyncio.timeout(PATIENCE), self.http.get(f"{self.url}/runs/{run_id}/status") as answer:
+            return await answer.json()
+
+    async def failed_step(self, run_id: str) -> str | None:
+        """The step that a run failed at, if it got that far."""
+        async with asyncio.timeout(PATIENCE), self.http.get(f"{self.url}/runs/{run_id}") as answer:
+            events = (await answer.json())["events"]
+        return next((event["step_id"] for event in events if event["type"] == "step.failed"), None)
 
 
 async def told(process: asyncio.subprocess.Process) -> str:
@@ -96,6 +122,7 @@ async def told(process: asyncio.subprocess.Process) -> str:
 async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Watched]:
     home = tmp_path_factory.mktemp("watched")
     hostile.write(home / "scenarios")
+    shutil.copytree(VARIANTS / "agents", home / "agents")  # where their agents' code is looked for
     runs = await large.store(home / "state")
     environment = {
         "PATH": os.environ["PATH"],
@@ -150,8 +177,7 @@ async def test_expectations_that_are_hard_to_judge_are_judged_elsewhere(watched:
         status, answer = await watched.submit(name, texts)
         assert status == 202
         assert await watched.send("GET", f"/runs/{answer['run_id']}/events") == 200
-        async with watched.http.get(f"{watched.url}/runs/{answer['run_id']}/status") as over:
-            assert (await over.json())["status"] == "failed"
+        assert await watched.failed_step(answer["run_id"]) == "act"
 
 
 REF = '"scenario_ref": "hostile/echo@1.0.0"'
@@ -201,11 +227,62 @@ async def test_large_batches_of_telemetry_are_answered(watched: Watched, events:
         assert await watched.send("POST", "/internal/telemetry", json=body, headers=headers) in {401, 413, 422}
 
 
+async def test_a_large_answer_of_an_agent_is_read_elsewhere(watched: Watched) -> None:
+    async with watched.unheld():
+        status, answer = await watched.submit("echo", {str(n): 1 for n in range(90_000)})
+        assert status == 202
+        assert await watched.send("GET", f"/runs/{answer['run_id']}/events") == 200
+    assert (await watched.status(answer["run_id"]))["status"] == "success"
+
+
+async def test_a_large_batch_of_an_agents_telemetry_is_taken(watched: Watched) -> None:
+    status, answer = await watched.submit("echo", {"act": "sleep", "seconds": 600})
+    assert status == 202, answer
+    run = f"{watched.url}/runs/{answer['run_id']}"
+    async with asyncio.timeout(PATIENCE), watched.http.get(f"{run}/events") as stream:
+        async for line in stream.content:
+            if b"step.started" in line:
+                break
+        else:
+            raise AssertionError("the run ended early")
+    first = 1_000_001  # far beyond what the agent itself has told
+    batch = [
+        {
+            "emitter_seq": n,
+            "type": "capability.invoked",
+            "ts": 1.0,
+            "payload": {f"k{k}": [k, {}, "x"] for k in range(40)},
+        }
+        for n in range(first, first + 1_000)
+    ]
+    body = json.dumps({"emitter_seq": batch[-1]["emitter_seq"], "events": batch}).encode()
+    headers = {"Authorization": f"Bearer {await watched.telemetry_token()}"}
+    async with watched.unheld():
+        assert await watched.send("POST", "/internal/telemetry", data=body, headers=headers) == 200
+    assert (await watched.status(answer["run_id"]))["event_count"] > 1_000
+    assert await watched.send("POST", f"/runs/{answer['run_id']}/cancel") == 202
+
+
+@pytest.mark.parametrize(("encoding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+async def test_a_large_compressed_delivery_is_taken(
+    watched: Watched, encoding: str, compress: Callable[[bytes], bytes]
+) -> None:
+    document = {"deliveryId": encoding, "eventType": "x", "payload": {f"k{n}": [n, {}, "x"] for n in range(45_000)}}
+    body = compress(json.dumps(document).encode()[:MIB])
+    signature = f"sha256={hmac.new(large.SECRET.encode(), body, hashlib.sha256).hexdigest()}"
+    async with watched.unheld():
+        headers = {"X-Aitp-Signature": signature, "Content-Encoding": encoding}
+        path = f"/webhooks/cp/{watched.runs['events']}"
+        assert await watched.send("POST", path, data=io.BytesIO(body), headers=headers) == 200
+
+
 async def test_an_agent_that_reports_without_end_holds_nobody_up(watched: Watched) -> None:
     async with watched.unheld():
         status, answer = await watched.submit("echo", {"act": "flood", "count": 8_000})
         assert status == 202
         assert await watched.send("GET", f"/runs/{answer['run_id']}/events") == 200
+    over = await watched.status(answer["run_id"])
+    assert (over["status"], over["event_count"] > 8_000) == ("success", True), over
 
 
 @pytest.mark.parametrize("log", ["outputs", "events", "deliveries"])

@@ -60,10 +60,18 @@ class Subscribed:
     run_id: str
     secret: str
 
-    async def post(self, body: bytes, signed: str | None = None, run_id: str | None = None, **headers: str) -> int:
+    async def post(
+        self,
+        body: bytes,
+        signed: str | None = None,
+        run_id: str | None = None,
+        encoding: str | None = None,
+        **headers: str,
+    ) -> int:
         """Deliver; the status of the answer. Signed as it should be unless told otherwise."""
         given = {"X-Aitp-Signature": signature(self.secret, body) if signed is None else signed}
         given |= {f"X-Aitp-{name.title()}": value for name, value in headers.items()}
+        given |= {} if encoding is None else {"Content-Encoding": encoding}
         url = f"{self.running.url}/webhooks/cp/{run_id or self.run_id}"
         async with aiohttp.ClientSession() as http, http.post(url, data=io.BytesIO(body), headers=given) as response:
             return response.status

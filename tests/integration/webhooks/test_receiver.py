@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import uuid
+import zlib
+from collections.abc import Callable
 
 import pytest
 
@@ -133,6 +136,23 @@ async def test_a_body_beyond_a_mebibyte_is_refused_before_its_signature_is_looke
     async with asyncio.timeout(300):
         assert await run.post(body, signed=signed) == 413
     assert await run.told() == []
+
+
+@pytest.mark.parametrize(("encoding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+async def test_the_signature_of_a_compressed_delivery_is_over_the_bytes_as_received(
+    run: Subscribed, encoding: str, compress: Callable[[bytes], bytes]
+) -> None:
+    plain = body_of(f"compressed-{encoding}")
+    sent = compress(plain)
+    assert await run.post(sent, signed=signature(run.secret, plain), encoding=encoding) == 401
+    altered = compress(plain.replace(b"e-1", b"e-2"))
+    assert await run.post(altered, signed=signature(run.secret, sent), encoding=encoding) == 401
+    assert await run.told() == []
+    assert await run.post(sent, signed=signature(run.secret, sent), encoding=encoding) == 200
+    (event,) = await run.told()
+    assert (event.get("delivery_id"), event.payload["id"]) == (f"compressed-{encoding}", "e-1")
+    assert await run.post(sent, encoding=encoding) == 200, "a copy is known again"
+    assert len(await run.told()) == 1
 
 
 async def test_an_unknown_run_is_404_and_one_without_a_subscription_401(run: Subscribed) -> None:

@@ -74,7 +74,7 @@ async def test_after_the_circuit_closed_trouble_is_over_and_new_trouble_is_said(
     rogue.route("GET", "/api/health", says({"ok": True}))
     back = asyncio.Event()
     client = make_client(
-        rogue.url, cp_timeout_ms=200, hooks={"on_state": lambda now: back.set() if now == "closed" else None}
+        rogue.url, cp_timeout_ms=1000, hooks={"on_state": lambda now: back.set() if now == "closed" else None}
     )
     with capture_logs() as lines:
         for _ in range(2):

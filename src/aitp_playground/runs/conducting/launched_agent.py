@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -12,12 +13,15 @@ import orjson
 from aitp_playground import strict_json
 from aitp_playground.errors import AgentCallError
 from aitp_playground.net import read_bounded
+from aitp_playground.runs.concurrency import READING
 from aitp_playground.runs.conducting import step_marks
 
 #: For pokes outside of a step; within one, the step's own time-out is shorter or was asked for.
 ADMIN_TIMEOUT = 600.0
 #: An admin answer carries at most a capability's result.
 MAX_ANSWER = 4 * 1024 * 1024
+#: Bytes beyond which an answer is read in a thread: many small values would hold the loop.
+LARGE_ANSWER = 32 * 1024
 #: What an agent says about an error goes into the log several times over.
 MAX_ERROR = 4096
 
@@ -60,11 +64,9 @@ class LaunchedAgent:
             raise self._unreachable(route, f"did not answer within {timeout:g} s") from None
         except (aiohttp.ClientError, OSError) as failure:
             raise self._unreachable(route, f"could not be reached ({type(failure).__name__})") from failure
-        return self._read(route, status, raw)
-
-    def _read(self, route: str, status: int, raw: bytes) -> dict[str, Any]:
         try:
-            answer = strict_json.loads(raw)
+            read = partial(strict_json.loads, raw)
+            answer = await READING.do(read) if len(raw) > LARGE_ANSWER else read()
         except strict_json.NotExact as fault:
             raise self._unreachable(route, f"gave no usable JSON: {fault} (status {status})") from None
         if not isinstance(answer, dict):

@@ -135,7 +135,13 @@ class RunAgents:
             raise
 
     async def introduce(self, peers: Mapping[str, Mapping[str, Any]]) -> None:
-        """Tell each agent who its peers are and where; nobody else will be listened to."""
+        """Tell each agent its peers (``PUT /admin/peers``, docs/agents.md); it accepts messages from these alone.
+
+        ``peers``: for each agent id ``{"manifest_url", "aid"?, "source"?}``, one entry an agent of the run; without
+        ``aid`` it is the one that the agent said when it was launched. ``source`` is kept for steps. All agents are
+        told at once. Raises :class:`~aitp_playground.errors.AgentCallError`, the first one, when an agent does not take
+        them.
+        """
         self.sources = tuple(str(peer.get("source")) for peer in peers.values())
         entries = [
             {
