@@ -228,7 +228,7 @@ _ROWS = (
         "step {step_id} complete[, unproven: {unproven}]",
         must="step_id result",
         may="initiator target",
-        payload="checked step_type unmet unproven",
+        payload="checked step_type unproven",
     ),
     _row(
         "step.failed",

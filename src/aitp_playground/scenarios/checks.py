@@ -10,13 +10,21 @@ from aitp_playground.scenarios.expectations import Expectation
 from aitp_playground.scenarios.findings import Finding, KeyPath, Marks, nearest
 from aitp_playground.scenarios.models import AgentManifest, AgentRef, Scenario, StepRef, StepSpec
 from aitp_playground.scenarios.references import named
-from aitp_playground.scenarios.render import declared_inputs, has_placeholder, input_key, output_step, placeholders
+from aitp_playground.scenarios.render import (
+    declared_inputs,
+    has_placeholder,
+    input_key,
+    output_step,
+    placeholders,
+    unfinished,
+)
 from aitp_playground.scenarios.schemas import schema_faults
 
 STEPS: KeyPath = ("spec", "workflow", "steps")
 AGENTS: KeyPath = ("spec", "agents")
 MAX_AGENTS = 16
 MAX_STEPS = 200
+_UNFINISHED = "{!r} begins a placeholder and does not end it: write {{{{ name }}}}, with two braces on both sides"
 
 Fault = tuple[KeyPath, str]
 
@@ -106,6 +114,8 @@ def _capabilities(scenario: Scenario, manifests: Mapping[str, AgentManifest]) ->
 def _input_placeholders(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault]:
     declared = declared_inputs(scenario.spec.inputs.json_schema)
     for at, step, _earlier in _steps(scenario):
+        for path, begun in unfinished(getattr(step, "input_template", None)):
+            yield (*at, "input_template", *path), _UNFINISHED.format(begun)
         for path, expression in placeholders(getattr(step, "input_template", None)):
             key = input_key(expression)
             if key is None:
@@ -126,6 +136,8 @@ def _expectations(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterato
                 yield (*at, "expect", index, *place), message
             own = f"outputs.{step.id}{(expectation.path or '')[1:]}"
             written: dict[str, Any] = expectation.model_dump(by_alias=True)
+            for path, begun in unfinished(written):
+                yield (*at, "expect", index, *path), _UNFINISHED.format(begun)
             for path, expression in placeholders(written):
                 name = output_step(expression)
                 where = (*at, "expect", index, *path)

@@ -10,6 +10,8 @@ from typing import Any
 from aitp_playground.errors import InvalidRequest
 
 _ANY = re.compile(r"\{\{((?:(?!\}\}).)*)\}\}", re.DOTALL)
+#: As text it would be compared, or sent, as it stands.
+_BEGUN = re.compile(r"\{\{\s*(?:inputs|outputs)\b[^{}]*\}?|(?<!\{)\{\s*(?:inputs|outputs)\.[^{}\s]*\s*\}\}?")
 _INPUT = re.compile(r"inputs\.([^\s.{}]+)")
 _OUTPUT = re.compile(r"outputs\.([^\s.{}\[\]]+)((?:\.[A-Za-z0-9_@:-]+|\[(?:\d+|\*)\])*)")
 
@@ -48,6 +50,19 @@ def placeholders(value: Any, at: tuple[str | int, ...] = ()) -> Iterator[tuple[t
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             yield from placeholders(item, (*at, index))
+
+
+def unfinished(value: Any, at: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Every placeholder below ``value`` that is begun and not closed, with the key path of the string that holds it."""
+    if isinstance(value, str):
+        if (found := _BEGUN.search(_ANY.sub("", value))) is not None:
+            yield at, found.group()[:60]
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from unfinished(item, (*at, name))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from unfinished(item, (*at, index))
 
 
 def has_placeholder(value: Any) -> bool:

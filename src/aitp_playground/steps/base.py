@@ -19,14 +19,14 @@ class Completed:
     """The step did what it is for. ``output`` becomes ``outputs[step_id]``.
 
     ``degraded_by_cp``: the Control Plane's part did not happen; steps that require this one are then unproven.
-    ``checked``: how many claims of its own, beside ``expect``, the step has checked and found true; ``unmet``: one that
-    it found false and lets pass, as a sentence.
+    ``checked``: how many claims of its own, beside ``expect``, the step has checked and found true; ``doubt``: why it
+    proves nothing all the same, as a sentence.
     """
 
     output: dict[str, Any]
     degraded_by_cp: bool = False
     checked: int = 0
-    unmet: str | None = None
+    doubt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

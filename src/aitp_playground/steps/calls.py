@@ -55,7 +55,7 @@ class JudgedCall(InputFields, Step):
                     "actual": status,
                 }
                 raise ExpectationFailed(message, details=[fault], output=output)
-            return Completed(output, unmet=f"{message} (on_mismatch: record)")
+            return Completed(output, doubt=f"{message} (on_mismatch: record)")
         return Completed(output, checked=0 if matched is None else 1)
 
 

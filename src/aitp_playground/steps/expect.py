@@ -169,6 +169,8 @@ def _not_contained(actual: Any, expected: Any) -> str | None:
     if isinstance(actual, str):
         if not isinstance(expected, str):
             return "a text contains only texts"
+        if not expected:
+            return "every text contains the empty one"
         return None if expected in actual else ""
     if isinstance(actual, Mapping):
         if not isinstance(expected, str):
@@ -193,6 +195,8 @@ def _no_match(actual: Any, expected: Any) -> str | None:
         return "no text is there"
     if not isinstance(expected, str):
         return "matches takes a regular expression"
+    if not expected:
+        return "an empty pattern is found in every text"
     if (fault := pattern_fault(expected)) is not None:
         return f"not a regular expression: {fault}"
     matched = linear_match(expected, actual)

@@ -26,7 +26,8 @@ class FaultableStep(Step):
         """Run ``attempt(mutated_manifest_url)``; that it fails in transport is the outcome asked for.
 
         Anything else (success, or a refusal by the protocol) would demonstrate something other than the fault and fails
-        the step.
+        the step. A fault that the run was started with, met by a step that expects nothing, is a doubt: what later
+        steps claim may hang on what this one did not do.
         """
         url = ctx.faulted_url(fault.kind, target)
         await ctx.record(
@@ -41,8 +42,10 @@ class FaultableStep(Step):
         else:
             raise StepError(f"the injected fault {fault.kind} on {target} had no effect: the step succeeded")
         await ctx.record("step.fault_complete", agent=caller, target=target, error=error, kind=fault.kind)
+        doubt = f"the fault {fault.kind} on {target}, asked for with the run, took the place of what it is for"
         return Completed(
-            {"fault_injected": True, "kind": fault.kind, "target": target, "mutated_url": url, "error": error}
+            {"fault_injected": True, "kind": fault.kind, "target": target, "mutated_url": url, "error": error},
+            doubt=None if fault is self.fault or self.expect else doubt,
         )
 
 

@@ -102,6 +102,8 @@ async def test_a_requested_fault_meets_the_step_aimed_at_its_target(clean: Playg
     order = [event.type for event in outcome.events if event.get("step_id") == "shake" and "step." in event.type]
     assert order == ["step.started", "step.fault_injected", "step.fault_complete", "step.complete"]
     assert outcome.status == "success"
+    doubt = f"step shake: the fault {kind} on callee, asked for with the run, took the place of what it is for"
+    assert doubt in outcome.view.unproven_because
 
 
 async def test_a_fault_that_has_no_effect_fails_the_run(clean: Playground, monkeypatch: pytest.MonkeyPatch) -> None:

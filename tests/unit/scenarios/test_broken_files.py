@@ -76,6 +76,27 @@ FAULTS = {
     "undeclared input": ("inputs.name", "inputs.nam", 0, f"{STEP}.input_template.name", "did you mean 'name'"),
     "placeholder of another sort": ("inputs.name", "env.HOME", 0, f"{STEP}.input_template.name", "no placeholder"),
     "deep placeholder": ("inputs.name", "inputs.name.first", 0, f"{STEP}.input_template.name", "no placeholder"),
+    "placeholder without its end": (
+        '"{{ inputs.name }}"',
+        '"{{ inputs.name }"',
+        0,
+        f"{STEP}.input_template.name",
+        "'{{ inputs.name }' begins a placeholder and does not end it",
+    ),
+    "placeholder with one brace": (
+        '"{{ inputs.name }}"',
+        '"dear { inputs.name }"',
+        0,
+        f"{STEP}.input_template.name",
+        "two braces",
+    ),
+    "expectation without its end": (
+        "equals: 200",
+        'not: "{{ outputs.greet.status_code"',
+        0,
+        f"{STEP}.expect.0.not",
+        "'{{ outputs.greet.status_code' begins a placeholder",
+    ),
     "input from a later step": (
         'input_template:\n          name: "{{ inputs.name }}"',
         "input_from: greet",

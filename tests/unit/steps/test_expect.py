@@ -181,6 +181,16 @@ def test_what_can_be_known_to_be_wrong_is_refused_when_it_is_read(expectation: d
 
 
 @pytest.mark.parametrize(
+    ("operator", "told"),
+    [("contains", "every text contains the empty one"), ("matches", "an empty pattern is found in every text")],
+)
+def test_an_operand_that_a_placeholder_leaves_empty_proves_nothing(operator: str, told: str) -> None:
+    outputs = {"earlier": {"nothing": "", "something": "o"}}
+    assert told in fails({"path": "$.body.error.message", operator: "{{ outputs.earlier.nothing }}"}, outputs)
+    assert told not in fails({"path": "$.body.error.message", operator: "zz{{ outputs.earlier.something }}"}, outputs)
+
+
+@pytest.mark.parametrize(
     ("expectation", "told"),
     [
         ({"path": "$.s", "contains": ""}, "every text contains the empty one"),

@@ -209,10 +209,10 @@ class Conductor:
                 unproven=outcome.unproven or None,
             )
             return
-        unproven = outcome.unmet
-        if outcome.degraded_by_cp:
+        unproven = outcome.doubt
+        if outcome.degraded_by_cp or outcome.doubt is not None:
             self._not_proven.add(step.id)
-            if step.expect:
+            if step.expect and outcome.degraded_by_cp:
                 unproven = "the Control Plane's part did not happen, so what it claims could not be tried"
         checked = outcome.checked + (0 if outcome.degraded_by_cp else len(step.expect))
         await ctx.record(
