@@ -103,7 +103,15 @@ class RunReader:
         self, *, limit: int = 100, before: str | None = None, status: str | None = None, scenario_ref: str | None = None
     ) -> RunPage:
         """Newest first."""
-        return await self._store.list_runs(limit=limit, before=before, status=status, scenario_ref=scenario_ref)
+        page = await self._store.list_runs(limit=limit, before=before, status=status, scenario_ref=scenario_ref)
+        return replace(page, rows=tuple([await self._with_proof(row) for row in page.rows]))
+
+    async def _with_proof(self, row: RunRow) -> RunRow:
+        """Successes stored by a release that kept no proof beside them are folded once more."""
+        if row.summary.status != "success" or row.summary.proof is not None:
+            return row
+        state = await self._views.state(row.header.run_id)
+        return replace(row, summary=replace(row.summary, proof=state.proof))
 
     async def stream(self, run_id: str, *, after: int = 0) -> AsyncGenerator[list[StoredEvent]]:
         """Batches of events with ``seq > after``: stored ones, then live ones as they are committed, gap-free and

@@ -10,7 +10,16 @@ from aitp_playground.errors import RunNotFound
 from aitp_playground.events.codec import encode
 from aitp_playground.events.model import RunEvent, draft
 from aitp_playground.runs.reader import RunReader
-from aitp_playground.store.port import EventPage, RunHeader, RunRow, RunStore, RunSummary, StoredEvent
+from aitp_playground.store.port import (
+    EventPage,
+    RunHeader,
+    RunPage,
+    RunProof,
+    RunRow,
+    RunStore,
+    RunSummary,
+    StoredEvent,
+)
 
 EVENTS = 7
 READ_AT_ONCE = 2
@@ -65,3 +74,43 @@ async def test_pages_and_outputs_of_a_deleted_run_do_not_end_as_if_they_were_com
         await anext(pages)
     with pytest.raises(RunNotFound):
         await reader(Vanishing(0)).output("r", 3)
+
+
+class Listing:
+    """A store with one success, stored with the proof that is given; its log has one claim that held."""
+
+    def __init__(self, proof: RunProof | None, claims: int) -> None:
+        fields: list[tuple[str, dict[str, Any]]] = [
+            ("run.started", {}),
+            ("step.complete", {"step_id": "a", "result": {}, "payload": {"checked": claims}}),
+            ("run.complete", {}),
+        ]
+        events = [
+            RunEvent(seq=seq, id=str(seq), type=kind, ts=1.0, run_id="r", fields=more)
+            for seq, (kind, more) in enumerate(fields, 1)
+        ]
+        self._events = tuple(StoredEvent(event.seq, event.type, event.ts, encode(event)) for event in events)
+        self._summary = RunSummary(run_id="r", status="success", event_count=3, finished_at=1.0, proof=proof)
+        self.reads = 0
+
+    async def list_runs(self, **_: Any) -> RunPage:
+        return RunPage(
+            (RunRow(RunHeader(run_id="r", scenario_ref="demo/first@1", created_at=1.0), self._summary),), None
+        )
+
+    async def read(self, run_id: str, *, after: int = 0, limit: int = READ_AT_ONCE) -> EventPage:
+        self.reads += 1
+        return EventPage(self._events[after:], 3, more=False)
+
+
+@pytest.mark.parametrize(("claims", "proof"), [(1, "proven"), (0, "unproven")])
+async def test_a_success_stored_without_its_proof_is_listed_with_what_its_log_says(claims: int, proof: str) -> None:
+    store = Listing(None, claims)
+    (row,) = (await reader(store).list_runs()).rows
+    assert (row.summary.proof, store.reads) == (proof, 1)
+
+
+async def test_a_proof_that_is_stored_is_listed_without_reading_the_log() -> None:
+    store = Listing("proven", 1)
+    (row,) = (await reader(store).list_runs()).rows
+    assert (row.summary.proof, store.reads) == ("proven", 0)
