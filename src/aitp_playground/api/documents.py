@@ -20,6 +20,7 @@ def run_line(row: RunRow) -> dict[str, Any]:
     return {
         "run_id": row.header.run_id,
         "status": row.summary.status,
+        "proof": row.summary.proof,
         "scenario_ref": row.header.scenario_ref,
         "run_label": row.header.run_label,
         "created_at": row.header.created_at,

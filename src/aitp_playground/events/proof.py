@@ -8,6 +8,10 @@ from aitp_playground.events.model import RunEvent
 
 #: Reasons that are kept; the first is what a command line shows.
 _MOST_REASONS = 20
+#: How a run says that it was without one, and what to do about it.
+NO_CONTROL_PLANE = (
+    "no Control Plane is configured: --with-control-plane starts one beside the run, CP_BASE_URL names one that runs"
+)
 NO_CLAIM = "no claim was checked: no step that was carried out expects anything"
 
 
@@ -56,7 +60,10 @@ class Proof:
         peers = event.get("peers")
         for agent_id, found in peers.items() if isinstance(peers, dict) else ():
             if isinstance(found, dict) and found.get("source") == "static_fallback":
-                self._doubt(f"{agent_id} was not found where it was looked for, and its known address was used instead")
+                why = f": {NO_CONTROL_PLANE}" if found.get("reason") == "cp_disabled" else ""
+                self._doubt(
+                    f"{agent_id} was not found where it was looked for, and its known address was used instead{why}"
+                )
 
     def _doubt(self, sentence: str) -> None:
         if len(self.doubts) < _MOST_REASONS and sentence not in self.doubts:

@@ -9,7 +9,7 @@ from typing import Any
 from aitp_playground.events.model import RunEvent
 from aitp_playground.events.proof import Proof
 from aitp_playground.events.vocabulary import TERMINAL_TYPES
-from aitp_playground.store.port import TERMINAL, RunStatus, RunSummary
+from aitp_playground.store.port import TERMINAL, RunProof, RunStatus, RunSummary
 
 _STEP_ENDS = {"step.complete", "step.skipped", "step.failed"}
 _DELIVERED = {"cp.webhook.delivered", "cp.webhook.unsubscribed"}
@@ -43,7 +43,7 @@ class RunState:
         return self.status in TERMINAL
 
     @property
-    def proof(self) -> str | None:
+    def proof(self) -> RunProof | None:
         """``proven`` or ``unproven`` of a successful run; None of any other."""
         if self.status != "success":
             return None
@@ -81,7 +81,13 @@ class RunState:
 
     def summary(self, run_id: str) -> RunSummary:
         """The row a list shows."""
-        return RunSummary(run_id=run_id, status=self.status, event_count=self.seq, finished_at=self.finished_at)
+        return RunSummary(
+            run_id=run_id,
+            status=self.status,
+            event_count=self.seq,
+            finished_at=self.finished_at,
+            proof=self.proof,
+        )
 
 
 def fold(events: Iterable[RunEvent], state: RunState | None = None) -> RunState:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from aitp_playground.events.proof import NO_CONTROL_PLANE
 from aitp_playground.steps.base import Skipped, StepContext
 
 NO_CP = "no cp"
@@ -11,9 +12,7 @@ NO_CP = "no cp"
 
 def skipped(what: dict[str, Any]) -> Skipped:
     """The outcome of a step that needs a Control Plane where none is configured."""
-    return Skipped(
-        notes="there is no Control Plane (CP_BASE_URL is empty)", output={**what, "skipped": NO_CP}, unproven=True
-    )
+    return Skipped(notes=NO_CONTROL_PLANE, output={**what, "skipped": NO_CP}, unproven=True)
 
 
 async def degraded(ctx: StepContext, operation: str, reason: str, detail: str = "") -> None:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from aitp_playground.errors import AgentCallError
+from aitp_playground.events.proof import NO_CONTROL_PLANE
 from aitp_playground.scenarios.models import AgentId
 from aitp_playground.steps.base import Completed, Skipped, Step, StepContext, StepOutcome
 from aitp_playground.steps.control_plane import degraded
@@ -29,9 +30,7 @@ class RevokeTctStep(Step):
 
     async def run(self, ctx: StepContext) -> StepOutcome:
         if not self.local and not ctx.cp.enabled:
-            return Skipped(
-                notes="only the Control Plane was to be told, and there is none (CP_BASE_URL is empty)", unproven=True
-            )
+            return Skipped(notes=f"only the Control Plane was to be told, and {NO_CONTROL_PLANE}", unproven=True)
         body: dict[str, Any] = {"audience": self.audience, "local": self.local}
         if self.reason is not None:
             body["reason"] = self.reason

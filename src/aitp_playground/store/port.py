@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 from aitp_playground.errors import PlaygroundError, StoreUnavailable
 
 RunStatus = Literal["pending", "running", "success", "failed", "cancelled"]
+RunProof = Literal["proven", "unproven"]
 #: Bytes of events that one read gives at most, unless the first one alone is larger.
 PAGE_BYTES = 256 * 1024
 TERMINAL: frozenset[RunStatus] = frozenset({"success", "failed", "cancelled"})
@@ -45,12 +46,16 @@ class KeptScenario:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
-    """The mutable row kept beside the events, in the same transaction; a fold of them, and rebuilt from them."""
+    """The mutable row kept beside the events, in the same transaction; a fold of them, and rebuilt from them.
+
+    ``proof``: of a success; None of any other, and of a success stored by a release that did not keep it yet.
+    """
 
     run_id: str
     status: RunStatus
     event_count: int = 0
     finished_at: float | None = None
+    proof: RunProof | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from aitp_playground.store.port import RunHeader, RunRow, RunSummary
 COLUMNS = (
     "run_id, scenario_ref, template, run_label, inputs, fault_injection, created_at, idempotency_key, request_digest,"
     " scenario_digest,"
-    " status, event_count, finished_at, cancel_requested"
+    " status, event_count, finished_at, proof, cancel_requested"
 )
 _CURSOR = struct.Struct(">dq")
 
@@ -35,7 +35,7 @@ def encode_json(value: Mapping[str, Any]) -> str:
 def run_row(columns: tuple[Any, ...]) -> RunRow:
     """The inverse of a stored row."""
     run_id, ref, template, label, inputs, faults, created_at, key, digest, scenario, *state = columns
-    status, event_count, finished_at, cancel_requested = state
+    status, event_count, finished_at, proof, cancel_requested = state
     return RunRow(
         header=RunHeader(
             run_id=run_id,
@@ -49,7 +49,7 @@ def run_row(columns: tuple[Any, ...]) -> RunRow:
             request_digest=digest,
             scenario_digest=scenario,
         ),
-        summary=RunSummary(run_id=run_id, status=status, event_count=event_count, finished_at=finished_at),
+        summary=RunSummary(run_id=run_id, status=status, event_count=event_count, finished_at=finished_at, proof=proof),
         cancel_requested=bool(cancel_requested),
     )
 

@@ -115,7 +115,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         END
         """,
     ),
-    ("ALTER TABLE cp_batches ADD COLUMN given_up INTEGER NOT NULL DEFAULT 0",),
+    (
+        "ALTER TABLE cp_batches ADD COLUMN given_up INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE runs ADD COLUMN proof TEXT",
+    ),
 )
 
 

@@ -57,7 +57,7 @@ def create(
     if scenario is not None:
         keep(connection, scenario)
     inserted = connection.execute(
-        f"INSERT INTO runs ({COLUMNS}, owner, owner_dir) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+        f"INSERT INTO runs ({COLUMNS}, owner, owner_dir) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
         (
             header.run_id,
             header.scenario_ref,
@@ -71,6 +71,7 @@ def create(
             header.scenario_digest,
             "pending",
             0,
+            None,
             None,
             0,
             owner.owner_id,
@@ -249,8 +250,8 @@ def _insert_events(connection: sqlite3.Connection, key: int, events: Sequence[St
 
 def _replace_summary(connection: sqlite3.Connection, key: int, summary: RunSummary) -> None:
     connection.execute(
-        "UPDATE runs SET status = ?, event_count = ?, finished_at = ? WHERE key = ?",
-        (summary.status, summary.event_count, summary.finished_at, key),
+        "UPDATE runs SET status = ?, event_count = ?, finished_at = ?, proof = ? WHERE key = ?",
+        (summary.status, summary.event_count, summary.finished_at, summary.proof, key),
     )
 
 

@@ -132,8 +132,8 @@ async def test_a_run_from_its_request_to_its_deletion(api: Api) -> None:
     [ready] = [frame for frame in frames if frame["type"] == "agent.ready" and frame["agent_id"] == "writer"]
     assert f"AITP_AGENT_READY aid={ready['aid']} port={ready['port']}" in log
     [line] = [line for line in (await api.get("/runs"))["runs"] if line["run_id"] == run_id]
-    assert set(line) == {"run_id", "status", "scenario_ref", "run_label", "created_at", "event_count"}
-    assert (line["status"], line["event_count"]) == ("success", len(frames))
+    assert set(line) == {"run_id", "status", "proof", "scenario_ref", "run_label", "created_at", "event_count"}
+    assert (line["status"], line["proof"], line["event_count"]) == ("success", "proven", len(frames))
     status = await api.get(f"{path}/status")
     assert status == {name: line[name] for name in ("run_id", "status", "event_count", "created_at")}
 

@@ -230,3 +230,11 @@ def test_inputs_come_from_a_file_and_from_pairs(shell: Shell) -> None:
     Path(shell.home / "inputs.json").write_text('{"words": ["a"], "count": 1}')
     document = shell.document("run", ref, "--inputs", "@inputs.json", "-i", "count=2", "-i", "deep=true", "--json")
     assert document["inputs"] == {"words": ["a"], "count": 2, "deep": True, "topic": "trust"}
+
+
+def test_a_run_that_is_unproven_for_want_of_a_control_plane_says_what_to_do(shell: Shell) -> None:
+    done = shell("run", "intra-org/cp-delegation-tree@1.0.0")
+    (last,) = [line for line in done.stdout.splitlines() if line.startswith("run success, unproven")]
+    assert "no Control Plane is configured" in last
+    assert "--with-control-plane" in last
+    assert "CP_BASE_URL" in last

@@ -111,6 +111,7 @@ async def test_a_line_of_the_list_has_what_a_table_needs(client: Client, directo
     assert line == {
         "run_id": "run-1",
         "status": "running",
+        "proof": None,
         "scenario_ref": "demo/first@1",
         "run_label": None,
         "created_at": 1.5,

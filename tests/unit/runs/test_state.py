@@ -93,6 +93,14 @@ def test_a_success_is_proven_when_a_claim_was_checked_and_nothing_speaks_against
         (("step.complete", {"step_id": "a", "result": {}, "unproven": True}), "step a"),
         (("cp.degraded", {"operation": "discover", "cause": "circuit_open"}), "circuit_open"),
         (("trust.peers_resolved", {"peers": {"w": {"source": "static_fallback"}, "r": {"source": "static"}}}), "w was"),
+        (
+            ("trust.peers_resolved", {"peers": {"w": {"source": "static_fallback", "reason": "cp_disabled"}}}),
+            "no Control Plane is configured: --with-control-plane",
+        ),
+        (
+            ("agent.spawning", {"agent_id": "w", "port": 1, "payload": {"python_missing": "/x/python"}}),
+            "w ran on another interpreter than /x/python",
+        ),
         (("step.fault_injected", {"initiator": "a", "target": "b", "kind": "peer_offline"}), "peer_offline on b"),
     ],
 )

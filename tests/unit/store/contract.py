@@ -18,6 +18,7 @@ from aitp_playground.store.port import (
     OutboxBatch,
     OutOfSequence,
     RunHeader,
+    RunProof,
     RunStatus,
     RunStore,
     RunSummary,
@@ -65,6 +66,17 @@ class RunStoreContract:
         row = await store.get(run_id)
         assert row is not None
         assert row.summary == summary(run_id, 300, "failed", 1300.5)
+
+    @pytest.mark.parametrize("proof", ["proven", "unproven"])
+    async def test_the_proof_of_a_success_is_kept_beside_it(self, store: RunStore, proof: RunProof) -> None:
+        run_id = await stored_run(store, 1)
+        over = replace(summary(run_id, 2, "success", 1300.5), proof=proof)
+        await store.append(run_id, events(2, 2), over)
+        row = await store.get(run_id)
+        assert row is not None
+        assert row.summary == over
+        (listed,) = [row for row in (await store.list_runs(limit=100)).rows if row.header.run_id == run_id]
+        assert listed.summary.proof == proof
 
     async def test_what_runs_were_started_from_is_kept_once_and_goes_with_the_last_of_them(
         self, store: RunStore
