@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import ClientSession
 
+from aitp_playground.runs import directory
 from tests.support.playground import VARIANTS, playground_at
 
 SHIPPED = Path(__file__).resolve().parents[3] / "scenarios"
