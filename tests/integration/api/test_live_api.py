@@ -28,7 +28,7 @@ DUO = "lifecycle/duo@1.0.0"
 PATIENCE = 300.0
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("live-api")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 class Api:
