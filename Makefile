@@ -26,7 +26,7 @@ demo-cp: $(VENV)/.run ## Run every scenario that uses a Control Plane, on one of
 	@$(BIN)/python -m aitp_playground.cli.control_plane.demo
 
 test: $(VENV)/.dev ## Run the tests
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(VENV)/.dev ## Lint, format, types, import rules, circles, file lengths, shipped scenarios
 	$(BIN)/ruff check .

@@ -40,7 +40,8 @@ _SDK_REFUSALS: dict[str, RefusalCode] = {
 
 @dataclass(slots=True)
 class Exchange:
-    """One handshake on the initiator's side. ``speaker`` is the twin when it is one-way; the id comes with the ack."""
+    """One handshake on the initiator's side. ``speaker`` has the second manifest when it is one-way; the id comes with
+    the hello acknowledgement."""
 
     peer: Peer
     speaker: Speaker

@@ -1,4 +1,4 @@
-"""The agent's key, its manifests, and the twin that calls without giving anything away."""
+"""The agent's key, its manifest, and a second manifest for handshakes in which it gives nothing away."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import aitp
 
 from base.process.bootstrap import Bootstrap
 
-#: What the twin offers. The SDK refuses an empty offer, and gives a responder everything the initiator offers; a
-#: token for this grant opens nothing, and a responder throws it away.
+#: What the second manifest offers. The SDK refuses an empty offer, and gives a responder everything the initiator
+#: offers; a token for this grant opens nothing, and a responder throws it away.
 DUMMY_GRANT = "peer.hello"
 
 MANIFEST_PATH = "/.well-known/aitp-manifest"

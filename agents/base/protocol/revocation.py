@@ -1,6 +1,6 @@
 """Which tokens are no longer good, and who said so.
 
-Four voices, each of which only ever adds: what this agent revoked itself, the Control Plane's signed list, the signed
+Four sources, each of which only ever adds: what this agent revoked itself, the Control Plane's signed list, the signed
 list of a token's own issuer, and the lineage, through which any of these reaches what was made from a revoked token.
 """
 

@@ -91,7 +91,7 @@ class StepContext(Protocol):
         """What an agent of this scenario offers, as its manifest file says."""
 
     async def hear(self, agent_id: str) -> None:
-        """Have an agent that was called (not poked) hand in its telemetry, so that the log tells causes first."""
+        """Have an agent whose capability was called hand in its telemetry, so that causes stand first in the log."""
 
     def step_input(self) -> dict[str, Any]:
         """This step's input: ``input_from``, else the rendered ``input_template``, else all inputs of the run."""

@@ -13,7 +13,7 @@ from aitp_playground.steps.control_plane import degraded, skipped
 
 
 class EnrollWithCpStep(Step):
-    """The service only pokes the agent, and takes the entry out of the registry after the linger time."""
+    """The service only asks the agent to, and takes the entry out of the registry after the linger time."""
 
     type: Literal["enroll_with_cp"] = "enroll_with_cp"
     agent: AgentId

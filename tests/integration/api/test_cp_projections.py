@@ -24,7 +24,7 @@ PATIENCE = 300.0
 A, B, C = (aitp.AitpAgent.from_seed(letter * 32).aid for letter in (b"a", b"b", b"c"))
 ANCHOR = "https://idp.example/"
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("cp-projections")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import ClientSession
 
+from aitp_playground.runs import directory
 from tests.support.playground import VARIANTS, playground_at
 
 SHIPPED = Path(__file__).resolve().parents[3] / "scenarios"
@@ -27,7 +28,7 @@ DUO = "lifecycle/duo@1.0.0"
 PATIENCE = 300.0
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("live-api")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 class Api:
@@ -205,7 +206,10 @@ async def test_outputs_are_there_while_the_run_goes_on_and_kept_when_it_does_not
     assert (await api.get(f"/runs/{run_id}"))["outputs"] == meanwhile["outputs"]
 
 
-async def test_a_cancelled_run_has_its_agents_gone_and_its_end_told_last(api: Api) -> None:
+async def test_a_cancelled_run_has_its_agents_gone_and_its_end_told_last(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory, "CANCEL_WAIT", PATIENCE)
     run_id = await api.start(scenario_ref=ACT, inputs={"act": "sleep", "seconds": 60})
     assert (await api.stream(run_id, until="step.started"))[-1]["step_id"] == "act"
     [agent] = [row for row in (await api.get("/agents"))["agents"] if row["run_id"] == run_id]

@@ -27,7 +27,7 @@ from tests.support.playground import VARIANTS
 from . import hostile, large
 from .probed import MARK
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("loop")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 #: Milliseconds of the loop's thread that one callback may take.
 LONGEST = 50.0

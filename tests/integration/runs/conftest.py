@@ -7,9 +7,16 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from aitp_playground.runs import directory
 from aitp_playground.service import Playground
 
-from .watching import NOTHING, at_rest, leftovers, unruly_playground
+from .watching import NOTHING, PATIENCE, at_rest, leftovers, unruly_playground
+
+
+@pytest.fixture(autouse=True)
+def patient_cancels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a slow machine a run may take longer to end than a cancel waits; then the answer says less."""
+    monkeypatch.setattr(directory, "CANCEL_WAIT", PATIENCE)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -87,7 +87,7 @@ UNSUBSCRIBED = Control("nobody subscribed", "intra-org/webhook-subscription@1.0.
 CONTROLS.append(UNSUBSCRIBED)
 P256 = Control("a key that cannot be pinned", "intra-org/cp-trust-anchor-provisioning@1.0.0", "", with_p256)
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("cp-proofs")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from aitp_playground.service import Playground
 from tests.support.playground import playground_at, run
 from tests.unit.test_docs_pages import rows
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("step-outputs")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SHIPPED = Path(__file__).resolve().parents[3] / "scenarios"
 REFS = sorted(f"{path.parts[-4]}/{path.parts[-3]}@{path.parts[-2]}" for path in SHIPPED.glob("*/*/*/scenario.yaml"))

@@ -127,7 +127,7 @@ async def running(
         yield playground
 
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("proofs")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PROOFS: list[tuple[str, str | None]] = [
     ("intra-org/research-and-write@1.0.0", None),

@@ -81,7 +81,7 @@ def command(
     """Run the scenario REF (pack/scenario@version) on real agents and tell what happens as it happens.
 
     The run is recorded in the database of STATE_DIR, beside those of a server; with --server, in the server's own.
-    Ctrl-C cancels it in good order, a second Ctrl-C ends at once.
+    Ctrl-C cancels it, a second Ctrl-C ends at once.
 
     \b
     Exit codes: 0 success, 1 failed, 2 wrong usage, ref or inputs,

@@ -9,7 +9,7 @@ import signal
 from types import TracebackType
 from typing import Self
 
-#: SIGHUP too: whoever closes the terminal of a server wants its runs to end in good order.
+#: SIGHUP too: whoever closes the terminal of a server wants its runs to be shut down.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SHOW_CURSOR = b"\x1b[?25h"
 

@@ -16,7 +16,7 @@ from aitp_playground.net import read_bounded
 from aitp_playground.runs.concurrency import READING
 from aitp_playground.runs.conducting import step_marks
 
-#: For pokes outside of a step; within one, the step's own time-out is shorter or was asked for.
+#: Seconds, for requests outside of a step; within one, the step's own time-out is shorter or was asked for.
 ADMIN_TIMEOUT = 600.0
 #: An admin answer carries at most a capability's result.
 MAX_ANSWER = 4 * 1024 * 1024

@@ -1,4 +1,4 @@
-"""By what an agent's telemetry is known to be of a step: the call that it tells of carries the step's mark.
+"""How telemetry is attributed to a step: the call that it reports carries the step's mark.
 
 A step's admin commands bear the mark in a header, agents pass it on to the peers they call and report it with what they
 emit meanwhile. Whoever calls an agent from outside has none, and a mark cannot be made up: it is signed with a key that
