@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from aitp_playground.runs import directory
 from aitp_playground.runs.feed import RECENT
 from aitp_playground.service import Playground
 from aitp_playground.store.port import TERMINAL
@@ -61,10 +60,7 @@ async def test_a_reader_far_behind_is_caught_up_from_the_store(clean: Playground
     assert len(seen) > RECENT * 3
 
 
-async def test_a_run_of_another_process_can_be_followed_and_cancelled(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(directory, "CANCEL_WAIT", 300.0)
+async def test_a_run_of_another_process_can_be_followed_and_cancelled(tmp_path: Path) -> None:
     database = str(tmp_path / "shared.db")
     async with (
         unruly_playground(tmp_path / "one", run_history_db=database) as conducting,

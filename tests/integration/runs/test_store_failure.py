@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from aitp_playground.errors import RunNotFound, StoreUnavailable
+from aitp_playground.runs import directory as runs_directory
 from aitp_playground.runs.directory import RunDirectory
 from aitp_playground.runs.messages import CancelRun
 from aitp_playground.service import Playground
@@ -135,7 +136,10 @@ async def test_a_store_that_refuses_everything_is_waited_for_without_agents(tmp_
         assert leftovers(running) == NOTHING
 
 
-async def test_cancels_while_the_store_refuses_make_no_second_end_and_promise_nothing(tmp_path: Path) -> None:
+async def test_cancels_while_the_store_refuses_make_no_second_end_and_promise_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs_directory, "CANCEL_WAIT", 1.0)  # no end can be stored, however long they wait
     async with unruly_playground(tmp_path) as running:
         run_id = await submit(running, ACT, inputs={"act": "sleep", "seconds": 60})
         await until(running, run_id, "step.started")
