@@ -102,7 +102,8 @@ async def test_a_writer_without_a_thread_leaves_no_connection_behind(
             raise RuntimeError("can't start new thread")
         start(thread)
 
-    opened, closed = [], []
+    opened: list[sqlite3.Connection] = []
+    closed: list[sqlite3.Connection] = []
 
     class Watched(sqlite3.Connection):
         def __init__(self, *args: Any, **options: Any) -> None:
