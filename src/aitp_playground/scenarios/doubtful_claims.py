@@ -1,5 +1,5 @@
 """Claims that no run can meet, or that mean something else than they seem to say: codes and statuses that there are
-none of, counts that allow for nothing having happened, events of agents that report elsewhere. Each of these is a doubt."""
+none of, counts that allow for nothing having happened, events of agents that report elsewhere. Each is a doubt."""
 
 from __future__ import annotations
 
