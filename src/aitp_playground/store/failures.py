@@ -34,7 +34,7 @@ class StoreFailures:
 
     def unavailable(self, failure: Exception) -> StoreUnavailable:
         """The failure of SQLite, of the file system, or of a thread that does not start."""
-        error = StoreUnavailable(f"the run store {self._name} cannot be used now: {failure}")
+        error = StoreUnavailable(f"the run store cannot be used now: {failure}")
         if isinstance(failure, sqlite3.Error) and getattr(failure, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
             error = StoreDamaged(
                 f"the database {self._name} is damaged ({failure}); stop the service, keep a copy of the file, and put "
