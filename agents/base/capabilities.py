@@ -65,7 +65,8 @@ class Capabilities:
             raise
         except Exception as error:
             traceback.print_exc(file=sys.stderr)
-            reason = "took too long" if isinstance(error, TimeoutError) else f"failed: {type(error).__name__}"
+            slow = isinstance(error, TimeoutError)
+            reason = "took too long" if slow else f"failed: {type(error).__name__}; its trace is in the agent's log"
             raise Fault(500, "worker_failed", f"the capability {name} {reason}") from error
         if not _is_json_object(result):
             raise Fault(500, "worker_failed", f"the capability {name} did not return a JSON object")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    DotEnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
@@ -23,6 +25,7 @@ from pydantic_settings import (
 
 from aitp_playground import resources, settings_values
 from aitp_playground.errors import ConfigurationError
+from aitp_playground.misfits import said
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -147,11 +150,26 @@ class Settings(BaseSettings):
             raise ConfigurationError(_unreadable(failure)) from None
         except ValidationError as failure:
             faults = "; ".join(
-                f"{'.'.join(str(part) for part in error['loc']).upper()}: {error['msg'].removeprefix('Value error, ')}"
+                f"{'.'.join(str(part) for part in error['loc']).upper()}: {said(error)}"
                 for error in failure.errors(include_input=False, include_url=False)
             )
             raise ConfigurationError(f"wrong setting: {faults}") from None
+        cls._refuse_misspelt()
         return settings
+
+    @classmethod
+    def _refuse_misspelt(cls) -> None:
+        """A name in ``.env`` that is nearly a setting's would be passed over, and what it protects would not be.
+
+        What is in the environment may be another program's.
+        """
+        known = list(cls.model_fields)
+        for name in DotEnvSettingsSource(cls).env_vars:
+            if name not in known and (near := get_close_matches(name, known, n=1, cutoff=0.9)):
+                said_as, is_called = name.upper(), near[0].upper()
+                raise ConfigurationError(
+                    f"wrong setting: .env sets {said_as}, which is none; did you mean {is_called}?"
+                )
 
     def refuse_open_door(self) -> None:
         """For who serves: a bind address that others can reach needs API keys. Raises :class:`ConfigurationError`."""

@@ -301,3 +301,47 @@ def test_no_setting_is_there_for_nothing() -> None:
 
 def attributes(file: Path) -> set[str]:
     return {node.attr for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)}
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("SCENARIO_DIR=packs", "SCENARIOS_DIR"),
+        ("REVOCATION_FAILMODE=fail_closed", "REVOCATION_FAIL_MODE"),
+        ("playground_api_key=secret-in-the-file", "PLAYGROUND_API_KEYS"),
+    ],
+)
+def test_a_name_in_the_dotenv_file_that_is_nearly_a_settings_is_refused(secrets: Path, line: str, meant: str) -> None:
+    assert secrets.is_dir()
+    Path(".env").write_text(f"LOG_LEVEL=INFO\n{line}\n")
+
+    with pytest.raises(ConfigurationError, match=f"{line.partition('=')[0].upper()}.*did you mean {meant}") as refused:
+        Settings.load()
+    assert "secret-in-the-file" not in refused.value.message
+
+
+def test_what_other_programs_have_in_the_dotenv_file_is_passed_over(secrets: Path) -> None:
+    assert secrets.is_dir()
+    Path(".env").write_text("AITP_PLAYGROUND_API_KEY=x\nCOMPOSE_PROJECT_NAME=y\nNO_COLOR=1\nPORT=8123\nTOKEN\n")
+
+    assert Settings.load().port == 8123
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("PORT", "80x", "PORT: must be a whole number"),
+        ("PORT", "70000", "PORT: must be less than or equal to 65535"),
+        ("RUN_TIMEOUT_SECS", "soon", "RUN_TIMEOUT_SECS: must be a number"),
+        ("LLM_PROVIDER", "opnai", "LLM_PROVIDER: must be 'none', 'openai' or 'anthropic'"),
+    ],
+)
+def test_a_wrong_value_is_told_in_words_for_who_set_it(
+    secrets: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, told: str
+) -> None:
+    assert secrets.is_dir()
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(ConfigurationError) as refused:
+        Settings.load()
+    assert refused.value.message == f"wrong setting: {told}"

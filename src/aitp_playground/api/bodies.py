@@ -16,6 +16,7 @@ from aitp_playground.api.encodings import encoding_of, plain
 from aitp_playground.errors import InvalidRequest, MalformedRequest, PayloadTooLarge
 from aitp_playground.events.codec import decode_json
 from aitp_playground.json_pointers import escaped
+from aitp_playground.misfits import said
 from aitp_playground.net import BodyTooLong, read_stream
 from aitp_playground.runs.concurrency import READING
 from aitp_playground.scenarios.findings import nearest
@@ -29,15 +30,8 @@ _LARGE = 32 * 1024
 BODY_SECONDS = 30.0
 _TOO_DEEP = f"the body is nested deeper than {MAX_DEPTH} levels"
 _MAX_FAULTS = 50
-#: pydantic speaks of Python's types; a client sent JSON.
-_WORDS = {
-    "missing": "is missing",
-    "extra_forbidden": "is no key of this body",
-    "string_type": "must be text",
-    "dict_type": "must be an object",
-    "model_type": "must be an object",
-    "list_type": "must be a list",
-}
+#: JSON has another word for a mapping than files have.
+_AN_OBJECT = frozenset({"dict_type", "model_type"})
 
 
 class Body(BaseModel):
@@ -152,10 +146,11 @@ def _faults(failure: ValidationError, model: type[Body]) -> list[dict[str, str]]
 
 
 def _words(error: ErrorDetails, model: type[Body]) -> str:
-    words = _WORDS.get(error["type"], error["msg"][:1].lower() + error["msg"][1:])
     if error["type"] == "extra_forbidden":
-        words += nearest(str(error["loc"][-1])[:100], keys_of(model_at(model, error["loc"][:-1])))
-    return words
+        return "is no key of this body" + nearest(
+            str(error["loc"][-1])[:100], keys_of(model_at(model, error["loc"][:-1]))
+        )
+    return "must be an object" if error["type"] in _AN_OBJECT else said(error)
 
 
 def _pointer(location: tuple[str | int, ...]) -> str:

@@ -44,7 +44,9 @@ REFUSALS: Mapping[str, str] = {
     "revocation_unknown": "the revocation state is unknown and this agent fails closed",
     "delegation_redeemed": "the delegation was already redeemed",
 }
-_LONG_IDS = frozenset({"jti", "session_id", "aid", "aid_a", "aid_b", "parent_jti", "old_aid", "new_aid", "delivery_id"})
+_LONG_IDS = frozenset({"jti", "session_id", "parent_jti", "delivery_id"})
+#: Whatever the name it stands under: a peer, an issuer, a subject.
+_AID = re.compile(r"aid:pubkey:\S+")
 _SEGMENT = re.compile(r"\[([^\]]*)\]")
 _NAME = re.compile(r"\{([^}]*)\}")
 
@@ -85,7 +87,7 @@ def value_text(name: str, value: Any) -> str:
     """A field's value for a reader: lists joined, objects as ``key=value``, long identifiers cut, at most 160 wide."""
     if isinstance(value, str):
         text = abridged(value, MAX_ERROR) if name == "error" else plain(value, MAX_VALUE)
-        return _short_id(text) if name in _LONG_IDS else text
+        return _short_id(text) if name in _LONG_IDS or _AID.fullmatch(text) else text
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):

@@ -127,6 +127,8 @@ class WorkerProcess:
                 f"{what}: the interpreter {self._spec.python} that {self._spec.manifest or 'its manifest'} asks for "
                 f"(host.python) has no module {missing[1]!r}; install it there, or leave host.python out"
             )
+        elif exit_code == 0:
+            what = f"{what}: its code ran to the end and served nothing; a worker's module ends with worker.run()"
         return LaunchError(
             f"agent {self._spec.agent_id} {what}" + (f"; its stderr ends: {end}" if end else ""), details=details
         )

@@ -59,7 +59,7 @@ def _check_faults(injection: Mapping[str, Sequence[str]], resolved: ResolvedScen
             if target not in called:
                 raise InvalidRequest(
                     f"{named}, which nobody calls in {resolved.ref}, so that the fault would not be met; "
-                    f"called are {', '.join(sorted(called)) or 'none'}"
+                    f"those called are {', '.join(sorted(called)) or 'none'}"
                 )
             if kinds.setdefault(target, kind) != kind:
                 raise InvalidRequest(f"{named}, as does fault_injection.{kinds[target]}; an agent can have one fault")

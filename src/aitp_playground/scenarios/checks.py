@@ -119,12 +119,21 @@ def _input_placeholders(scenario: Scenario, _: Mapping[str, AgentManifest]) -> I
         for path, expression in placeholders(getattr(step, "input_template", None)):
             key = input_key(expression)
             if key is None:
-                yield (
-                    (*at, "input_template", *path),
-                    f"{{{{ {expression} }}}} is no placeholder; write {{{{ inputs.key }}}}",
-                )
+                yield (*at, "input_template", *path), f"{{{{ {expression} }}}} is {_no_input(expression)}"
             elif key not in declared:
                 yield (*at, "input_template", *path), f"no input {key!r} is declared{nearest(key, declared)}"
+
+
+def _no_input(expression: str) -> str:
+    if output_step(expression) is not None:
+        return "of a step's output, and an input_template takes {{ inputs.key }}; input_from hands on a whole output"
+    return "no placeholder; write {{ inputs.key }}"
+
+
+def _no_output(expression: str) -> str:
+    if input_key(expression) is not None:
+        return "of the inputs, and what is expected takes {{ outputs.step.path }}, of a step that gives the input back"
+    return "no placeholder; write {{ outputs.step.path }}"
 
 
 def _expectations(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault]:
@@ -142,7 +151,7 @@ def _expectations(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterato
                 name = output_step(expression)
                 where = (*at, "expect", index, *path)
                 if name is None:
-                    yield where, f"{{{{ {expression} }}}} is no placeholder; write {{{{ outputs.step.path }}}}"
+                    yield where, f"{{{{ {expression} }}}} is {_no_output(expression)}"
                 elif name not in known:
                     yield where, f"no earlier step {name!r}{nearest(name, known)}"
                 elif expression == own:

@@ -1,9 +1,9 @@
 """Claims that no run can meet, or that mean something else than they seem to say: codes and statuses that there are
-none of, counts that allow for nothing having happened. Each of these is a doubt."""
+none of, counts that allow for nothing having happened, events of agents that report elsewhere. Each is a doubt."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from aitp_playground.events.vocabulary import ANSWER_CODES, REFUSAL_CODES
@@ -22,16 +22,29 @@ _CODES: Mapping[str, frozenset[str]] = {
 }
 
 
+#: What the agent that is called says of a call. One that was found elsewhere says it where it was started.
+_OF_A_CALLEE = frozenset({"capability.invoked", "capability.denied", "delegation.redeemed", "delegation.rejected"})
+
+
 def doubtful_claims(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault]:
     """Every such claim with its place."""
-    for index, step in enumerate(scenario.spec.workflow.steps):
+    spec = scenario.spec
+    elsewhere = {a.id for a in spec.agents if a.org == "external" and spec.trust.discovery == "cp_registry"}
+    for index, step in enumerate(spec.workflow.steps):
         for number, expectation in enumerate(step.expect):
-            doubts = _of_event(expectation) if expectation.event is not None else _of_path(expectation, step)
+            doubts = _of_event(expectation, elsewhere) if expectation.event else _of_path(expectation, step)
             for place, message in doubts:
                 yield (*STEPS, index, "expect", number, *place), message
 
 
-def _of_event(expectation: Expectation) -> Iterator[Fault]:
+def _of_event(expectation: Expectation, elsewhere: Collection[str]) -> Iterator[Fault]:
+    speaker = expectation.where.get("agent_id")
+    if expectation.event in _OF_A_CALLEE and isinstance(speaker, str) and speaker in elsewhere:
+        message = (
+            f"a {speaker} that is found in the registry does not report to this run; check what the step gives, or "
+            "what its caller says"
+        )
+        yield ("where", "agent_id"), message
     if expectation.min is None and expectation.max:
         message = f"without min this holds also when no {expectation.event} comes; write min: 1 beside it, or max: 0"
         yield ("max",), message

@@ -61,7 +61,7 @@ class _Search:
 
     def faults(self, kind: str, value: str) -> Iterator[str]:
         if kind == "python_file":
-            places = [Path(root).parent / value for root in self._roots] + [Path(root) / value for root in self._roots]
+            places = [Path(root).parent / value for root in self._roots]
             file = next((str(place) for place in places if place.is_file()), None)
             yield from self._file(file) if file else [f"there is no file {value}"]
         elif (missing := self._missing(value)) is not None:

@@ -130,6 +130,11 @@ class Index:
                     listing.packs.append(file.pack)
         listing.packs.sort(key=lambda pack: pack.metadata.slug)
 
+    def slug(self, path: Path) -> str | None:
+        """What the pack of this ``pack.yaml`` is called, as of the last look; None where it cannot be used."""
+        file = self._packs.get(path)
+        return file.pack.metadata.slug if file is not None and file.pack is not None else None
+
     def _pack(self, path: Path, root: Path) -> _PackFile:
         kept = self._packs.get(path)
         if kept is None or not fresh(kept.stamps):

@@ -32,16 +32,20 @@ def lint(root: Path, step_types: StepTypes, beside: Sequence[Path] = ()) -> list
     index = Index([root], step_types, beside)
     listing = index.scan()
     doubtful = (finding for finding in listing.warnings if finding.message != LOOSE)
-    findings = {*listing.errors, *doubtful, *_packs(root), *_manifest_ids(index), *_entrypoints(index, root)}
+    findings = {*listing.errors, *doubtful, *_packs(index, root), *_manifest_ids(index), *_entrypoints(index, root)}
     for loaded in listing.scenarios:
         findings.update(_scenario(loaded))
     return sorted(findings)
 
 
-def _packs(root: Path) -> Iterator[Finding]:
+def _packs(index: Index, root: Path) -> Iterator[Finding]:
     for folder in subfolders(root, root, []):
-        if not (folder / "pack.yaml").is_file():
+        file = folder / "pack.yaml"
+        if not file.is_file():
             yield Finding(f"{folder.name}/pack.yaml", 1, "", "the pack has no pack.yaml", "warning")
+        elif (slug := index.slug(file)) not in {None, folder.name}:
+            message = f"is {slug!r}, but the directory's name, {folder.name!r}, is the pack of its scenarios' refs"
+            yield Finding(f"{folder.name}/pack.yaml", 1, "metadata.slug", message, "warning")
 
 
 def _manifest_ids(index: Index) -> Iterator[Finding]:

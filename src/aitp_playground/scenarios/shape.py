@@ -6,7 +6,9 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
+from aitp_playground.misfits import said
 from aitp_playground.scenarios.expectations import Expectation
 from aitp_playground.scenarios.findings import Finding, KeyPath, Marks, meant, nearest
 from aitp_playground.scenarios.models import StepSpec
@@ -25,7 +27,7 @@ def shaped(model: type[Model], data: Any, marks: Marks, at: KeyPath = ()) -> tup
         extra = [error["loc"] for error in errors if error["type"] == "extra_forbidden"]
         misspelt = {_meant_path(model, loc) for loc in extra[:MOST_FINDINGS]}
         findings = [
-            marks.finding((*at, *error["loc"]), _message(model, data, error["type"], error["loc"], error["msg"]))
+            marks.finding((*at, *error["loc"]), _message(model, data, error))
             for error in errors[:MOST_FINDINGS]
             if error["type"] != "missing" or error["loc"] not in misspelt  # one slip, one finding
         ]
@@ -71,17 +73,15 @@ def _untyped(entry: Mapping[str, Any], step_types: Mapping[str, type[StepSpec]])
     return "workflow" if any(meant(str(key), keys["workflow"] - keys["meta"]) for key in entry) else "meta"
 
 
-def _message(model: type[BaseModel], data: Any, kind: str, loc: KeyPath, text: str) -> str:
-    if kind == "extra_forbidden":
+def _message(model: type[BaseModel], data: Any, error: ErrorDetails) -> str:
+    loc = error["loc"]
+    if error["type"] == "extra_forbidden":
         return f"unknown key {loc[-1]!r}{nearest(str(loc[-1]), _keys_at(model, data, loc[:-1]))}"
-    if kind == "missing":
+    if error["type"] == "missing":
         return f"the key {loc[-1]!r} is missing"
-    if kind == "string_type":
+    if error["type"] == "string_type":
         return "must be text: put it in quotes"
-    if kind == "int_type":
-        return "must be a whole number, without quotes"
-    text = text.removeprefix("Value error, ")
-    return text[:1].lower() + text[1:]
+    return said(error)
 
 
 def _meant_path(model: type[BaseModel], loc: KeyPath) -> KeyPath:

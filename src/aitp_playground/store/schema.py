@@ -1,9 +1,11 @@
-"""The tables, as numbered steps. A step that has been released is never edited; a change is a new step."""
+"""The tables, as numbered steps. A step that anybody may have run is never edited; a change is a new step."""
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 
 from aitp_playground.errors import StoreUnavailable
 
@@ -115,11 +117,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         END
         """,
     ),
-    (
-        "ALTER TABLE cp_batches ADD COLUMN given_up INTEGER NOT NULL DEFAULT 0",
-        "ALTER TABLE runs ADD COLUMN proof TEXT",
-    ),
+    ("ALTER TABLE cp_batches ADD COLUMN given_up INTEGER NOT NULL DEFAULT 0",),
+    ("ALTER TABLE runs ADD COLUMN proof TEXT",),
 )
+_ADDITION = re.compile(r"ALTER TABLE (\w+) ADD COLUMN (\w+)", re.ASCII)
 
 
 def migrate(connection: sqlite3.Connection, steps: Sequence[Sequence[str]] = MIGRATIONS) -> int:
@@ -137,6 +138,7 @@ def migrate(connection: sqlite3.Connection, steps: Sequence[Sequence[str]] = MIG
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+    check(connection, steps)
     return found
 
 
@@ -144,13 +146,21 @@ def _step(connection: sqlite3.Connection, steps: Sequence[Sequence[str]]) -> Non
     version = _version(connection)
     check(connection, steps)
     if version < len(steps):
-        for statement in steps[version]:
-            connection.execute(statement)
+        _apply(connection, steps[version])
         connection.execute(f"PRAGMA user_version={version + 1}")
 
 
+def _apply(connection: sqlite3.Connection, statements: Sequence[str]) -> None:
+    for statement in statements:
+        # Some builds between releases added a column one step earlier than it is now.
+        addition = _ADDITION.match(statement)
+        if addition is None or addition[2] not in _columns(connection).get(addition[1], ()):
+            connection.execute(statement)
+
+
 def check(connection: sqlite3.Connection, steps: Sequence[Sequence[str]] = MIGRATIONS) -> None:
-    """Reads only. Raises ``StoreUnavailable`` for a database of a later release, or of another program."""
+    """Reads only. Raises ``StoreUnavailable`` for a database of a later release, of another program, or without what
+    its version says it has."""
     version = _version(connection)
     if version > len(steps):
         raise StoreUnavailable(
@@ -162,6 +172,42 @@ def check(connection: sqlite3.Connection, steps: Sequence[Sequence[str]] = MIGRA
         raise StoreUnavailable(
             "RUN_HISTORY_DB names a database that is not a run history, and it was left alone. Set it to another file."
         )
+    if version == len(steps) and (lacking := _lacking(connection, steps)):
+        raise StoreUnavailable(
+            f"the run history {_file(connection)} lacks {lacking}, which its schema version {version} has: a build "
+            "between releases or another program made it so. Move the file away, or set RUN_HISTORY_DB to another one."
+        )
+
+
+def _lacking(connection: sqlite3.Connection, steps: Sequence[Sequence[str]]) -> str:
+    """The first table or column that a database made by ``steps`` has and this one has not; else empty."""
+    there = _columns(connection)
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+        for statements in steps:
+            _apply(fresh, statements)
+        for table, columns in _columns(fresh).items():
+            if table not in there:
+                return f"the table {table}"
+            for column in columns:
+                if column not in there[table]:
+                    return f"the column {column} of the table {table}"
+    return ""
+
+
+def _columns(connection: sqlite3.Connection) -> dict[str, list[str]]:
+    """Those of each table."""
+    columns: dict[str, list[str]] = {}
+    rows = connection.execute(
+        "SELECT t.name, c.name FROM sqlite_master AS t, pragma_table_info(t.name) AS c WHERE t.type = 'table'"
+    )
+    for table, column in rows:
+        columns.setdefault(table, []).append(column)
+    return columns
+
+
+def _file(connection: sqlite3.Connection) -> str:
+    name: str = connection.execute("SELECT file FROM pragma_database_list WHERE name = 'main'").fetchone()[0]
+    return name or "in memory"
 
 
 def _version(connection: sqlite3.Connection) -> int:

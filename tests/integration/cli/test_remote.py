@@ -81,6 +81,7 @@ def test_a_wrong_key_exits_2_and_is_not_repeated(server: tuple[str, str], client
     done = client("run", REF, "--server", server[0], "--api-key", "wrong-eeeeeeee", env={"LOG_LEVEL": "DEBUG"})
     assert done.returncode == 2
     assert "wrong-eeeeeeee" not in done.stderr
+    assert "AITP_PLAYGROUND_API_KEY" in done.stderr
 
 
 def test_a_server_that_is_not_there_exits_1_in_one_line(client: Shell) -> None:

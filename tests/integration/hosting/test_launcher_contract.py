@@ -62,6 +62,15 @@ async def test_an_agent_that_ends_early_is_reported_with_its_exit_code_and_stder
     assert not exists(pid)
 
 
+async def test_an_agent_whose_code_ends_without_serving_is_told_how_a_worker_ends(
+    launcher: Launcher, listener: socket.socket
+) -> None:
+    error, pid = await refused(launcher, listener, "exit_early", code=0)
+    assert "ran to the end and served nothing" in error.message
+    assert "worker.run()" in error.message
+    assert not exists(pid)
+
+
 async def test_an_uncaught_exception_is_a_traceback_on_stderr_and_exit_code_1(
     launcher: Launcher, listener: socket.socket
 ) -> None:

@@ -58,7 +58,7 @@ async def test_an_agent_that_dies_in_a_step_fails_its_run_by_name(clean: Playgro
 async def test_a_capability_that_raises_fails_the_step_and_tells_no_more_than_its_kind(clean: Playground) -> None:
     outcome = await run(clean, DUO, inputs={"act": "raise"})
     assert outcome.failed_step == "call"
-    assert "test.act failed: ValueError" in str(outcome.view.error)
+    assert "test.act failed: ValueError; its trace is in the agent's log" in str(outcome.view.error)
     assert "no such article" not in str(outcome.view.error)
     assert outcome.outputs == {"own": {"act": "raise", "seconds": 0, "count": 0}}
 

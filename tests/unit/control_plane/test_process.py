@@ -180,7 +180,9 @@ def test_what_it_cannot_start_with_is_said_in_one_line(tmp_path: Path) -> None:
 def test_a_port_that_is_taken_is_said_in_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert "cannot start" in refused(tmp_path, "--port", port)
+        assert f"cannot listen on 127.0.0.1:{port}: Address already in use; choose another --port" in refused(
+            tmp_path, "--port", port
+        )
 
 
 def test_it_answers_under_the_names_let_in_and_under_no_others(tmp_path: Path) -> None:

@@ -315,3 +315,9 @@ def test_validation_names_the_type_and_the_fault(made: EventDraft, fault: str) -
 
 def test_the_codes_of_refusals_are_those_that_agents_refuse_with() -> None:
     assert set(get_args(RefusalCode)) == REFUSAL_CODES
+
+
+@pytest.mark.parametrize("name", ["aid", "issuer", "peer_aid", "subject", "delegatee_aid", ""])
+def test_an_aid_is_cut_under_whatever_name_it_stands(name: str) -> None:
+    assert value_text(name, "aid:pubkey:" + "x" * 43) == "aid:pubkey:xxxxxx…xxxx"
+    assert value_text(name, "who is aid:pubkey:" + "x" * 43).endswith("x" * 43)

@@ -65,3 +65,24 @@ def test_a_claim_that_can_be_met_is_none(tree: Tree, claim: str) -> None:
 def test_a_capability_may_answer_with_a_code_of_its_own(tree: Tree) -> None:
     tree.edit("target_agent: host", "target_agent: host\n        expect_status: 409")
     assert claimed(tree, "path: $.body.error.code\nequals: already_greeted") == []
+
+
+@pytest.mark.parametrize(
+    ("organisation", "discovery", "event", "doubts"),
+    [
+        ("external", "cp_registry", "event: capability.invoked\nwhere: { agent_id: host }", 1),
+        ("external", "cp_registry", "event: capability.denied\nwhere: { agent_id: host }\nmax: 0", 1),
+        ("external", "cp_registry", "event: capability.invoked\nwhere: { agent_id: guest }", 0),
+        ("external", "cp_registry", "event: trust.established\nwhere: { target: host }", 0),
+        ("internal", "cp_registry", "event: capability.invoked\nwhere: { agent_id: host }", 0),
+        ("external", "did_web", "event: capability.invoked\nwhere: { agent_id: host }", 0),
+    ],
+)
+def test_what_an_agent_found_in_the_registry_says_does_not_come_to_this_run(
+    tree: Tree, organisation: str, discovery: str, event: str, doubts: int
+) -> None:
+    tree.edit("- id: host\n", f"- id: host\n      org: {organisation}\n")
+    tree.edit("eager: false", f"eager: false\n    discovery: {discovery}")
+    found = claimed(tree, event)
+    assert [field for field, _ in found] == [f"{EXPECT}.where.agent_id"] * doubts
+    assert all("does not report to this run" in message for _, message in found)

@@ -38,6 +38,7 @@ def test_what_python_would_refuse_is_an_error_with_the_places_of_both(tree: Tree
         ("type: python_module, value: greter.main", "there is no module 'greter'"),
         ("type: python_module, value: greeter.mian", "there is no module 'greeter.mian'"),
         ("type: python_file, value: agents/greeter/mian.py", "there is no file agents/greeter/mian.py"),
+        ("type: python_file, value: greeter/main.py", "there is no file greeter/main.py"),
     ],
 )
 def test_an_entrypoint_that_leads_nowhere_is_an_error(tree: Tree, entrypoint: str, said: str) -> None:

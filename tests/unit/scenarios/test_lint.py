@@ -102,6 +102,14 @@ def test_a_pack_without_a_pack_file_and_a_manifest_under_another_name_are_doubtf
     assert [finding.file for finding in tree.lint()] == ["_shared/agents/greeter.yaml", "demo/pack.yaml"]
 
 
+def test_a_pack_called_otherwise_than_its_directory_is_doubtful(tree: Tree) -> None:
+    tree.edit("slug: demo", "slug: demos", "demo/pack.yaml")
+    (finding,) = tree.lint()
+    assert (finding.file, finding.field, finding.level) == ("demo/pack.yaml", "metadata.slug", "warning")
+    assert "'demos'" in finding.message
+    assert "'demo'" in finding.message
+
+
 def test_manifests_of_directories_beside_are_found_and_their_own_faults_left_to_them(
     tree: Tree, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,9 +102,14 @@ async def test_a_writer_without_a_thread_leaves_no_connection_behind(
             raise RuntimeError("can't start new thread")
         start(thread)
 
-    closed = []
+    opened: list[sqlite3.Connection] = []
+    closed: list[sqlite3.Connection] = []
 
     class Watched(sqlite3.Connection):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            opened.append(self)
+
         def close(self) -> None:
             closed.append(self)
             super().close()
@@ -114,7 +120,8 @@ async def test_a_writer_without_a_thread_leaves_no_connection_behind(
     store = SqliteRunStore(str(tmp_path / "runs.db"), state_dir=tmp_path)
     with pytest.raises(StoreUnavailable, match="ulimit -u"):
         await store.open()
-    assert len(closed) == 1
+    assert opened
+    assert set(closed) == set(opened)
     await store.close()
 
 

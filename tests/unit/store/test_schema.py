@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -15,6 +16,9 @@ from aitp_playground.store.sqlite import SqliteRunStore
 
 from .building import stored_run
 from .conftest import MakeSqlite
+
+#: What each step says, blanks aside, as CRC-32.
+STEPS = [1544243443, 3160965101, 4260448642, 140035933, 3132331131, 2948310291]
 
 
 @pytest.fixture
@@ -40,6 +44,46 @@ def test_every_version_reaches_the_newest_with_the_same_tables(connection: sqlit
         migrate(fresh)
         assert shape(connection) == shape(fresh)
     assert version(connection) == len(MIGRATIONS)
+
+
+def test_no_step_is_edited_once_somebody_may_have_run_it() -> None:
+    """Add a number for a new step. One that differs is a step that databases of an earlier commit have otherwise."""
+    said = [crc32(" ".join(" ".join(statements).split()).encode()) for statements in MIGRATIONS]
+    assert said == STEPS
+
+
+def test_a_column_that_an_earlier_build_added_one_step_before_is_kept(connection: sqlite3.Connection) -> None:
+    migrate(connection, MIGRATIONS[:5])
+    connection.execute("ALTER TABLE runs ADD COLUMN proof TEXT")
+    connection.execute("INSERT INTO pings (filler) VALUES (x'00')")
+    assert migrate(connection) == 5
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+        migrate(fresh)
+        assert shape(connection) == shape(fresh)
+    assert connection.execute("SELECT count(*) FROM pings").fetchone() == (1,)
+
+
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        ("ALTER TABLE runs DROP COLUMN proof", "the column proof of the table runs"),
+        ("ALTER TABLE cp_batches DROP COLUMN given_up", "the column given_up of the table cp_batches"),
+        ("DROP TABLE cp_foreign", "the table cp_foreign"),
+    ],
+)
+async def test_a_database_without_what_its_version_has_is_refused_by_its_name_and_left_alone(
+    connection: sqlite3.Connection, tmp_path: Path, statement: str, named: str
+) -> None:
+    migrate(connection)
+    connection.execute(statement)
+    before = shape(connection)
+    store = SqliteRunStore(str(tmp_path / "runs.db"), state_dir=tmp_path)
+    with pytest.raises(StoreUnavailable, match=named) as refused:
+        await store.open()
+    await store.close()
+    assert str(tmp_path / "runs.db") in refused.value.message
+    assert "RUN_HISTORY_DB" in refused.value.message
+    assert shape(connection) == before
 
 
 def test_a_later_step_keeps_what_was_stored_and_runs_once(connection: sqlite3.Connection) -> None:

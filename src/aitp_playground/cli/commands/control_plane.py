@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import sqlite3
 from pathlib import Path
 
@@ -143,6 +144,9 @@ async def _serve(settings: Settings, options: Options) -> None:
     except (SeedInvalid, SwitchInvalid) as wrong:
         raise ConfigurationError(str(wrong)) from wrong
     except (OSError, sqlite3.Error) as failure:
+        if isinstance(failure, OSError) and failure.errno == errno.EADDRINUSE:
+            taken = f"cannot listen on {options.host}:{options.port}: {failure.strerror}; choose another --port"
+            raise ConfigurationError(taken) from failure
         raise ConfigurationError(f"the Control Plane cannot start: {failure}") from failure
     finally:
         await asyncio.to_thread(logs.close)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import aiohttp
 import orjson
 
-from aitp_playground.errors import InvalidRequest, PlaygroundError, ScenarioNotFound
+from aitp_playground.errors import InvalidRequest, PlaygroundError, ScenarioNotFound, Unauthorized
 from aitp_playground.events.codec import decode
 from aitp_playground.net import read_bounded
 from aitp_playground.store.port import StoredEvent
@@ -140,4 +140,6 @@ def _refusal(status: int, body: bytes) -> PlaygroundError:
         code, message = "", f"the server answered with status {status}"
     if code == ScenarioNotFound.code:
         return ScenarioNotFound(message)
+    if code == Unauthorized.code:
+        message += "; this command takes the key from the variable AITP_PLAYGROUND_API_KEY"
     return InvalidRequest(message) if 400 <= status < 500 else PlaygroundError(message)
