@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from aitp_playground.errors import RunNotFound, StoreUnavailable
+from aitp_playground.runs import directory
 from aitp_playground.runs.directory import RunDirectory
 from aitp_playground.runs.messages import CancelRun
 from aitp_playground.service import Playground
@@ -135,7 +136,11 @@ async def test_a_store_that_refuses_everything_is_waited_for_without_agents(tmp_
         assert leftovers(running) == NOTHING
 
 
-async def test_cancels_while_the_store_refuses_make_no_second_end_and_promise_nothing(tmp_path: Path) -> None:
+async def test_cancels_while_the_store_refuses_make_no_second_end_and_promise_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The run cannot end before the store takes its end: these cancels wait in vain.
+    monkeypatch.setattr(directory, "CANCEL_WAIT", 0.2)
     async with unruly_playground(tmp_path) as running:
         run_id = await submit(running, ACT, inputs={"act": "sleep", "seconds": 60})
         await until(running, run_id, "step.started")
