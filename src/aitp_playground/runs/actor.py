@@ -272,7 +272,8 @@ class RunActor(Actor[RunMessage]):
         if self._broken is not None:
             return
         self._broken = reason
-        log.error("run.commit_failed", reason=reason)
+        # What comes after the end may find that the run was removed: that is no fault.
+        (log.info if isinstance(self._phase, Over) else log.error)("run.commit_failed", reason=reason)
         terminal = draft("run.failed", error=f"the store could not take events: {reason}")
         match self._phase:
             case Conducting():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -150,12 +151,21 @@ def _expectations(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterato
             for path, expression in placeholders(written):
                 name = output_step(expression)
                 where = (*at, "expect", index, *path)
-                if name is None:
+                if (dotted := _dotted_step(expression, known)) is not None:
+                    better = re.sub(r"\.+", "_", dotted)
+                    yield where, f"a placeholder reads the dot in step {dotted!r} as a field; call the step {better!r}"
+                elif name is None:
                     yield where, f"{{{{ {expression} }}}} is {_no_output(expression)}"
                 elif name not in known:
                     yield where, f"no earlier step {name!r}{nearest(name, known)}"
                 elif expression == own:
                     yield where, f"{{{{ {expression} }}}} is what stands at {expectation.path} itself"
+
+
+def _dotted_step(expression: str, steps: set[str]) -> str | None:
+    """The step with a dot in its id that a placeholder means, or may mean."""
+    starts = [(name, f"outputs.{name}") for name in sorted(steps) if "." in name]
+    return next((name for name, start in starts if f"{expression}.".startswith((f"{start}.", f"{start}["))), None)
 
 
 def _named_in(expectation: Expectation, agents: set[str], steps: set[str]) -> Iterator[Fault]:

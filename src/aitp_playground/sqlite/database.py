@@ -54,6 +54,8 @@ class SqliteDatabase:
         self._file: os.stat_result | None = None
         #: Called in the writer's thread outside any transaction; what it raises is what the commit fails with.
         self.before_commit: Callable[[sqlite3.Connection], None] = lambda _: None
+        #: Called there too, before what is not written ``always``; raises OSError to refuse it.
+        self.admit: Callable[[], None] = lambda: None
 
     async def open(
         self, check: Callable[[sqlite3.Connection], None], prepare: Callable[[sqlite3.Connection], None]
@@ -89,10 +91,10 @@ class SqliteDatabase:
         """Events handed over and not yet on disk; seconds that the latest commit took."""
         return (0, 0.0) if self._writer is None else (self._writer.backlog, self._writer.last_commit)
 
-    def write(self, work: Work[T], *, events: int = 0, size: int = 0) -> asyncio.Future[T]:
+    def write(self, work: Work[T], *, events: int = 0, size: int = 0, always: bool = False) -> asyncio.Future[T]:
         """See :meth:`~aitp_playground.sqlite.writer.Writer.submit`."""
         if self._writer is not None:
-            return self._writer.submit(work, events=events, size=size)
+            return self._writer.submit(work, events=events, size=size, always=always)
         refused: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         refused.set_exception(self._failures.closed())
         return refused
@@ -118,7 +120,15 @@ class SqliteDatabase:
                 if self.path is not None:
                     self._file = self.path.stat()
                 guard, name = partial(self._guard, connection), f"{self._name}-writer"
-                self._writer = Writer(connection, loop, name=name, guard=guard, failures=self._failures, **self._bounds)
+                self._writer = Writer(
+                    connection,
+                    loop,
+                    name=name,
+                    guard=guard,
+                    admit=lambda: self.admit(),
+                    failures=self._failures,
+                    **self._bounds,
+                )
             except BaseException:
                 connection.close()
                 raise

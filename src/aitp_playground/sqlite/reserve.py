@@ -19,8 +19,8 @@ class Reserve:
         """Whether it is kept, or is to be nothing."""
         return not self.size or self.path.exists()
 
-    def keep(self) -> bool:
-        """Have it there; False when the disk has less than twice as much to spare, or takes no file."""
+    def keep(self, spare: int) -> bool:
+        """Have it there; False when the disk would have less than ``spare`` bytes left beside it, or takes no file."""
         if not self.size:
             self.spend()
             return True
@@ -28,7 +28,7 @@ class Reserve:
             return True
         try:
             found = os.statvfs(self.path.parent)
-            if found.f_bavail * found.f_frsize < 2 * self.size:
+            if found.f_bavail * found.f_frsize < self.size + spare:
                 return False
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except FileExistsError:

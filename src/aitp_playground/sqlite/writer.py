@@ -28,6 +28,7 @@ class _Operation:
     future: asyncio.Future[Any]
     events: int
     size: int
+    always: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ class _Outcome:
 class Writer:
     """Takes operations from one event loop and commits them in the order given, in groups.
 
-    ``guard`` runs before each group and raises when writing would be in vain. The connection is the writer's from now
+    ``guard`` runs before each group and raises when writing would be in vain; ``admit`` runs before it for what is not
+    taken ``always``, and raises when there is room for nothing else. The connection is the writer's from now
     on; it closes it when it stops. ``name`` is the thread's. Raises ``RuntimeError`` when no thread can be started.
     """
 
@@ -54,10 +56,12 @@ class Writer:
         max_events: int,
         max_bytes: int,
         guard: Callable[[], None] = lambda: None,
+        admit: Callable[[], None] = lambda: None,
     ) -> None:
         self._connection = connection
         self._loop = loop
         self._guard = guard
+        self._admit = admit
         self._failures = failures
         self._max_events = max_events
         self._max_bytes = max_bytes
@@ -77,12 +81,12 @@ class Writer:
         """Events handed over and not yet committed."""
         return self._events
 
-    def submit(self, work: Work[T], *, events: int = 0, size: int = 0) -> asyncio.Future[T]:
+    def submit(self, work: Work[T], *, events: int = 0, size: int = 0, always: bool = False) -> asyncio.Future[T]:
         """Queue ``work``; the future has its result once it is committed.
 
         ``events`` and ``size`` (bytes) count against the bounds; work of no weight is always taken, and so is any
         single piece when nothing waits. Beyond the bounds, and after the end, the future fails at once. What the work
-        raised is undone, alone, and goes to its future.
+        raised is undone, alone, and goes to its future. ``always``: it makes room, or cannot wait for any.
         """
         future: asyncio.Future[T] = self._loop.create_future()
         with self._changed:
@@ -90,7 +94,7 @@ class Writer:
             if refusal is None:
                 self._events += events
                 self._bytes += size
-                self._waiting.append(_Operation(work, future, events, size))
+                self._waiting.append(_Operation(work, future, events, size, always))
                 self._changed.notify()
         if refusal is not None:
             future.set_exception(refusal)
@@ -120,7 +124,10 @@ class Writer:
                 begun = time.perf_counter()
                 outcomes = self._commit(group)
                 self.last_commit = time.perf_counter() - begun
-                self._failures.after_commit([outcome.error for outcome in outcomes])
+                always = {operation.future for operation in group if operation.always}
+                # That something could be removed does not say that anything else can be written.
+                telling = [outcome for outcome in outcomes if outcome.error or outcome.future not in always]
+                self._failures.after_commit([outcome.error for outcome in telling])
                 # Before the answers: who has one may hand over the next piece at once.
                 with self._changed:
                     self._events -= sum(operation.events for operation in group)
@@ -136,6 +143,17 @@ class Writer:
             return group
 
     def _commit(self, group: Sequence[_Operation]) -> list[_Outcome]:
+        refused: list[_Outcome] = []
+        if not all(operation.always for operation in group):
+            try:
+                self._admit()
+            except OSError as failure:
+                error = self._failures.of_work(failure)
+                refused = [_Outcome(operation.future, error=error) for operation in group if not operation.always]
+                group = [operation for operation in group if operation.always]
+        return refused + (self._admitted(group) if group else [])
+
+    def _admitted(self, group: Sequence[_Operation]) -> list[_Outcome]:
         try:
             # Left behind by a group that could not be undone; a failure here is this group's again.
             self._roll_back()
@@ -144,7 +162,7 @@ class Writer:
             if outcomes is None:
                 outcomes = self._one_by_one(group)
             if outcomes is None:
-                outcomes = [outcome for operation in group for outcome in self._commit([operation])]
+                outcomes = [outcome for operation in group for outcome in self._admitted([operation])]
         except Exception as failure:  # noqa: BLE001 - whatever it is, somebody waits for the answer
             outcomes = [_Outcome(operation.future, error=self._failures.of_work(failure)) for operation in group]
         try:

@@ -39,10 +39,16 @@ class Room:
         self._removing: set[asyncio.Task[Any]] = set()
         self._pruning: set[asyncio.Task[int]] = set()
         self._giving_back: asyncio.Task[None] | None = None
+        #: Removals that are using the reserve, or what it took.
+        self._spending = 0
 
     def take_reserve(self) -> None:
         """Blocks. A disk without room for it is told of, and no reason not to start."""
-        if self._reserve is not None and not self._reserve.keep():
+        if self._reserve is None:
+            return
+        if self._reserve.keep(self._reserve.size):
+            self._database.admit = partial(self._admit, self._reserve)
+        else:
             log.warning("store.no_reserve", path=str(self._reserve.path), bytes=self._reserve.size)
 
     async def close(self) -> None:
@@ -59,7 +65,8 @@ class Room:
 
     def remove(self, work: Work[T]) -> asyncio.Task[T]:
         """Write something that frees room, with the reserve when the disk has none left; it is begun at once."""
-        removal = asyncio.get_running_loop().create_task(self._with_reserve(work, self._database.write(work)))
+        first = self._database.write(work, always=True)
+        removal = asyncio.get_running_loop().create_task(self._with_reserve(work, first))
         self._removing.add(removal)
         removal.add_done_callback(self._removing.discard)
         removal.add_done_callback(self._removed)
@@ -72,11 +79,22 @@ class Room:
         pruning.add_done_callback(self._pruning.discard)
         return pruning
 
+    def _admit(self, reserve: Reserve) -> None:
+        """In the writer's thread. While the reserve is spent, by whichever process, its room is not for what made it
+        necessary: else the next run takes it, and nothing can be removed any more. Raises OSError."""
+        if reserve.there or (not self._spending and reserve.keep(_spare(reserve))):
+            return
+        raise OSError(
+            f"the disk of {reserve.path.parent} is full, and what is left is for removing runs; remove some, or free "
+            f"{(reserve.size + _spare(reserve)) / 2**20:.0f} MiB there"
+        )
+
     def _take_again(self, reserve: Reserve) -> None:
         if not reserve.there and self._database.path is not None:
             with suppress(sqlite3.Error):
                 space.shorten(self._database.path)
-            reserve.keep()
+            if not self._spending:
+                reserve.keep(_spare(reserve))
 
     async def _in_steps(self, some: Work[int], first: asyncio.Task[int], at_most: int) -> int:
         total = removed = await first
@@ -91,9 +109,14 @@ class Room:
         except StoreUnavailable as failure:
             if self._reserve is None or not is_no_room(failure.__cause__):
                 raise
-        log.warning("store.reserve_used", path=str(self._reserve.path))
-        await asyncio.to_thread(self._reserve.spend)
-        return await self._database.write(partial(_sparing, work))
+        self._spending += 1
+        try:
+            if self._reserve.there:
+                log.warning("store.reserve_used", path=str(self._reserve.path))
+            await asyncio.to_thread(self._reserve.spend)
+            return await self._database.write(partial(_sparing, work), always=True)
+        finally:
+            self._spending -= 1
 
     def _removed(self, done: asyncio.Task[Any]) -> None:
         """The disk that it took goes back, behind the writes that wait."""
@@ -104,10 +127,15 @@ class Room:
     async def _give_back(self) -> None:
         # What fails now is done after the next removal; until then the free pages are used again.
         with suppress(StoreUnavailable, RuntimeError):
-            while await self._database.write(space.give_back):
+            while await self._database.write(space.give_back, always=True):
                 pass
             if self._reserve is not None:
                 await asyncio.to_thread(self._take_again, self._reserve)
+
+
+def _spare(reserve: Reserve) -> int:
+    """What must be free beside a reserve that is taken again, bytes: little, so that removing runs gets there."""
+    return reserve.size // 4
 
 
 def _sparing(work: Work[T], connection: sqlite3.Connection) -> T:

@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from aitp_playground.errors import StoreUnavailable
+from aitp_playground.events.vocabulary import TERMINAL_TYPES
 from aitp_playground.sqlite.database import SqliteDatabase
 from aitp_playground.store import leftovers, reads, scenarios, writes
 from aitp_playground.store.failures import StoreFailures
@@ -135,11 +136,14 @@ class SqliteRunStore:
         """See the port."""
         events = tuple(events)
         work = partial(writes.append, run_id=run_id, events=events, summary=summary)
-        return self.database.write(work, events=max(1, len(events)), size=sum([len(event.body) for event in events]))
+        # A run that cannot end on a full disk cannot be removed either.
+        ends = any(event.type in TERMINAL_TYPES for event in events)
+        size = sum([len(event.body) for event in events])
+        return self.database.write(work, events=max(1, len(events)), size=size, always=ends)
 
     def request_cancel(self, run_id: str) -> asyncio.Future[None]:
         """See the port. Does nothing to a run that is over; fails with ``RunNotFound``."""
-        return self.database.write(partial(writes.request_cancel, run_id=run_id))
+        return self.database.write(partial(writes.request_cancel, run_id=run_id), always=True)
 
     def save_agent_log(self, run_id: str, agent_id: str, text: str) -> asyncio.Future[None]:
         """See the port. Fails with ``RunNotFound``."""
@@ -150,7 +154,7 @@ class SqliteRunStore:
         """See the port. A run of a live owner, this one included, and a finished run cannot be adopted."""
         if self.database.path is None:
             return self.database.write(lambda _: False)
-        return self.database.write(partial(writes.adopt, run_id=run_id, owner=self._owner))
+        return self.database.write(partial(writes.adopt, run_id=run_id, owner=self._owner), always=True)
 
     def delete(self, run_id: str) -> asyncio.Future[bool]:
         """See the port. Whether the run is over is the caller's to check."""

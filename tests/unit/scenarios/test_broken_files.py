@@ -336,6 +336,16 @@ async def test_a_fault_is_told_with_its_place(
     assert caught.value.details == [{"file": HELLO, "line": line, "field": field, "message": error.message}]
 
 
+@pytest.mark.parametrize("rest", ["status", "peer.name", "..x"])
+async def test_a_step_with_a_dot_in_its_id_is_not_taken_for_a_field_of_another(tree: Tree, rest: str) -> None:
+    meet = "      - id: meet\n"
+    tree.edit(meet, "      - id: gate\n      - id: gate.one\n        requires: [gate]\n" + meet)
+    assert await errors_of(tree) == []
+    tree.edit("equals: 200", f'equals: "{{{{ outputs.gate.one.{rest} }}}}"')
+    (error,) = await errors_of(tree)
+    assert "the dot in step 'gate.one' as a field; call the step 'gate_one'" in error.message
+
+
 async def test_sixteen_agents_and_two_hundred_steps_are_the_most(tree: Tree) -> None:
     first = "    - id: host\n"
     tree.edit(first, "".join(f"    - {{ id: a{n}, ref: _shared/agents/greeter }}\n" for n in range(14)) + first)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from aitp_playground.errors import StoreUnavailable
+from aitp_playground.store.port import StoredEvent
 from aitp_playground.store.sqlite import SqliteRunStore
 
 from .building import events, stored_run, summary
@@ -120,3 +122,51 @@ async def test_on_a_real_disk_runs_are_removed_and_it_fills_again(
             made.remove(run_id)
             await asyncio.wait_for(store.room.given_back(), 300)
         await stored_run(store, 10)
+
+
+async def test_what_a_removal_needs_is_not_for_the_runs_that_filled_the_disk(
+    small_disk: Path, make_sqlite: MakeSqlite
+) -> None:
+    """Runs that go on would take the reserve once it is spent, and then nothing could be removed any more."""
+    store: SqliteRunStore = await make_sqlite(str(small_disk / "runs.db"), state_dir=small_disk, reserve_bytes=16 * MIB)
+    small = await finished(store, 2)
+    ending = await stored_run(store, 1)
+    large: list[str] = []
+
+    async def for_ever() -> None:
+        while True:
+            large.append(await stored_run(store))
+            for first in range(1, 5000, 50):
+                await store.append(large[-1], events(first, first + 49, "x" * 2000), summary(large[-1], first + 49))
+
+    with pytest.raises(StoreUnavailable, match="full"):
+        await for_ever()
+    with contextlib.suppress(OSError), (small_disk / "others").open("wb") as others:
+        while True:
+            others.write(b"x" * 4096)
+            others.flush()
+    with capture_logs() as logs:
+        for run_id in small:
+            assert await store.delete(run_id)
+        await asyncio.wait_for(store.room.given_back(), 300)
+        for write in (lambda: stored_run(store), store.ping):
+            with pytest.raises(StoreUnavailable, match="free 20 MiB"):
+                await write()
+        last = StoredEvent(2, "run.failed", 1002.0, b'{"seq":2}')
+        await store.append(ending, [last], summary(ending, 2, "failed", 1002.0))
+        for run_id in (ending, *large):
+            assert await store.delete(run_id), run_id
+            await asyncio.wait_for(store.room.given_back(), 300)
+    assert [line["event"] for line in logs if line["event"] in {"store.unavailable", "store.available"}] == []
+    assert len([line for line in logs if line["event"] == "store.reserve_used"]) == 1
+    await store.ping()
+    await stored_run(store, 10)
+    assert (small_disk / "runs.db-reserve").stat().st_size == 16 * MIB
+
+
+async def test_room_that_somebody_else_frees_counts(make_sqlite: MakeSqlite, tmp_path: Path) -> None:
+    store: SqliteRunStore = await make_sqlite(reserve_bytes=MIB)
+    reserve = tmp_path / "state" / "runs.db-reserve"
+    reserve.unlink()  # as another process does that removes a run
+    await stored_run(store)
+    assert reserve.stat().st_size == MIB
