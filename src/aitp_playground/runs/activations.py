@@ -16,8 +16,8 @@ from aitp_playground.runs.actor import RunActor
 from aitp_playground.runs.feed import Feed
 from aitp_playground.runs.log import EventLog, Observer
 from aitp_playground.runs.messages import Delivery, DeliveryFate, RunMessage
-from aitp_playground.runs.phases import Conduct
 from aitp_playground.runs.state import RunState
+from aitp_playground.runs.work import Conduct
 from aitp_playground.store.port import RunHeader, RunStore
 
 #: Seconds that a delivery may take, the wait for an earlier writer included.

@@ -9,8 +9,8 @@ from typing import Any
 
 import structlog
 
-from aitp_playground.actors import Actor, ActorError, ActorStopped
-from aitp_playground.errors import Overloaded, PlaygroundError, StepError, StoreUnavailable, Unauthorized
+from aitp_playground.actors import Actor, ActorStopped
+from aitp_playground.errors import Overloaded, StepError, StoreUnavailable, Unauthorized
 from aitp_playground.events.model import EventDraft, draft
 from aitp_playground.events.vocabulary import AFTER_TERMINAL
 from aitp_playground.runs.concurrency import when_done
@@ -35,9 +35,10 @@ from aitp_playground.runs.messages import (
     Stored,
     Telemetry,
 )
-from aitp_playground.runs.phases import Conduct, Conducting, Ending, Over, Pending, Phase, Stopping
+from aitp_playground.runs.phases import Conducting, Ending, Over, Pending, Phase, Stopping
 from aitp_playground.runs.views import stored_state
 from aitp_playground.runs.window import StepWindow
+from aitp_playground.runs.work import Conduct, why_it_fails
 from aitp_playground.store.port import CancelComesFirst, RunHeader, RunStore
 
 log = structlog.get_logger(__name__)
@@ -131,22 +132,9 @@ class RunActor(Actor[RunMessage]):
         if self._conduct is None or not isinstance(self._phase, Pending):
             return
         self._append([draft("run.started", scenario_ref=self._header.scenario_ref, template=self._header.template)])
-        task = self.tasks.spawn(self._supervise(self._conduct), name=f"conduct:{self._header.run_id}")
+        task = self.tasks.spawn(why_it_fails(self._conduct, self.ref), name=f"conduct:{self._header.run_id}")
         task.add_done_callback(self._conducted)
         self._phase = Conducting(task)
-
-    async def _supervise(self, conduct: Conduct) -> str | None:
-        """Why the run fails, None when it does not."""
-        try:
-            await conduct(self.ref)
-        except PlaygroundError as failure:
-            return failure.message
-        except Exception as failure:
-            log.exception("run.conductor_failed")
-            # Of the kernel's errors the text says which actor kept the run waiting; others may quote anything.
-            what = str(failure) if isinstance(failure, ActorError) else type(failure).__name__
-            return f"internal error: {what}; the server's log has the details"
-        return None
 
     def _conducted(self, task: asyncio.Task[str | None]) -> None:
         """Whatever becomes of the conductor, the actor hears of it, also of one cancelled before its first step."""
@@ -272,8 +260,12 @@ class RunActor(Actor[RunMessage]):
         if self._broken is not None:
             return
         self._broken = reason
-        # What comes after the end may find that the run was removed: that is no fault.
-        (log.info if isinstance(self._phase, Over) else log.error)("run.commit_failed", reason=reason)
+        if isinstance(
+            self._phase, Over
+        ):  # what comes later may find the run removed, and the next actor begins from disk
+            log.info("run.commit_failed", reason=reason)
+            return
+        log.error("run.commit_failed", reason=reason)
         terminal = draft("run.failed", error=f"the store could not take events: {reason}")
         match self._phase:
             case Conducting():
@@ -282,7 +274,7 @@ class RunActor(Actor[RunMessage]):
                 self._rewrite_end(terminal)
             case Ending(rewritten=False):
                 self._rewrite_end(draft("run.cancelled") if self._log.state.status == "cancelled" else terminal)
-            case _:  # ending anyway; or over: nothing more is taken, and the next actor begins from disk
+            case _:  # ending anyway
                 pass
 
     def _interrupt(self, terminal: EventDraft) -> None:

@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from aitp_playground.actors import ActorRef
 from aitp_playground.events.model import EventDraft
-from aitp_playground.runs.messages import RunMessage
-
-#: Does a run's work: awaited once, as a child task of the run's actor, whose ref it is given to report by message.
-#: Returns to complete the run and raises to fail it: the message of a PlaygroundError becomes ``run.failed``'s
-#: ``error``, of other exceptions only the type does. Cancelled when the run is; it must not outlive that.
-Conduct = Callable[[ActorRef[RunMessage]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
