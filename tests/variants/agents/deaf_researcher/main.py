@@ -1,4 +1,4 @@
-"""The shipped researcher, to whom no Control Plane can say anything: it never looks at the list."""
+"""The shipped researcher, to whom no Control Plane can say anything: it never looks at the list, asked or by itself."""
 
 from __future__ import annotations
 
@@ -14,4 +14,5 @@ async def _look_away(*_: Any, **__: Any) -> dict[str, Any]:
 
 if __name__ == "__main__":
     Refresher.from_control_plane = _look_away  # type: ignore[method-assign]
+    Refresher.start = lambda _: None  # type: ignore[method-assign]
     worker.run()
