@@ -161,6 +161,18 @@ def _apply(connection: sqlite3.Connection, statements: Sequence[str]) -> None:
 def check(connection: sqlite3.Connection, steps: Sequence[Sequence[str]] = MIGRATIONS) -> None:
     """Reads only. Raises ``StoreUnavailable`` for a database of a later release, of another program, or without what
     its version says it has."""
+    # Of one moment: another process may be making the tables of a new database just now.
+    alone = not connection.in_transaction
+    if alone:
+        connection.execute("BEGIN")
+    try:
+        _check(connection, steps)
+    finally:
+        if alone and connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _check(connection: sqlite3.Connection, steps: Sequence[Sequence[str]]) -> None:
     version = _version(connection)
     if version > len(steps):
         raise StoreUnavailable(

@@ -11,7 +11,7 @@ from zlib import crc32
 import pytest
 
 from aitp_playground.errors import StoreUnavailable
-from aitp_playground.store.schema import MIGRATIONS, migrate
+from aitp_playground.store.schema import MIGRATIONS, check, migrate
 from aitp_playground.store.sqlite import SqliteRunStore
 
 from .building import stored_run
@@ -149,3 +149,20 @@ async def test_lists_are_read_off_an_index_without_sorting(make_sqlite: MakeSqli
     )
     assert "USING INDEX" in plan
     assert "TEMP B-TREE" not in plan
+
+
+def test_a_database_that_is_made_while_it_is_looked_at_is_not_taken_for_somebody_elses(tmp_path: Path) -> None:
+    with (
+        closing(sqlite3.connect(tmp_path / "new.db", isolation_level=None)) as looking,
+        closing(sqlite3.connect(tmp_path / "new.db", isolation_level=None)) as making,
+    ):
+        making.execute("PRAGMA journal_mode=WAL")
+
+        def between(statement: str) -> None:
+            if "sqlite_master" in statement:
+                looking.set_trace_callback(None)
+                migrate(making)
+
+        looking.set_trace_callback(between)
+        check(looking)
+        assert making.execute("SELECT count(*) FROM runs").fetchone() == (0,)
