@@ -58,7 +58,9 @@ def awaited(
 ) -> Iterator[float]:
     """How many seconds to wait, from the end of the step, for each expectation whose events have not all come yet."""
     for expectation in expectations:
-        if expectation.within_ms is not None and _count(expectation, events, outputs) < expectation.least:
+        if expectation.within_ms is None:
+            continue
+        if _count(expectation, events, _wanted(expectation, outputs)) < expectation.least:
             yield expectation.within_ms / 1000
 
 
@@ -86,8 +88,8 @@ def _check_output(
 def _check_events(
     expectation: Expectation, events: Sequence[RunEvent], outputs: Mapping[str, Any]
 ) -> Iterable[dict[str, Any]]:
-    count = _count(expectation, events, outputs)
     wanted = _wanted(expectation, outputs)
+    count = _count(expectation, events, wanted)
     where = ", ".join(f"{name} {_show(value)}" for name, value in wanted.items())
     path = f"event {expectation.event}" + (f" ({where})" if where else "")
     if count < expectation.least:
@@ -97,8 +99,7 @@ def _check_events(
         yield {"path": path, "operator": "max", "expected": expectation.max, "actual": count}
 
 
-def _count(expectation: Expectation, events: Sequence[RunEvent], outputs: Mapping[str, Any]) -> int:
-    wanted = _wanted(expectation, outputs)
+def _count(expectation: Expectation, events: Sequence[RunEvent], wanted: Mapping[str, Any]) -> int:
     return sum(event.type == expectation.event and not any(_differing(event, wanted)) for event in events)
 
 
