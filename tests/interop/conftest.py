@@ -9,11 +9,13 @@ from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
 from tests.integration.agents.conftest import http, make, pair, sink, start
-from tests.integration.agents.harness import Answer, Start, WorkerProcess
+from tests.integration.agents.harness import Answer, Start, TelemetrySink, WorkerProcess
 from tests.interop.foreign.agent import ForeignAgent
 from tests.interop.foreign.client import Client, Style
+from tests.interop.foreign.keys import Key, Suite
 from tests.interop.foreign.manifests import WELL_KNOWN
 from tests.interop.foreign.server import Server
 
@@ -54,6 +56,35 @@ async def tell(ours: WorkerProcess, *others: Any) -> None:
     ]
     answer = await ours.admin("peers", {"peers": listed}, method="PUT")
     assert answer.status == 200, answer
+
+
+@dataclass
+class Room:
+    """One worker of ours for a whole module; whoever comes is new to it."""
+
+    ours: WorkerProcess
+    http: aiohttp.ClientSession
+
+    async def client(self, style: Style = "rfc", suite: Suite = "ed25519") -> Client:
+        """A foreign agent that was introduced, in place of the one before. It goes to ours and serves nothing."""
+        foreign = ForeignAgent(key=Key(suite), trusted={self.ours.aid})
+        await tell(self.ours, foreign)
+        return Client(foreign, self.http, self.ours.base_url, self.ours.aid, style)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def room() -> AsyncIterator[Room]:
+    """For tests that send much to one worker, and each as somebody else."""
+    sink = TelemetrySink()
+    await sink.start()
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http:
+        ours = WorkerProcess(http, sink, "alice")
+        try:
+            await ours.start()
+            yield Room(ours, http)
+        finally:
+            await ours.close()
+            await sink.close()
 
 
 Meet = Callable[..., Awaitable[Meeting]]

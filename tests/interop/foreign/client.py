@@ -44,7 +44,8 @@ class Client:
         self.peer_aid = peer_aid
         self._http = http
         self._peer_url = peer_url.rstrip("/")
-        self._session: str | None = None
+        #: As the last acknowledgement had it in its header.
+        self.session: str | None = None
 
     async def get(self, path_or_url: str) -> Reply:
         return await self._ask("GET", urljoin(f"{self._peer_url}/", path_or_url), None, {})
@@ -92,19 +93,19 @@ class Client:
 
     async def begin(self, requested: list[str] | None = None) -> Initiator:
         """A handshake that has sent nothing yet."""
-        self._session = None
+        self.session = None
         manifest = await self.manifest()
         return Initiator(self.agent, manifest, manifest["offered_capabilities"] if requested is None else requested)
 
     async def send_hello(self, initiator: Initiator, hello: Envelope) -> Reply:
         reply = await self.post(self.place(initiator, "hello"), hello)
-        self._session = reply.headers.get(SESSION.lower())
+        self.session = reply.headers.get(SESSION.lower())
         return reply
 
     async def send_commit(self, initiator: Initiator, commit: Envelope, session: str | None = None) -> Reply:
         """In the binding's style with the session header that came with the acknowledgement, or another one."""
         headers = {}
-        if self.style == "binding" and (given := session or self._session):
+        if self.style == "binding" and (given := session or self.session):
             headers[SESSION] = given
         return await self.post(self.place(initiator, "commit"), commit, headers)
 

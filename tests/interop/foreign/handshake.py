@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from tests.interop.foreign.agent import ForeignAgent
 
 
-def identity(agent: ForeignAgent, envelope: Envelope, receiver: str, **changes: Any) -> dict[str, Any]:
+def identity(agent: ForeignAgent, envelope: Envelope, to: str, **changes: Any) -> dict[str, Any]:
     """A pinned-key descriptor, proven for one message to one receiver (0002 3.1)."""
     bound = {
         "sender": agent.aid,
-        "receiver": receiver,
+        "receiver": to,
         "message_id": envelope["message_id"],
         "timestamp": envelope["timestamp"],
         "nonce": envelope["payload"]["pop_nonce"],
@@ -46,7 +46,8 @@ def _greeting(agent: ForeignAgent, kind: str, receiver: str, payload: dict[str, 
     envelope = envelopes.draft(agent.key, kind, {"manifest": agent.manifest(), **payload}, agent.now())
     if alter is not None:
         alter(envelope)
-    envelope["payload"].setdefault("identity", identity(agent, envelope, receiver))
+    if "identity" not in envelope["payload"]:
+        envelope["payload"]["identity"] = identity(agent, envelope, receiver)
     return envelopes.signed(agent.key, envelope)
 
 
