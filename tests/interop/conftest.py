@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,12 +65,35 @@ class Room:
 
     ours: WorkerProcess
     http: aiohttp.ClientSession
+    _made: int = 0
 
     async def client(self, style: Style = "rfc", suite: Suite = "ed25519") -> Client:
         """A foreign agent that was introduced, in place of the one before. It goes to ours and serves nothing."""
-        foreign = ForeignAgent(key=Key(suite), trusted={self.ours.aid})
+        foreign = self.stranger(suite)
         await tell(self.ours, foreign)
+        return self.client_of(foreign, style)
+
+    def client_of(self, foreign: ForeignAgent, style: Style = "rfc") -> Client:
         return Client(foreign, self.http, self.ours.base_url, self.ours.aid, style)
+
+    def stranger(self, suite: Suite = "ed25519", **about: Any) -> ForeignAgent:
+        """A foreign agent that ours knows nothing of, under a name that nobody had before."""
+        self._made += 1
+        return ForeignAgent(f"foreign-{self._made}", Key(suite), trusted={self.ours.aid}, **about)
+
+    @asynccontextmanager
+    async def meeting(self, style: Style = "rfc", suite: Suite = "ed25519", **about: Any) -> AsyncIterator[Meeting]:
+        """The same with one that serves."""
+        foreign = self.stranger(suite, **about)
+        server = Server(foreign, style)
+        await server.start()
+        try:
+            await tell(self.ours, foreign)
+            yield Meeting(
+                self.ours, foreign, server, Client(foreign, self.http, self.ours.base_url, self.ours.aid, style)
+            )
+        finally:
+            await server.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -9,13 +9,15 @@ from typing import Any, Literal
 from urllib.parse import urljoin
 
 import aiohttp
+from aitp_verifier.errors import AitpError
+from aitp_verifier.revocation import verify_snapshot_trust
 
 from tests.interop.foreign import errors, manifests, possession
 from tests.interop.foreign.agent import ForeignAgent
 from tests.interop.foreign.envelopes import Envelope
 from tests.interop.foreign.errors import Refused, Told
 from tests.interop.foreign.handshake import Initiator
-from tests.interop.foreign.manifests import WELL_KNOWN, Manifest
+from tests.interop.foreign.manifests import LIST_URI, WELL_KNOWN, Manifest
 from tests.interop.foreign.tokens import Grant
 
 #: ``rfc``: one endpoint, no header. ``binding``: a base URL with ``hello`` and ``commit`` under it, a session header.
@@ -88,6 +90,15 @@ class Client:
         """The peer's manifest, verified (RFC-AITP-0003 5)."""
         reply = await self.get(WELL_KNOWN)
         return manifests.read(self.wanted(reply), self.peer_aid, self.agent.now())
+
+    async def denied(self) -> set[str]:
+        """What the list denies that the peer's manifest names (RFC-AITP-0008 1.4, 1.5). Raises ``AitpError``."""
+        manifest = await self.manifest()
+        snapshot = self.wanted(await self.get(manifest["extensions"][LIST_URI]))
+        body = verify_snapshot_trust(snapshot)
+        if body["issuer"] != manifest["aid"] or not body["published_at"] <= self.agent.now() < body["expires_at"]:
+            raise AitpError("REVOCATION_SNAPSHOT_INVALID", "of another issuer, or of another time")
+        return {entry["jti"] for entry in body["entries"]}
 
     # --- the handshake
 

@@ -52,6 +52,8 @@ class Server:
         #: Calls that were let in: capability, caller.
         self.served: list[tuple[str, str]] = []
         self.list_asked = 0
+        #: The header that goes with an acknowledgement, as it was the last time.
+        self.session: dict[str, str] = {}
         self._places: dict[str, str] = {}
         self._open: dict[str, Responder] = {}
         self._challenges: dict[str, dict[str, Any]] = {}
@@ -146,9 +148,10 @@ class Server:
         check_greeting(self.agent, envelope, "mutual_hello", sender)
         responder = Responder(self.agent, envelope)
         ack = responder.ack(self.conduct.alter.get("ack"))
-        self._open[secrets.token_hex(16) if self.style == "binding" else responder.nonce] = responder
-        session = next(reversed(self._open)) if self.style == "binding" else None
-        return await self._answer(request, "ack", ack, {SESSION: session} if session else {})
+        nonce = str(ack["payload"].get("pop_nonce"))
+        self._open[secrets.token_hex(16) if self.style == "binding" else nonce] = responder
+        self.session = {SESSION: next(reversed(self._open))} if self.style == "binding" else {}
+        return await self._answer(request, "ack", ack, self.session)
 
     async def _commit(self, request: web.Request, envelope: Envelope, session: str | None) -> web.StreamResponse:
         """The handshake is found by the session header in the binding, by the nonce that is echoed else."""
@@ -175,11 +178,14 @@ class Server:
         raise AitpError("IDENTITY_FAILED", "nobody known here")
 
     def _refuse(self, error: AitpError, status: int = 400) -> web.Response:
+        return self.refusal(error.code, error.message, retryable=error.retryable, status=status)
+
+    def refusal(self, code: str, reason: str, *, retryable: bool = False, status: int = 400) -> web.Response:
         """In this agent's style: a signed envelope, or the binding's body."""
         if self.style == "rfc":
-            payload = errors.payload(error.code, error.message, retryable=error.retryable)
+            payload = errors.payload(code, reason, retryable=retryable)
             return web.json_response(self.agent.message("error", payload), status=status)
-        body = {"error": {"code": error.code, "message": error.message}}
+        body = {"error": {"code": code, "message": reason}}
         return web.json_response(body, status=status, headers={"Cache-Control": "no-store"})
 
     # --- calls under a token (RFC-AITP-0005 6.1, 10.5)
