@@ -104,13 +104,13 @@ class Room:
             await server.close()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def room() -> AsyncIterator[Room]:
-    """For tests that send much to one worker, and each as somebody else."""
+@asynccontextmanager
+async def opened(**changes: Any) -> AsyncIterator[Room]:
+    """A room; ``changes`` are to its worker's bootstrap document."""
     sink = TelemetrySink()
     await sink.start()
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http:
-        ours = WorkerProcess(http, sink, "alice")
+        ours = WorkerProcess(http, sink, "alice", **changes)
         try:
             await ours.start()
             async with AsyncExitStack() as lasting:
@@ -118,6 +118,13 @@ async def room() -> AsyncIterator[Room]:
         finally:
             await ours.close()
             await sink.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def room() -> AsyncIterator[Room]:
+    """For tests that send much to one worker, and each as somebody else."""
+    async with opened() as one:
+        yield one
 
 
 Meet = Callable[..., Awaitable[Meeting]]
