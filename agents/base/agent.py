@@ -9,11 +9,13 @@ from base.http.peer_client import PeerClient
 from base.process.bootstrap import Bootstrap
 from base.protocol.delegation import Delegations
 from base.protocol.enrolment import Enrolment
-from base.protocol.handshake import Handshakes
 from base.protocol.identity import Identity
+from base.protocol.initiating import Initiator
 from base.protocol.invocation import Invoker
+from base.protocol.oidc import OidcTrust
 from base.protocol.peers import PeerBook
 from base.protocol.redemption import Redemptions
+from base.protocol.responding import Responder
 from base.protocol.revocation import RevocationState
 from base.protocol.revocation_refresh import Refresher
 from base.protocol.revoking import Revoker
@@ -34,9 +36,11 @@ class Agent:
         self.peers = PeerBook(open_to_verified=bootstrap.accept == "any-verified")
         self.tokens = TokenBook()
         self.revocations = RevocationState(bootstrap.revocation, bootstrap.cp, self.tokens.expiry_of)
-        self.verifier = Verifier(self.identity, self.revocations)
+        self.verifier = Verifier(self.identity, self.revocations, self.peers.introduced)
         shared = Shared(self.identity, self.peers, self.tokens, self.revocations, self.client, self.telemetry)
-        self.handshakes = Handshakes(bootstrap, shared)
+        oidc = OidcTrust(bootstrap.oidc, self.identity, self.client)
+        self.initiator = Initiator(bootstrap, shared, oidc)
+        self.responder = Responder(bootstrap, shared, oidc)
         self.delegations = Delegations(shared)
         self.redemptions = Redemptions(shared)
         self.revoker = Revoker(self.tokens, self.revocations, self.telemetry)

@@ -77,7 +77,7 @@ class AdminRoutes:
     async def _initiate_handshake(self, body: Body) -> dict[str, Any]:
         given = take(body, {"peer": str}, {"requested_grants": list, "direction": str, "manifest_url": str})
         grants = _names(given.get("requested_grants", []), "requested_grants")
-        return await self._agent.handshakes.initiate(
+        return await self._agent.initiator.initiate(
             given["peer"],
             grants,
             one_way=_choice(given, "direction", "both", "one") == "one",

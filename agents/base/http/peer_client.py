@@ -77,13 +77,21 @@ class Answer:
             raise PeerFailed("not_json", "the answer is not UTF-8", url=self.url, status=self.status) from None
 
     def expect_ok(self) -> Answer:
-        """Itself when the status is 200. Raises ``PeerFailed`` with the peer's own code otherwise."""
-        if self.status == 200:
+        """Itself when the request was granted. Raises ``PeerFailed`` with the peer's own code otherwise."""
+        if 200 <= self.status < 300:
             return self
-        code = _error_code(self.body)
+        error = _error(self.body)
         kind = "http_5xx" if self.status >= 500 else "http_4xx" if self.status >= 400 else "protocol"
-        message = f"the peer answered {self.status}" + (f" {code}" if code else "")
-        raise PeerFailed(kind, message, url=self.url, status=self.status, peer_code=code)  # type: ignore[arg-type]
+        message = f"the peer answered {self.status}" + (f" {error.code}" if error.code else "")
+        raise PeerFailed(
+            kind,  # type: ignore[arg-type]
+            message,
+            url=self.url,
+            status=self.status,
+            peer_code=error.code,
+            retryable=error.retryable,
+            reason=error.reason,
+        )
 
 
 class PeerClient:
@@ -152,9 +160,33 @@ async def _read(response: aiohttp.ClientResponse, url: str) -> bytes:
     return body
 
 
-def _error_code(body: bytes) -> str | None:
+@dataclass(frozen=True, slots=True)
+class _Error:
+    """What an error says; each part None where it says nothing of the kind."""
+
+    code: str | None = None
+    retryable: bool | None = None
+    reason: str | None = None
+
+
+def _error(body: bytes) -> _Error:
+    """Read an error in either form: the binding's JSON body, or an ``error`` envelope (RFC-AITP-0001, section 5.6).
+
+    Nobody decides anything by it, so the envelope's signature is of no interest.
+    """
     try:
-        code = json.loads(body)["error"]["code"]
-    except (ValueError, TypeError, KeyError):
-        return None
-    return code[:100] if isinstance(code, str) else None
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return _Error()
+    if not isinstance(document, dict):
+        return _Error()
+    error = document.get("payload") if document.get("message_type") == "error" else document.get("error")
+    if not isinstance(error, dict):
+        return _Error()
+    code, retryable, details = error.get("code"), error.get("retryable"), error.get("details")
+    reason = details.get("reason") if isinstance(details, dict) else None
+    return _Error(
+        code=code[:100] if isinstance(code, str) else None,
+        retryable=retryable if isinstance(retryable, bool) else None,
+        reason=reason[:100] if isinstance(reason, str) else None,
+    )

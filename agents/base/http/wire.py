@@ -61,6 +61,16 @@ async def read_text(request: web.Request, limit: int) -> str:
         raise malformed("the body could not be read to its end") from None
 
 
+def require_json(request: web.Request) -> None:
+    """Refuse a body that does not say that it is JSON (RFC-AITP-0001, section 8): so a page in a browser cannot send
+    one without asking first. Raises 400."""
+    if not request.body_exists:
+        return
+    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        raise malformed("Content-Type: not application/json")
+
+
 async def read_object(request: web.Request, limit: int) -> dict[str, Any]:
     """The body as a JSON object. Raises as :func:`read_text`, and 400 when it is none."""
     return parse_object(await read_text(request, limit))

@@ -39,7 +39,7 @@ class Delegations:
         voucher = self._newest_voucher(via_peer)
         granted = decode_claims(voucher)
         try:
-            token = self._shared.identity.serving.agent().build_delegation(voucher, peer.aid, scope, ttl_secs=ttl_secs)
+            token = self._shared.identity.agent().build_delegation(voucher, peer.aid, scope, ttl_secs=ttl_secs)
         except (ValueError, RuntimeError) as error:
             missing = sorted(set(scope) - set(granted.get("grants", ())))
             details = {"not_granted": missing} if missing else None
@@ -111,7 +111,7 @@ class Delegations:
             raise PeerFailed("protocol", message, url=answer.url, peer_code="challenge_mismatch")
         proof = {"delegation_token": delegation, "nonce_echo": challenge["nonce"], "audience": peer.aid}
         with protocol_errors(answer.url):
-            return self._shared.identity.serving.agent().sign_envelope(PROOF_TYPE, json.dumps(proof))
+            return self._shared.identity.agent().sign_envelope(PROOF_TYPE, json.dumps(proof))
 
     async def _received(self, answer: Answer, peer: Peer) -> Token:
         """The token in the answer, verified as its holder."""
@@ -122,7 +122,7 @@ class Delegations:
         await await_clock(token.claims)
         with protocol_errors(answer.url):
             deny = self._shared.revocations.deny(jti, peer.aid)
-            self._shared.identity.serving.agent().verify_tct(token.tct, grant, revoked_jtis=deny)
+            self._shared.identity.agent().verify_tct(token.tct, grant, revoked_jtis=deny)
             if not belongs(token, self._shared.identity.aid):
                 raise ValueError("the token or its voucher is not ours")
         return token

@@ -73,7 +73,7 @@ class Invoker:
                 "protocol", "the challenge is about another token", url=answer.url, peer_code="challenge_mismatch"
             )
         try:
-            response = self._identity.serving.agent().sign_pop_response(answer.text())
+            response = self._identity.agent().sign_pop_response(answer.text())
         except (ValueError, RuntimeError) as error:
             code = sdk_code(error)
             raise PeerFailed("protocol", "the challenge is not usable", url=answer.url, peer_code=code) from error

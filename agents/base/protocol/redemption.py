@@ -19,14 +19,14 @@ from typing import Any
 
 import aitp
 
-from base.protocol.envelopes import EnvelopeGuard, sender_of
+from base.protocol.envelopes import Door, Envelope, read_envelope
 from base.protocol.manifests import fetch_manifest
 from base.protocol.peers import Peer
 from base.protocol.received import token_with
 from base.protocol.shared import Shared
 from base.protocol.tokens import Token, decode_claims
 from base.protocol.verification import CHALLENGE_SECS, ChallengeBook
-from base.refusals import Fault, Refusal, first_line, malformed, sdk_code
+from base.refusals import Fault, RedemptionRefusal, Refusal, first_line, malformed, sdk_code
 
 CHALLENGE_PATH = "/aitp/delegation/challenge"
 REDEEM_PATH = "/aitp/delegation/redeem"
@@ -51,7 +51,7 @@ class RedeemedBook:
         """
         key = fingerprint(delegation)
         if key in self._until:
-            raise Refusal("delegation_redeemed", "this delegation was redeemed before")
+            raise RedemptionRefusal("delegation_redeemed", "this delegation was redeemed before")
         if len(self._until) >= self._limit:
             now = time.time()
             self._until = {known: until for known, until in self._until.items() if until >= now}
@@ -73,7 +73,7 @@ class Redemptions:
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
-        self._guard = EnvelopeGuard()
+        self._door = Door(shared.peers)
         self._challenges = ChallengeBook()
         self._redeemed = RedeemedBook()
 
@@ -90,43 +90,43 @@ class Redemptions:
 
     async def redeem(self, raw: str) -> dict[str, Any]:
         """``{"tct", "grant_voucher"}`` for the delegatee that sent ``raw``. A refusal is reported, then raised."""
-        aid = sender_of(raw)
+        envelope = read_envelope(raw)
+        aid = envelope.sender
         delegation: str | None = None
         try:
-            delegatee = self._shared.peers.sender(aid)
-            delegation = self._prove(raw, delegatee)
-            return await self._redeem(delegation, delegatee)
+            delegation = self._prove(envelope)
+            return await self._redeem(delegation, self._shared.peers.sender(aid))
         except Fault as fault:
             if fault.status != 400:
                 self._report_rejected(fault, aid, delegation)
             raise
 
-    def _prove(self, raw: str, delegatee: Peer) -> str:
+    def _prove(self, envelope: Envelope) -> str:
         """The delegation, once the delegatee's key has answered this agent's own challenge for it."""
         try:
-            payload = self._guard.open(raw, delegatee.aid, PROOF_TYPE)["payload"]
+            self._door.let_in(envelope, frozenset({PROOF_TYPE}))
         except Refusal as refusal:
             if refusal.code != "handshake_refused":
                 raise
-            raise Refusal("pop_invalid", str(refusal), sdk_code=refusal.details.get("sdk_code")) from refusal
-        parts = payload if isinstance(payload, dict) else {}
+            raise RedemptionRefusal("pop_invalid", str(refusal), sdk_code=refusal.details.get("sdk_code")) from refusal
+        parts = envelope.payload
         delegation, nonce, audience = (parts.get(name) for name in ("delegation_token", "nonce_echo", "audience"))
         if not (isinstance(delegation, str) and isinstance(nonce, str) and isinstance(audience, str)):
             raise malformed("not a redemption: delegation_token, nonce_echo and audience are texts")
         if audience != self._shared.identity.aid:
-            raise Refusal("pop_invalid", "the proof was made for another agent")
+            raise RedemptionRefusal("pop_invalid", "the proof was made for another agent")
         if self._challenges.take(nonce, delegation) is None:
-            raise Refusal("pop_invalid", "no such challenge is open for this delegation")
+            raise RedemptionRefusal("pop_invalid", "no such challenge is open for this delegation")
         return delegation
 
     async def _redeem(self, delegation: str, delegatee: Peer) -> dict[str, Any]:
         claims, source = _read(delegation)
         if claims.get("sub") != delegatee.aid:
-            raise Refusal("pop_invalid", "the delegation is for another key")
+            raise RedemptionRefusal("pop_invalid", "the delegation is for another key")
         if str(claims.get("aud")) not in self._shared.identity.own_aids:
-            raise Refusal("wrong_audience", "the delegation is for another agent to redeem")
+            raise RedemptionRefusal("wrong_audience", "the delegation is for another agent to redeem")
         if str(source.get("iss")) not in self._shared.identity.own_aids:
-            raise Refusal("wrong_issuer", "another agent granted what is delegated")
+            raise RedemptionRefusal("wrong_issuer", "another agent granted what is delegated")
         delegator = self._shared.peers.sender(str(claims.get("iss")))
         with self._redeemed.claim(delegation) as outcome:
             manifest = await fetch_manifest(self._shared.client, delegator, delegator.manifest_url)
@@ -153,21 +153,21 @@ class Redemptions:
             )
         except (ValueError, RuntimeError) as error:
             raise self._explain(error, claims, src_jti) from error
-        if withdrawn := set(verified.grants) - set(self._shared.identity.serving.offered):
+        if withdrawn := set(verified.grants) - set(self._shared.identity.offered):
             # The SDK mints all that was delegated or nothing.
-            raise Refusal("grant_missing", f"no longer offered: {', '.join(sorted(withdrawn))}")
+            raise RedemptionRefusal("grant_missing", f"no longer offered: {', '.join(sorted(withdrawn))}")
         return verified
 
-    def _explain(self, error: Exception, claims: dict[str, Any], src_jti: str) -> Refusal:
+    def _explain(self, error: Exception, claims: dict[str, Any], src_jti: str) -> RedemptionRefusal:
         """The SDK names only a revocation."""
         code = sdk_code(error)
         if code == "DELEGATION_SOURCE_TCT_REVOKED":
             said = self._shared.revocations.source_of(src_jti)
-            return Refusal("tct_revoked", "the token it was delegated from was revoked", source=said)
+            return RedemptionRefusal("tct_revoked", "the token it was delegated from was revoked", source=said)
         expires_at = claims.get("exp")
         if isinstance(expires_at, int) and expires_at < time.time():
-            return Refusal("tct_expired", "the delegation has expired")
-        return Refusal("tct_invalid", first_line(error), sdk_code=code)
+            return RedemptionRefusal("tct_expired", "the delegation has expired")
+        return RedemptionRefusal("tct_invalid", first_line(error), sdk_code=code)
 
     def _mint(self, verified: aitp.DelegationVerified, src_jti: str, delegatee: Peer) -> Token:
         """A token that ends with the delegation; it falls with the token it was delegated from."""
@@ -175,8 +175,8 @@ class Redemptions:
         lineage.make_room()
         left = verified.expires_at - math.ceil(time.time())
         if left < 1:
-            raise Refusal("tct_expired", "the delegation has expired")
-        given = json.loads(self._shared.identity.serving.agent().issue_tct_for_delegatee(verified, ttl_secs=left))
+            raise RedemptionRefusal("tct_expired", "the delegation has expired")
+        given = json.loads(self._shared.identity.agent().issue_tct_for_delegatee(verified, ttl_secs=left))
         minted = token_with(given["tct"], given["grant_voucher"], delegatee)
         lineage.record(minted.jti, src_jti, minted.claims["exp"], "redeemed")
         self._shared.tokens.issued.add(minted)
@@ -209,13 +209,14 @@ class Redemptions:
             "delegator": self._shared.peers.agent_id_of(delegator),
         }
         known = {name: agent_id for name, agent_id in named.items() if agent_id is not None}
+        told = fault.told() if isinstance(fault, Refusal) else {"code": fault.code, **fault.details}
         self._shared.telemetry.emit_refusal(
             "delegation.rejected",
             initiator=known.get("delegator"),
             target=known.get("delegatee"),
             aid=aid[:100],
             error=str(fault),
-            payload={"code": fault.code, **fault.details, **known},
+            payload={**told, **known},
         )
 
 
@@ -240,4 +241,4 @@ def _read(delegation: str) -> tuple[dict[str, Any], dict[str, Any]]:
         claims = decode_claims(delegation)
         return claims, decode_claims(claims.get("voucher"))
     except ValueError:
-        raise Refusal("tct_invalid", "not a delegation token") from None
+        raise RedemptionRefusal("tct_invalid", "not a delegation token") from None

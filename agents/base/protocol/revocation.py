@@ -14,6 +14,7 @@ from base.process.bootstrap import ControlPlaneConfig, RevocationConfig
 from base.protocol.identity import Identity
 from base.protocol.lineage import Lineage
 from base.protocol.revocation_lists import Expiry, IssuerList, read_list
+from base.protocol.tokens import Token
 from base.refusals import Refusal, Source
 
 LIST_TTL = 300
@@ -46,6 +47,18 @@ class RevocationState:
         self._local: dict[str, Entry] = {}
         self._lists: dict[str, IssuerList] = {}
         self._signed: tuple[str, float] | None = None
+        self._withheld: dict[str, float] = {}
+
+    def withhold(self, token: Token) -> None:
+        """Not to honour a token that this agent is about to issue because the protocol wants one: it is on no list,
+        since nothing was taken from anybody."""
+        now = time.time()
+        self._withheld = {jti: until for jti, until in self._withheld.items() if until >= now}
+        self._withheld[token.jti.lower()] = token.claims["exp"]
+
+    def is_withheld(self, jti: str) -> bool:
+        """Whether that is so of a token."""
+        return jti.lower() in self._withheld
 
     def revoke(self, jti: str, reason: str | None = None, because: Literal["local", "lineage"] = "local") -> bool:
         """Add to this agent's own list; the first time and reason stay. Says whether it was not there before."""
@@ -83,11 +96,11 @@ class RevocationState:
         return "issuer-list" if issuer and jti in self._lists.get(issuer, ()) else None
 
     def deny(self, jti: str, issuer: str | None = None) -> set[str]:
-        """The deny set to hand to the SDK for a token with this jti: itself, or nothing.
+        """The deny set to hand to the SDK for a token with this jti: itself, if it was revoked or is withheld.
 
         The SDK parses the set on every call, so handing it thousands of entries would cost milliseconds each time.
         """
-        return {jti} if self.source_of(jti, issuer) else set()
+        return {jti} if self.is_withheld(jti) or self.source_of(jti, issuer) else set()
 
     def require_fresh(self) -> None:
         """Under ``fail_closed``, refuse while there is no fresh list of the Control Plane's; without one there is none.
@@ -107,7 +120,7 @@ class RevocationState:
         """This agent's own list, signed; the same document until it changes or is half-way to its end."""
         now = time.monotonic()
         if self._signed is None or now >= self._signed[1]:
-            agent = identity.serving.agent()
+            agent = identity.agent()
             entries = [entry.listed() for entry in self._local.values()]
             self._signed = (agent.sign_revocation_list(entries, expires_in_secs=LIST_TTL), now + LIST_TTL / 2)
         return self._signed[0]

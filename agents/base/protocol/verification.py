@@ -10,14 +10,17 @@ import hashlib
 import json
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import aitp
 
+from base.protocol.aids import same_key
+from base.protocol.diagnosis import is_genuine, tct_defect
 from base.protocol.identity import Identity
 from base.protocol.revocation import RevocationState
 from base.protocol.tokens import decode_claims
-from base.refusals import Refusal, malformed, sdk_code
+from base.refusals import Refusal, sdk_code
 
 CHALLENGE_SECS = 60
 MAX_CHALLENGES = 4096
@@ -80,7 +83,10 @@ class TokenCache:
 class Verifier:
     """The checks of one capability call, each in its own method, in this order."""
 
-    def __init__(self, identity: Identity, revocations: RevocationState) -> None:
+    def __init__(
+        self, identity: Identity, revocations: RevocationState, introduced: Callable[[str], bool] = lambda _aid: False
+    ) -> None:
+        self._introduced = introduced
         self._identity = identity
         self._revocations = revocations
         self._challenges = ChallengeBook()
@@ -102,13 +108,17 @@ class Verifier:
         if response is None:
             raise Refusal("pop_required", "the call carries no proof of possession")
         holder = self._prove_holder(token, response)
-        self._require_own_issue(token)
-        self._revocations.require_fresh()
-        return Caller(holder, self._verify(token, capability, holder))
+        try:
+            self._require_own_issue(token)
+            self._revocations.require_fresh()
+            return Caller(holder, self._verify(token, capability, holder))
+        except Refusal as refusal:
+            refusal.disclosed = self._introduced(holder)
+            raise
 
     @property
     def _agent(self) -> aitp.AitpAgent:
-        return self._identity.serving.agent()
+        return self._identity.agent()
 
     @staticmethod
     def _require_token(token: str | None) -> str:
@@ -149,24 +159,23 @@ class Verifier:
         code = sdk_code(error)
         claims = decode_claims(token)
         jti, grants = str(claims.get("jti")), claims.get("grants")
+        if self._revocations.is_withheld(jti):
+            return Refusal("grant_missing", "the token was given in a handshake of one direction, and grants nothing")
         if code == "TCT_REVOKED":
             return Refusal("tct_revoked", "the token was revoked", source=self._revocations.source_of(jti))
         expires_at = claims.get("exp")
         if isinstance(expires_at, int) and expires_at < time.time():
             return Refusal("tct_expired", "the token has expired")
-        if claims.get("aud") != holder:
+        if not same_key(claims.get("aud"), holder):
             return Refusal("wrong_audience", "the token was issued to another agent")
         if isinstance(grants, list) and grants and self._is_genuine(token, str(grants[0]), holder):
             return Refusal("grant_missing", "the token does not grant this capability")
-        return Refusal("tct_invalid", "the token does not verify", sdk_code=code)
+        defect = tct_defect(token, self._identity.aid, holder, lambda grant, aud: self._is_genuine(token, grant, aud))
+        return Refusal("tct_invalid", "the token does not verify", sdk_code=code, registry=defect)
 
     def _is_genuine(self, token: str, grant: str, holder: str) -> bool:
         """Whether nothing but the grant was wrong with it."""
-        try:
-            self._agent.verify_tct(token, grant, expected_audience=holder, revoked_jtis=set())
-        except (ValueError, RuntimeError):
-            return False
-        return True
+        return is_genuine(self._agent, token, grant, holder)
 
 
 def digest(token: str) -> bytes:
@@ -178,5 +187,5 @@ def _nonce_of(response: str) -> str:
     try:
         nonce = json.loads(response)["nonce_echo"]
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise malformed("X-AITP-PoP is not a proof of possession") from None
+        raise Refusal("pop_invalid", "X-AITP-PoP is not a proof of possession") from None
     return str(nonce)

@@ -37,8 +37,8 @@ def issue(identity: Identity) -> Callable[[SdkPeer], str]:
 
     def issued(peer: SdkPeer) -> str:
         session = peer.agent.new_session(pinned_keys=[identity.aid])
-        responder = identity.serving.agent().new_responder(pinned_keys=[peer.aid])
-        ack, sid = responder.process_hello(session.build_hello(identity.serving.manifest(), ["demo.a"]))
+        responder = identity.agent().new_responder(pinned_keys=[peer.aid])
+        ack, sid = responder.process_hello(session.build_hello(identity.manifest(), ["demo.a"]))
         commit_ack, _ = responder.process_commit(session.process_hello_ack(ack, sid), revoked_jtis=set())
         token: str = json.loads(session.complete(commit_ack, revoked_jtis=set()))["tct"]
         return token
@@ -98,17 +98,17 @@ def test_own_list_is_signed_and_follows_what_is_revoked(identity: Identity) -> N
 def test_twin_has_the_same_key_and_offers_the_dummy_grant(identity: Identity) -> None:
     manifest = json.loads(identity.calling.manifest())["manifest"]
     assert (manifest["aid"], manifest["offered_capabilities"]) == (identity.aid, [DUMMY_GRANT])
-    served = json.loads(identity.serving.manifest())["manifest"]
+    served = json.loads(identity.manifest())["manifest"]
     assert served["offered_capabilities"] == ["demo.a", "demo.b"]
 
 
 def test_manifest_stays_the_same_until_half_its_life_is_over(
     identity: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = identity.serving.manifest()
-    assert identity.serving.manifest() == first
+    first = identity.manifest()
+    assert identity.manifest() == first
     later = time.monotonic() + 3601
     monkeypatch.setattr("base.protocol.identity.time", SimpleNamespace(monotonic=lambda: later))
-    second = identity.serving.manifest()
+    second = identity.manifest()
     aitp.verify_manifest_json(second)
     assert second != first

@@ -1,0 +1,90 @@
+"""What exactly is wrong with a token that the SDK refused.
+
+The SDK has one word for most defects. The registry has one for each, so once a token is refused, its header and claims
+are looked at to find the right one (RFC-AITP-0005, section 7.2). Nothing is accepted by what is found here.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import aitp
+
+from base.protocol.aids import same_key
+from base.protocol.tokens import decode_claims, decode_segment
+
+VERSION = "aitp/0.3"
+TCT_TYPE = "aitp-tct+jwt"
+_TCT_CLAIMS = frozenset({"ver", "iss", "sub", "aud", "iat", "exp", "jti", "grants", "cnf"})
+_SUSPECT = "TCT_SIGNATURE_INVALID"
+
+
+def algorithm_of(aid: str) -> str:
+    """The JOSE algorithm with which the key in an AID signs."""
+    return "ES256" if aid.startswith("aid:pubkey:p256:") else "EdDSA"
+
+
+def header_defect(token: str, kind: str, issuer: str) -> str | None:
+    """What a compact JWS's header is, other than ``{"alg", "typ"}`` of that kind and issuer."""
+    try:
+        header = decode_segment(token, 0)
+    except ValueError:
+        return None
+    if header.get("typ") != kind:
+        return "TOKEN_TYP_MISMATCH"
+    if header.keys() != {"alg", "typ"} or header["alg"] != algorithm_of(issuer):
+        return "TOKEN_ALG_MISMATCH"
+    return None
+
+
+def tct_defect(token: Any, issuer: str, audience: str, genuine: Callable[[str, str], bool]) -> str:
+    """The registry's code for a TCT that should be from ``issuer`` for ``audience``, and was refused.
+
+    ``genuine(grant, audience)`` asks the SDK whether the token would do for another audience and one of its grants.
+    """
+    try:
+        claims = decode_claims(token)
+    except ValueError:
+        return _SUSPECT
+    if found := header_defect(token, TCT_TYPE, issuer) or _claims_defect(claims):
+        return found
+    named, grants = str(claims.get("aud")), claims.get("grants")
+    if not isinstance(grants, list) or not grants or not genuine(str(grants[0]), named):
+        expires_at = claims.get("exp")
+        return "TCT_EXPIRED" if isinstance(expires_at, int) and expires_at <= time.time() else _SUSPECT
+    if same_key(claims.get("iss"), issuer) and not same_key(named, audience):
+        return "AUDIENCE_MISMATCH"
+    return _SUSPECT
+
+
+def _claims_defect(claims: dict[str, Any]) -> str | None:
+    if claims.get("ver") != VERSION:
+        return "UNKNOWN_VERSION"
+    if claims.keys() - _TCT_CLAIMS - {"ext"}:
+        return "UNKNOWN_FIELD"
+    try:
+        bound = claims["cnf"]["jkt"] == aitp.compute_aid_jkt(str(claims["sub"]))
+    except (KeyError, TypeError, ValueError, RuntimeError):
+        return _SUSPECT
+    return None if bound else "TCT_CNF_MISMATCH"
+
+
+def is_genuine(agent: aitp.AitpAgent, token: str, grant: str, audience: str) -> bool:
+    """Whether the SDK takes the token, if that grant and audience are asked for and nothing is revoked."""
+    try:
+        agent.verify_tct(token, grant, expected_audience=audience, revoked_jtis=set())
+    except (ValueError, RuntimeError):
+        return False
+    return True
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """A message's payload, or nothing for what is no message."""
+    try:
+        payload = json.loads(text)["payload"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return {}
+    return payload if isinstance(payload, dict) else {}
