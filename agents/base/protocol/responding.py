@@ -19,7 +19,7 @@ from base.protocol.sessions import Done, Pending, SessionMap
 from base.protocol.shared import Shared
 from base.protocol.tokens import decode_claims
 from base.refusals import Fault, Flooded, Refusal, first_line, malformed, sdk_code
-from base.registry_codes import RefusalCode
+from base.registry_codes import RefusalCode, registered
 
 _SDK_REFUSALS: dict[str, RefusalCode] = {
     "TCT_EXPIRED": "tct_expired",
@@ -75,13 +75,11 @@ class Responder:
         """What the initiator issued is kept, unless it said that it is of no use."""
         pending = self._sessions.take(peer.key, session_id, envelope.payload.get("pop_nonce_echo"))
         payload = check_commit(envelope.payload)
-        with _refusals_from_sdk():
-            claims = decode_claims(payload["tct"])
-            jti = str(claims["jti"])
+        claims = _claims(payload["tct"])
         await await_clock(claims)
         try:
             with _refusals_from_sdk():
-                deny = self._shared.revocations.deny(jti, peer.aid)
+                deny = self._shared.revocations.deny(str(claims.get("jti")), peer.aid)
                 commit_ack, result = pending.responder.process_commit(envelope.raw, revoked_jtis=deny)
         except Refusal as refusal:
             raise self._explain(refusal, payload["tct"], peer) from refusal
@@ -160,6 +158,13 @@ class Responder:
         )
 
 
+def _claims(tct: str) -> dict[str, Any]:
+    try:
+        return decode_claims(tct)
+    except ValueError:
+        raise Refusal("tct_invalid", "what the commit gives is no token") from None
+
+
 @contextmanager
 def _refusals_from_sdk() -> Iterator[None]:
     """What the SDK says of a peer's message becomes a refusal, or 400 for what is no handshake message at all."""
@@ -167,6 +172,7 @@ def _refusals_from_sdk() -> Iterator[None]:
         yield
     except RuntimeError as error:
         code = sdk_code(error)
-        raise Refusal(_SDK_REFUSALS.get(code, "handshake_refused"), first_line(error), sdk_code=code) from error
+        refusal = _SDK_REFUSALS.get(code, "handshake_refused")
+        raise Refusal(refusal, first_line(error), sdk_code=code, registry=registered(code)) from error
     except (ValueError, KeyError, TypeError) as error:
         raise malformed("not a handshake message") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,16 @@ async def host(start: Start) -> WorkerProcess:
 
 def refusal(answer: Answer) -> tuple[int, str]:
     return answer.status, answer.body["error"]["code"]
+
+
+def resigned(peer: SdkPeer, message: dict[str, Any]) -> str:
+    """A message that was changed, properly signed by its sender under the id and the time that it had."""
+    return peer.agent.sign_envelope(
+        message["message_type"],
+        json.dumps(message["payload"]),
+        message_id=message["message_id"],
+        timestamp=message["timestamp"],
+    )
 
 
 async def point_at(caller: WorkerProcess, host: WorkerProcess) -> None:
@@ -43,27 +54,30 @@ async def test_strangers_are_refused_unless_the_bootstrap_document_says_otherwis
     caller, plain = await start("caller"), await start("plain")
     await point_at(caller, plain)
     answer = await caller.admin("initiate-handshake", {"peer": "plain"})
-    assert answer.body["error"]["details"]["code"] == "peer_unknown"
+    assert answer.body["error"]["details"]["code"] == "IDENTITY_FAILED"
 
 
 async def test_a_stranger_with_a_changed_manifest_is_refused(host: WorkerProcess) -> None:
-    hello = json.loads((await SdkPeer("mallory").hello(host))[1])
+    mallory = SdkPeer("mallory")
+    hello = json.loads((await mallory.hello(host))[1])
     hello["payload"]["manifest"]["display_name"] = "Somebody else"
-    assert refusal(await host.request("POST", HELLO, json.dumps(hello))) == (403, "handshake_refused")
+    forged = resigned(mallory, hello)
+    assert refusal(await host.request("POST", HELLO, forged)) == (400, "MANIFEST_SIGNATURE_INVALID")
 
 
 async def test_a_stranger_with_the_manifest_of_another_is_refused(host: WorkerProcess) -> None:
-    mallory, honest = [json.loads((await SdkPeer(name).hello(host))[1]) for name in ("mallory", "honest")]
-    mallory["payload"]["manifest"] = honest["payload"]["manifest"]
-    answer = await host.request("POST", HELLO, json.dumps(mallory))
-    assert refusal(answer) == (403, "handshake_refused")
-    assert answer.body["error"]["details"]["sdk_code"] == "aid_mismatch"
+    mallory = SdkPeer("mallory")
+    hello, honest = [json.loads((await peer.hello(host))[1]) for peer in (mallory, SdkPeer("honest"))]
+    hello["payload"]["manifest"] = honest["payload"]["manifest"]
+    answer = await host.request("POST", HELLO, resigned(mallory, hello))
+    assert refusal(answer) == (400, "INVALID_ENVELOPE")
 
 
 async def test_a_hello_without_a_manifest_is_malformed(host: WorkerProcess) -> None:
-    hello = json.loads((await SdkPeer("mallory").hello(host))[1])
+    mallory = SdkPeer("mallory")
+    hello = json.loads((await mallory.hello(host))[1])
     del hello["payload"]["manifest"]
-    assert refusal(await host.request("POST", HELLO, json.dumps(hello))) == (400, "invalid_request")
+    assert refusal(await host.request("POST", HELLO, resigned(mallory, hello))) == (400, "MANIFEST_INVALID")
 
 
 async def test_a_guest_is_nobody_the_agent_goes_to_itself(start: Start, host: WorkerProcess) -> None:
