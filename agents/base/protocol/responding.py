@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from base.process.bootstrap import Bootstrap
 from base.protocol.diagnosis import is_genuine, tct_defect
@@ -59,8 +60,9 @@ class Responder:
                 return self._take_back(peer, session_id)
 
     async def _answer_hello(self, envelope: Envelope) -> tuple[str, str]:
-        peer = self._greeter(envelope)
-        check_greeting(envelope.payload, self._shared.identity.aid)
+        known = self._known(envelope)
+        check_greeting(envelope.payload, envelope.sender, self._shared.identity.aid)
+        peer = known or presented_by(envelope)
         responder = self._shared.identity.agent().new_responder(pinned_keys=[peer.aid], **self._oidc.session_options())
         with _refusals_from_sdk():
             ack, session_id = await self._oidc.present(responder.process_hello, envelope.raw, audience=peer.aid)
@@ -112,14 +114,14 @@ class Responder:
         code = tct_defect(tct, peer.aid, own_aid, lambda grant, aud: is_genuine(agent, tct, grant, aud))
         return Refusal("tct_invalid", str(refusal), registry=code, **refusal.details)
 
-    def _greeter(self, envelope: Envelope) -> Peer:
-        """Whoever was introduced; also a stranger with a good manifest, where strangers are welcome."""
+    def _known(self, envelope: Envelope) -> Peer | None:
+        """Whoever was introduced, or was here before; None for a stranger, where strangers are welcome."""
         try:
             return self._shared.peers.greeter(envelope.sender)
         except Refusal:
             if not self._shared.peers.open_to_verified:
                 raise
-            return presented_by(envelope)
+            return None
 
     @contextmanager
     def _disclosing(self, key: str) -> Iterator[None]:

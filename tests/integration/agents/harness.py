@@ -311,6 +311,24 @@ class SdkPeer:
         kind = json.loads(base64.urlsafe_b64decode(token.split(".")[0] + "=="))["typ"]
         return str(encode_jws(kind, claims_of(token) | changes, PrivateKey.ed25519_from_seed(self.seed), alg="EdDSA"))
 
+    def altered(self, **changes: Any) -> str:
+        """Its manifest with other members (None: without), properly signed."""
+        body = {**json.loads(self.manifest)["manifest"], **changes}
+        body = {name: value for name, value in body.items() if value is not None and name != "signature"}
+        digest = hashlib.sha256(canonicalize(body)).digest()
+        body["signature"] = b64(PrivateKey.ed25519_from_seed(self.seed).sign_digest(digest))
+        return json.dumps({"manifest": body})
+
+    def signed_again(self, message: str, **changes: Any) -> str:
+        """A message of its own with another payload, properly signed under the id and the time that it had."""
+        envelope = json.loads(message)
+        return self.agent.sign_envelope(
+            envelope["message_type"],
+            json.dumps(envelope["payload"] | changes),
+            message_id=envelope["message_id"],
+            timestamp=envelope["timestamp"],
+        )
+
     def revocation_list(self, *jtis: str, **dates: int) -> str:
         """Its signed list; with ``published_at`` or ``expires_at`` of the test's choosing."""
         signed = self.agent.sign_revocation_list([{"jti": jti} for jti in jtis])

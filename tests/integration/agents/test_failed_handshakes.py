@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from typing import Any
 
 import aitp
 import pytest
@@ -113,12 +112,6 @@ async def test_the_code_of_an_error_envelope_is_read(
     assert (event["payload"]["code"], event["payload"]["registry_code"]) == ("POLICY_VIOLATION", "POLICY_VIOLATION")
 
 
-def signed_again(peer: SdkPeer, message: str, **changes: Any) -> str:
-    """A message with another payload, properly signed."""
-    envelope = json.loads(message)
-    return peer.agent.sign_envelope(envelope["message_type"], json.dumps(envelope["payload"] | changes))
-
-
 DEFECTS = {
     "nonce": ({"pop_nonce_echo": "A" * 22}, "NONCE_MISMATCH"),
     "proof": ({"pop_signature": "A" * 86}, "POP_VERIFICATION_FAILED"),
@@ -133,7 +126,7 @@ async def test_a_last_message_that_is_no_good_takes_the_token_back_and_tells_the
 ) -> None:
     changes, code = DEFECTS[defect]
     responder.tamper = lambda route, text: (
-        signed_again(responder.peer, text, **changes) if route == "commit_ack" else text
+        responder.peer.signed_again(text, **changes) if route == "commit_ack" else text
     )
     assert (await shake(worker)).body["error"]["details"]["code"] == code
     assert (await call(worker, responder.peer, responder.tokens[0])).body["error"]["code"] == "TCT_REVOKED"
@@ -160,7 +153,7 @@ async def test_a_commit_that_is_refused_leaves_no_token_on_either_side(
     changes, code = DEFECTS[defect]
     _, commit, session_id = await initiator.open(worker)
     header = {"X-Aitp-Session-Id": session_id}
-    bad = signed_again(initiator, commit, **changes)
+    bad = initiator.agent.sign_envelope("mutual_commit", json.dumps(json.loads(commit)["payload"] | changes))
     answer = await worker.request("POST", HANDSHAKE + "commit", bad, header)
     assert (answer.status, answer.body["error"]["code"]) == (400, code)
     again = await worker.request("POST", HANDSHAKE + "commit", commit, header)

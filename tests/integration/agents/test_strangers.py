@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
@@ -20,16 +19,6 @@ async def host(start: Start) -> WorkerProcess:
 
 def refusal(answer: Answer) -> tuple[int, str]:
     return answer.status, answer.body["error"]["code"]
-
-
-def resigned(peer: SdkPeer, message: dict[str, Any]) -> str:
-    """A message that was changed, properly signed by its sender under the id and the time that it had."""
-    return peer.agent.sign_envelope(
-        message["message_type"],
-        json.dumps(message["payload"]),
-        message_id=message["message_id"],
-        timestamp=message["timestamp"],
-    )
 
 
 async def point_at(caller: WorkerProcess, host: WorkerProcess) -> None:
@@ -61,7 +50,7 @@ async def test_a_stranger_with_a_changed_manifest_is_refused(host: WorkerProcess
     mallory = SdkPeer("mallory")
     hello = json.loads((await mallory.hello(host))[1])
     hello["payload"]["manifest"]["display_name"] = "Somebody else"
-    forged = resigned(mallory, hello)
+    forged = mallory.signed_again(json.dumps(hello))
     assert refusal(await host.request("POST", HELLO, forged)) == (400, "MANIFEST_SIGNATURE_INVALID")
 
 
@@ -69,7 +58,7 @@ async def test_a_stranger_with_the_manifest_of_another_is_refused(host: WorkerPr
     mallory = SdkPeer("mallory")
     hello, honest = [json.loads((await peer.hello(host))[1]) for peer in (mallory, SdkPeer("honest"))]
     hello["payload"]["manifest"] = honest["payload"]["manifest"]
-    answer = await host.request("POST", HELLO, resigned(mallory, hello))
+    answer = await host.request("POST", HELLO, mallory.signed_again(json.dumps(hello)))
     assert refusal(answer) == (400, "INVALID_ENVELOPE")
 
 
@@ -77,7 +66,10 @@ async def test_a_hello_without_a_manifest_is_malformed(host: WorkerProcess) -> N
     mallory = SdkPeer("mallory")
     hello = json.loads((await mallory.hello(host))[1])
     del hello["payload"]["manifest"]
-    assert refusal(await host.request("POST", HELLO, resigned(mallory, hello))) == (400, "MANIFEST_INVALID")
+    assert refusal(await host.request("POST", HELLO, mallory.signed_again(json.dumps(hello)))) == (
+        400,
+        "INVALID_ENVELOPE",
+    )
 
 
 async def test_a_guest_is_nobody_the_agent_goes_to_itself(start: Start, host: WorkerProcess) -> None:
