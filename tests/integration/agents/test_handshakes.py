@@ -370,7 +370,7 @@ async def test_manifest_with_a_broken_signature_is_not_used(
     worker: WorkerProcess, responder: MaliciousResponder, sink: TelemetrySink
 ) -> None:
     responder.tamper = lambda route, text: text.replace("m.one", "m.six") if route == "manifest" else text
-    await expect_protocol_failure(worker, sink, "signature_invalid")
+    await expect_protocol_failure(worker, sink, "MANIFEST_SIGNATURE_INVALID")
 
 
 async def test_manifest_of_another_key_than_the_pinned_one_is_not_used(
