@@ -89,19 +89,20 @@ class RevocationState:
         """
         return {jti} if self.source_of(jti, issuer) else set()
 
-    def require_fresh(self) -> None:
-        """Under ``fail_closed``, refuse while there is no fresh list of the Control Plane's; without one there is none.
+    def require_fresh(self, capability: str | None = None) -> None:
+        """Refuse what may not go on while there is no fresh list of the Control Plane's; without one there is none.
 
-        Raises ``revocation_unknown``.
+        Under ``soft_fail`` the configured safe capabilities may; what is no call (``capability`` None) may not. Raises
+        ``revocation_unknown``.
         """
-        if self._config.fail_mode != "fail_closed":
+        mode = self._config.fail_mode
+        if mode == "fail_open" or (mode == "soft_fail" and capability in self._config.safe_caps):
             return
-        if self._cp is None:
-            raise Refusal(
-                "revocation_unknown", "no Control Plane to know revocations from, and this agent fails closed"
-            )
-        if self._cp.aid is None or not self.list_of(self._cp.aid).is_fresh:
-            raise Refusal("revocation_unknown", "no fresh revocation list, and this agent fails closed")
+        if self._cp is not None and self._cp.aid is not None and self.list_of(self._cp.aid).is_fresh:
+            return
+        why = "no Control Plane to know revocations from" if self._cp is None else "no fresh revocation list"
+        means = "fails closed" if mode == "fail_closed" else "then serves only what it was told is safe"
+        raise Refusal("revocation_unknown", f"{why}, and this agent {means}")
 
     def signed_list(self, identity: Identity) -> str:
         """This agent's own list, signed; the same document until it changes or is half-way to its end."""

@@ -100,7 +100,7 @@ class Refresher:
             return "revocation.list_fetched", {"count": len(self._revocations.list_of(issuer)), "issuer": issuer}
 
     async def _poll_forever(self, url: str, issuer: str) -> None:
-        if self._config.fail_mode == "soft_fail":
+        if self._config.fail_mode == "fail_open":
             await asyncio.sleep(random.uniform(0, FIRST_LOOK))  # noqa: S311 - spreading load, not a secret
         while True:
             try:
@@ -111,10 +111,10 @@ class Refresher:
             await asyncio.sleep(self._pause() * random.uniform(0.9, 1.1))  # noqa: S311 - the same
 
     def _pause(self) -> float:
-        """An agent that fails closed looks often enough not to refuse between two good answers."""
-        if self._config.fail_mode == "fail_closed":
-            return min(self._config.poll_secs, self._config.max_staleness_secs / 2)
-        return self._config.poll_secs
+        """An agent that refuses without a fresh list looks often enough not to refuse between two good answers."""
+        if self._config.fail_mode == "fail_open":
+            return self._config.poll_secs
+        return min(self._config.poll_secs, self._config.max_staleness_secs / 2)
 
     def _report_news(self, event: str, url: str, fields: dict[str, Any]) -> None:
         """A poll that finds what the one before it found is not worth an event."""

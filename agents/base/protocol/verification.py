@@ -103,7 +103,7 @@ class Verifier:
             raise Refusal("pop_required", "the call carries no proof of possession")
         holder = self._prove_holder(token, response)
         self._require_own_issue(token)
-        self._revocations.require_fresh()
+        self._revocations.require_fresh(capability)
         return Caller(holder, self._verify(token, capability, holder))
 
     @property

@@ -41,7 +41,7 @@ REFUSALS: Mapping[str, str] = {
     "peer_unknown": "the caller was never introduced",
     "replay": "the message was seen before",
     "stale": "the message is too old",
-    "revocation_unknown": "the revocation state is unknown and this agent fails closed",
+    "revocation_unknown": "the revocation state is unknown, and without it this agent does not go on",
     "delegation_redeemed": "the delegation was already redeemed",
 }
 _LONG_IDS = frozenset({"jti", "session_id", "parent_jti", "delivery_id"})

@@ -255,7 +255,7 @@ def bootstrap_document(worker: WorkerProcess, telemetry_url: str) -> dict[str, A
         "admin_token_sha256": hashlib.sha256(worker.admin_token.encode()).hexdigest(),
         "telemetry": {"url": telemetry_url, "token": worker.telemetry_token},
         "cp": None,
-        "revocation": {"fail_mode": "soft_fail", "max_staleness_secs": 300, "poll_secs": 60},
+        "revocation": {"fail_mode": "fail_open", "max_staleness_secs": 300, "poll_secs": 60},
         "llm": None,
     }
 

@@ -196,7 +196,7 @@ def test_without_a_pin_an_agent_that_fails_closed_stays_closed() -> None:
 
 
 def test_inherited_revocation_is_on_the_agents_own_list() -> None:
-    state, jti = RevocationState(RevocationConfig("soft_fail", 300, 60), None), str(uuid.uuid4())
+    state, jti = RevocationState(RevocationConfig("fail_open", 300, 60), None), str(uuid.uuid4())
     assert state.revoke(jti, "lost", because="lineage")
     assert not state.revoke(jti)
     owner = SdkPeer("owner")
