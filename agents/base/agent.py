@@ -33,7 +33,7 @@ class Agent:
         self.telemetry = Telemetry(bootstrap.telemetry, self.client.session)
         self.peers = PeerBook(open_to_verified=bootstrap.accept == "any-verified")
         self.tokens = TokenBook()
-        self.revocations = RevocationState(bootstrap.revocation, bootstrap.cp, self.tokens.expiry_of)
+        self.revocations = RevocationState(bootstrap.revocation, bootstrap.cp, self.tokens.expiries)
         self.verifier = Verifier(self.identity, self.revocations)
         shared = Shared(self.identity, self.peers, self.tokens, self.revocations, self.client, self.telemetry)
         self.handshakes = Handshakes(bootstrap, shared)

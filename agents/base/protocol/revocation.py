@@ -13,7 +13,7 @@ from typing import Literal
 from base.process.bootstrap import ControlPlaneConfig, RevocationConfig
 from base.protocol.identity import Identity
 from base.protocol.lineage import Lineage
-from base.protocol.revocation_lists import Expiry, IssuerList, read_list
+from base.protocol.revocation_lists import Expiries, IssuerList, read_list
 from base.refusals import Refusal, Source
 
 LIST_TTL = 300
@@ -34,15 +34,13 @@ class Entry:
 
 
 class RevocationState:
-    """The deny set consulted on every verification. ``expiry_of`` knows when a token this agent has seen expires."""
+    """The deny set consulted on every verification. ``expiries``: when the tokens expire that this agent knows."""
 
-    def __init__(
-        self, config: RevocationConfig, cp: ControlPlaneConfig | None, expiry_of: Expiry = lambda _jti: None
-    ) -> None:
+    def __init__(self, config: RevocationConfig, cp: ControlPlaneConfig | None, expiries: Expiries = dict) -> None:
         self.lineage = Lineage()
         self._config = config
         self._cp = cp
-        self._expiry_of = expiry_of
+        self._expiries = expiries
         self._local: dict[str, Entry] = {}
         self._lists: dict[str, IssuerList] = {}
         self._signed: tuple[str, float] | None = None
@@ -62,7 +60,10 @@ class RevocationState:
 
     def list_of(self, issuer: str) -> IssuerList:
         """What that issuer has said so far."""
-        return self._lists.setdefault(issuer, IssuerList(self._expiry_of))
+        if issuer not in self._lists:
+            of_control_plane = self._cp is not None and issuer == self._cp.aid
+            self._lists[issuer] = IssuerList(self._expiries, doubt_empty=of_control_plane)
+        return self._lists[issuer]
 
     def source_of(self, jti: str, issuer: str | None = None) -> Source | None:
         """Who revoked it; None when nobody did. ``issuer``: the peer that issued it, None for this agent's own.
