@@ -12,6 +12,8 @@ from base.protocol.enrolment import Enrolment
 from base.protocol.handshake import Handshakes
 from base.protocol.identity import Identity
 from base.protocol.invocation import Invoker
+from base.protocol.issuer_lists import IssuerLists
+from base.protocol.list_fetching import ListFetcher
 from base.protocol.peers import PeerBook
 from base.protocol.redemption import Redemptions
 from base.protocol.revocation import RevocationState
@@ -35,14 +37,22 @@ class Agent:
         self.tokens = TokenBook()
         self.revocations = RevocationState(bootstrap.revocation, bootstrap.cp, self.tokens.expiries)
         self.verifier = Verifier(self.identity, self.revocations)
-        shared = Shared(self.identity, self.peers, self.tokens, self.revocations, self.client, self.telemetry)
+        fetcher = ListFetcher(self.revocations, self.client, self.telemetry)
+        self.issuer_lists = IssuerLists(bootstrap.revocation, self.peers, self.revocations, fetcher, self.client)
+        shared = Shared(
+            self.identity,
+            self.peers,
+            self.tokens,
+            self.revocations,
+            self.client,
+            self.telemetry,
+            self.issuer_lists,
+        )
         self.handshakes = Handshakes(bootstrap, shared)
         self.delegations = Delegations(shared)
         self.redemptions = Redemptions(shared)
         self.revoker = Revoker(self.tokens, self.revocations, self.telemetry)
-        self.refresher = Refresher(
-            bootstrap.revocation, bootstrap.cp, self.peers, self.revocations, self.client, self.telemetry
-        )
+        self.refresher = Refresher(bootstrap.revocation, bootstrap.cp, self.peers, self.revocations, fetcher)
         self.enrolment = Enrolment(bootstrap, self.identity, self.client, self.telemetry)
         self.capabilities = Capabilities(functions, self._context())
         self.invoker = Invoker(self.identity, self.peers, self.tokens, self.client)
@@ -54,6 +64,7 @@ class Agent:
 
     async def close(self) -> None:
         """End it."""
+        await self.issuer_lists.close()
         await self.refresher.close()
         await self.telemetry.close()
         await self.client.close()

@@ -18,7 +18,8 @@ from base.http.step_mark import to_pass_on
 from base.process.bootstrap import Bootstrap
 from base.protocol.envelopes import EnvelopeGuard, sender_of
 from base.protocol.identity import DUMMY_GRANT, Speaker
-from base.protocol.manifests import fetch_manifest, presented_by
+from base.protocol.issuer_lists import Look
+from base.protocol.manifests import fetch_manifest, presented_by, revocation_list_of
 from base.protocol.oidc import OidcTrust
 from base.protocol.peers import Peer, is_http_url
 from base.protocol.received import await_clock, belongs, token_with
@@ -49,6 +50,7 @@ class Exchange:
     endpoint: str
     manifest: str
     wanted: list[str]
+    look: Look
     session_id: str | None = None
 
     @property
@@ -63,6 +65,7 @@ class Pending:
 
     responder: aitp.ResponderSession
     peer: Peer
+    look: Look
     until: float
 
 
@@ -74,10 +77,10 @@ class SessionMap:
         self._limit = limit
         self._seconds = seconds
 
-    def add(self, session_id: str, responder: aitp.ResponderSession, peer: Peer) -> None:
+    def add(self, session_id: str, responder: aitp.ResponderSession, peer: Peer, look: Look) -> None:
         while len(self._open) >= self._limit:
             self._open.popitem(last=False)
-        self._open[session_id] = Pending(responder, peer, time.monotonic() + self._seconds)
+        self._open[session_id] = Pending(responder, peer, look, time.monotonic() + self._seconds)
 
     def take(self, session_id: str, peer: Peer) -> Pending:
         """The peer's own session, which is then spent. Raises ``stale`` for one that is gone, or another's."""
@@ -126,7 +129,8 @@ class Handshakes:
         manifest = await fetch_manifest(self._shared.client, peer, manifest_url)
         speaker = self._shared.identity.calling if one_way else self._shared.identity.serving
         wanted = requested or list(manifest.offered)
-        return Exchange(peer, speaker, one_way, manifest.endpoint, manifest.raw, wanted)
+        look = self._shared.issuer_lists.begin(peer, manifest.revocation_list)
+        return Exchange(peer, speaker, one_way, manifest.endpoint, manifest.raw, wanted, look)
 
     async def _exchange(self, exchange: Exchange) -> dict[str, Any]:
         peer, endpoint = exchange.peer, exchange.endpoint
@@ -150,14 +154,9 @@ class Handshakes:
         commit_ack = self._open(answer, peer, "mutual_commit_ack")
         received = await self._complete(session, commit_ack, exchange, answer.url)
         self._shared.tokens.held.add(received)
-        kept = [received, issued] if issued else [received]
-        self._report(
-            "handshake.complete",
-            peer,
-            session_id,
-            grants=received.summary()["grants"],
-            payload={"tcts": [token.claims for token in kept], **self._about(exchange)},
-        )
+        tcts = [token.claims for token in (received, issued) if token is not None]
+        about = {"tcts": tcts, **self._about(exchange)}
+        self._report("handshake.complete", peer, session_id, grants=received.summary()["grants"], payload=about)
         return {
             "session_id": session_id,
             "peer_aid": peer.aid,
@@ -189,6 +188,7 @@ class Handshakes:
         with protocol_errors(url):
             claims = decode_claims(json.loads(commit_ack)["payload"]["tct"])
         await await_clock(claims)
+        await exchange.look.settle()
         with protocol_errors(url):
             deny = self._shared.revocations.deny(str(claims["jti"]), peer.aid)
             result = json.loads(session.complete(commit_ack, revoked_jtis=deny))
@@ -203,13 +203,14 @@ class Handshakes:
     async def answer_hello(self, raw: str) -> tuple[str, str]:
         """The ack and the session id. Raises :class:`Refusal`, reported, or 400."""
         with self._refusals_reported(raw) as peer:
-            self._guard.open(raw, peer.aid, "mutual_hello")
+            envelope = self._guard.open(raw, peer.aid, "mutual_hello")
             self._shared.peers.admit(peer)
             options = self._oidc.session_options()
             responder = self._shared.identity.serving.agent().new_responder(pinned_keys=[peer.aid], **options)
             with _refusals_from_sdk():
                 ack, session_id = await self._oidc.present(responder.process_hello, raw, audience=peer.aid)
-            self._sessions.add(session_id, responder, peer)
+            look = self._shared.issuer_lists.begin(peer, revocation_list_of(envelope["payload"]["manifest"]))
+            self._sessions.add(session_id, responder, peer, look)
             return ack, session_id
 
     async def answer_commit(self, raw: str, session_id: str) -> str:
@@ -220,6 +221,7 @@ class Handshakes:
             with _refusals_from_sdk():
                 claims = decode_claims(envelope["payload"]["tct"])
             await await_clock(claims)
+            await pending.look.settle()
             with _refusals_from_sdk():
                 deny = self._shared.revocations.deny(str(claims["jti"]), peer.aid)
                 commit_ack, result = pending.responder.process_commit(raw, revoked_jtis=deny)
@@ -227,7 +229,8 @@ class Handshakes:
             token = token_with(given["tct"], given["grant_voucher"], peer)
             if not belongs(token, self._shared.identity.aid):
                 raise Refusal("handshake_refused", "the token or its voucher is not ours", sdk_code="token_mismatch")
-            if token.claims["grants"] != [DUMMY_GRANT]:
+            # What a guest gave is of no use: this agent goes nowhere that a guest named.
+            if token.claims["grants"] != [DUMMY_GRANT] and self._shared.peers.agent_id_of(peer.aid) is not None:
                 self._shared.tokens.held.add(token)
             self._issued(commit_ack, peer)
             return commit_ack

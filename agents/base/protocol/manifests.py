@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import aitp
@@ -14,20 +16,32 @@ from base.protocol.identity import HELLO_PATH, MANIFEST_PATH
 from base.protocol.peers import Peer
 from base.refusals import PeerFailed, Refusal, malformed, protocol_errors, sdk_code
 
+#: The extension that says where a list is (RFC-AITP-0008, section 1.4).
+REVOCATION_LIST = "rfc-aitp-0008.revocation_list_uri"
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """``raw`` is the envelope as it came; ``endpoint`` its handshake endpoint; ``offered`` its capabilities."""
+    """``raw`` is the envelope as it came; ``endpoint`` its handshake endpoint; ``offered`` its capabilities;
+    ``revocation_list`` where its list is."""
 
     raw: str
     endpoint: str
     offered: tuple[str, ...]
+    revocation_list: str | None = None
 
     @property
     def origin(self) -> str:
         """``scheme://host:port`` of the handshake endpoint, where the peer's other routes are too."""
         parts = urlsplit(self.endpoint)
         return f"{parts.scheme}://{parts.netloc}"
+
+
+def revocation_list_of(manifest: Mapping[str, Any]) -> str | None:
+    """Where a verified manifest says its issuer's list is; None when it does not, empty when that is no text."""
+    extensions = manifest.get("extensions")
+    address = extensions.get(REVOCATION_LIST) if isinstance(extensions, dict) else None
+    return address if address is None or isinstance(address, str) else ""
 
 
 def presented_by(aid: str, hello: str) -> Peer:
@@ -54,7 +68,8 @@ async def fetch_manifest(client: PeerClient, peer: Peer, url: str) -> Manifest:
     with protocol_errors(answer.url):
         aitp.verify_manifest_json(raw)
         manifest = json.loads(raw)["manifest"]
-        found = Manifest(raw, manifest["handshake_endpoint"], tuple(manifest["offered_capabilities"]))
+        offered = tuple(manifest["offered_capabilities"])
+        found = Manifest(raw, manifest["handshake_endpoint"], offered, revocation_list_of(manifest))
     if manifest["aid"] != peer.aid:
         raise PeerFailed("protocol", "the manifest is another agent's", url=answer.url, peer_code="aid_mismatch")
     return found

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from base.http.peer_client import PeerClient
 from base.protocol.identity import Identity
+from base.protocol.issuer_lists import IssuerLists
 from base.protocol.peers import PeerBook
 from base.protocol.revocation import RevocationState
 from base.protocol.tokens import TokenBook
@@ -22,3 +23,4 @@ class Shared:
     revocations: RevocationState
     client: PeerClient
     telemetry: Telemetry
+    issuer_lists: IssuerLists

@@ -294,11 +294,15 @@ class SdkPeer:
         self.seed = secrets.token_bytes(32)
         self.agent = aitp.AitpAgent.from_seed(self.seed)
         self.base_url = "http://localhost:1"
+        #: Where its manifest says its revocation list is.
+        self.list_url: str | None = None
         self.build()
 
     def build(self) -> None:
         endpoint = f"{self.base_url}/aitp/handshake/hello"
-        self.manifest = self.agent.build_manifest(self.agent_id, endpoint, self.caps, ttl_secs=7200)
+        self.manifest = self.agent.build_manifest(
+            self.agent_id, endpoint, self.caps, ttl_secs=7200, revocation_list_uri=self.list_url
+        )
 
     @property
     def aid(self) -> str:
