@@ -17,6 +17,7 @@ from base.protocol.list_fetching import ListFetcher
 from base.protocol.peers import PeerBook
 from base.protocol.redemption import Redemptions
 from base.protocol.revocation import RevocationState
+from base.protocol.revocation_record import RevocationRecord
 from base.protocol.revocation_refresh import Refresher
 from base.protocol.revoking import Revoker
 from base.protocol.shared import Shared
@@ -36,6 +37,7 @@ class Agent:
         self.peers = PeerBook(open_to_verified=bootstrap.accept == "any-verified")
         self.tokens = TokenBook()
         self.revocations = RevocationState(bootstrap.revocation, bootstrap.cp, self.tokens.expiries)
+        self.record = RevocationRecord(bootstrap.revocation.record_dir, self.identity.aid, self.revocations)
         self.verifier = Verifier(self.identity, self.revocations)
         fetcher = ListFetcher(self.revocations, self.client, self.telemetry)
         self.issuer_lists = IssuerLists(bootstrap.revocation, self.peers, self.revocations, fetcher, self.client)
@@ -47,6 +49,7 @@ class Agent:
             self.client,
             self.telemetry,
             self.issuer_lists,
+            self.record,
         )
         self.handshakes = Handshakes(bootstrap, shared)
         self.delegations = Delegations(shared)
@@ -68,6 +71,7 @@ class Agent:
         await self.refresher.close()
         await self.telemetry.close()
         await self.client.close()
+        await self.record.close()
 
     def _context(self) -> WorkerContext:
         given = self.bootstrap

@@ -47,6 +47,7 @@ class RevocationConfig:
 
     ``fail_mode`` is about the Control Plane's list: ``fail_open`` goes on, ``soft_fail`` with ``safe_caps`` alone,
     ``fail_closed`` refuses. ``issuer_fail_mode`` is about the list that a peer advertises.
+    ``record_dir``: the directory in which an agent that keeps its key keeps what it revoked.
     """
 
     fail_mode: Literal["fail_open", "soft_fail", "fail_closed"]
@@ -54,6 +55,7 @@ class RevocationConfig:
     poll_secs: int
     safe_caps: frozenset[str] = frozenset()
     issuer_fail_mode: Literal["fail_closed", "fail_open"] = "fail_closed"
+    record_dir: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,13 @@ class _Section:
             raise BootstrapError(f"{self._path}{name}: a name appears twice")
         return tuple(values)
 
+    def directory(self, name: str) -> str | None:
+        """An absolute path; absent is None."""
+        value: str | None = self.take(name, str, none=True) if name in self._left else None
+        if value is not None and not os.path.isabs(value):  # noqa: PTH117 - a text stays a text
+            raise BootstrapError(f"{self._path}{name}: not an absolute path")
+        return value
+
     def section(self, name: str) -> _Section:
         return _Section(self.take(name, dict), f"{self._path}{name}.")
 
@@ -256,6 +265,7 @@ def _revocation(section: _Section) -> RevocationConfig:
         poll_secs=section.positive("poll_secs"),
         safe_caps=frozenset(section.names("safe_caps", absent_is_empty=True)),
         issuer_fail_mode=section.choice("issuer_fail_mode", "fail_closed", "fail_open", default="fail_closed"),
+        record_dir=section.directory("record_dir"),
     )
     section.finish()
     if config.fail_mode == "soft_fail" and not config.safe_caps:

@@ -6,27 +6,38 @@ list of a token's own issuer, and the lineage, through which any of these reache
 
 from __future__ import annotations
 
+import math
 import time
-from dataclasses import dataclass
-from typing import Literal
+import uuid
+from dataclasses import astuple, dataclass
+from typing import Any, Literal
 
 from base.process.bootstrap import ControlPlaneConfig, RevocationConfig
 from base.protocol.identity import Identity
 from base.protocol.lineage import Lineage
-from base.protocol.revocation_lists import Expiries, IssuerList, read_list
-from base.refusals import Refusal, Source
+from base.protocol.revocation_lists import CLOCK_SKEW, LONGEST_LIFE, Expiries, IssuerList, read_list
+from base.refusals import Fault, Refusal, Source
 
 LIST_TTL = 300
+
+#: Own revocations of tokens that may be live. More would make a list that others cannot take.
+MAX_ENTRIES = 20_000
+
+Because = Literal["local", "lineage"]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of this agent's own list. ``because`` is told to callers, not written into the list."""
+    """One line of this agent's own list. ``because`` is told to callers, not written into the list.
+
+    ``until``: Unix seconds; the token has expired then, by any clock that is not far off, and the line may go.
+    """
 
     jti: str
     revoked_at: int
     reason: str | None
-    because: Literal["local", "lineage"]
+    because: Because
+    until: float
 
     def listed(self) -> dict[str, str | int]:
         line: dict[str, str | int] = {"jti": self.jti, "revoked_at": self.revoked_at}
@@ -44,14 +55,51 @@ class RevocationState:
         self._local: dict[str, Entry] = {}
         self._lists: dict[str, IssuerList] = {}
         self._signed: tuple[str, float] | None = None
+        self._revoked = 0
 
-    def revoke(self, jti: str, reason: str | None = None, because: Literal["local", "lineage"] = "local") -> bool:
-        """Add to this agent's own list; the first time and reason stay. Says whether it was not there before."""
-        entry = Entry(jti.lower(), int(time.time()), reason, because)
-        if self._local.setdefault(entry.jti, entry) is not entry:
+    @property
+    def changes(self) -> int:
+        """Grows with whatever :meth:`kept` would tell anew."""
+        return self._revoked + self.lineage.changes
+
+    def revoke(
+        self, jti: str, reason: str | None = None, because: Because = "local", *, expires_at: float | None = None
+    ) -> bool:
+        """Add to this agent's own list; the first time and reason stay. Says whether it was not there before.
+
+        The line goes when the token has expired; when that is not known, after the longest life of one. Raises 503
+        when there are too many lines.
+        """
+        jti, now = jti.lower(), time.time()
+        if jti in self._local:
             return False
+        if len(self._local) >= MAX_ENTRIES:
+            self._forget_expired()
+        if len(self._local) >= MAX_ENTRIES:
+            raise Fault(503, "overloaded", f"{MAX_ENTRIES} live tokens are revoked already; try again later")
+        end = expires_at or self.lineage.until(jti) or now + LONGEST_LIFE
+        self._local[jti] = Entry(jti, int(now), reason, because, end + CLOCK_SKEW)
+        self._revoked += 1
         self._signed = None
         return True
+
+    def kept(self) -> dict[str, list[Any]]:
+        """What must outlive a restart under the same key, JSON-ready: ``{"revoked", "lineage"}``, a list per line."""
+        self._forget_expired()
+        return {"revoked": [list(astuple(entry)) for entry in self._local.values()], "lineage": self.lineage.kept()}
+
+    def restore(self, revoked: list[list[Any]], lineage: list[list[Any]]) -> None:
+        """Take in again what :meth:`kept` gave. Raises ``ValueError`` or ``TypeError`` for what it cannot have been."""
+        entries = [_entry(line) for line in revoked]
+        if len(entries) > MAX_ENTRIES:
+            raise ValueError("too long a record of revocations")
+        self.lineage.restore(lineage)
+        self._local = {entry.jti: entry for entry in entries}
+        self._forget_expired()
+
+    def _forget_expired(self) -> None:
+        now = time.time()
+        self._local = {jti: entry for jti, entry in self._local.items() if entry.until >= now}
 
     def take_list(self, raw: str, issuer: str) -> None:
         """Take in a list that claims to be of the pinned ``issuer``. Raises ``ListRejectedError``."""
@@ -110,6 +158,23 @@ class RevocationState:
         now = time.monotonic()
         if self._signed is None or now >= self._signed[1]:
             agent = identity.serving.agent()
+            self._forget_expired()
             entries = [entry.listed() for entry in self._local.values()]
             self._signed = (agent.sign_revocation_list(entries, expires_in_secs=LIST_TTL), now + LIST_TTL / 2)
         return self._signed[0]
+
+
+def _entry(line: Any) -> Entry:
+    """A line of :meth:`RevocationState.kept`. Raises ``ValueError`` or ``TypeError``."""
+    jti, revoked_at, reason, because, until = line
+    sound = (
+        isinstance(jti, str)
+        and jti == str(uuid.UUID(jti))  # the SDK signs no other ids
+        and isinstance(revoked_at, int)
+        and isinstance(reason, str | None)
+        and because in ("local", "lineage")
+        and math.isfinite(until)
+    )
+    if not sound:
+        raise ValueError("not a line of a record of revocations")
+    return Entry(jti, revoked_at, reason, because, until)

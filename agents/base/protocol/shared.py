@@ -9,6 +9,7 @@ from base.protocol.identity import Identity
 from base.protocol.issuer_lists import IssuerLists
 from base.protocol.peers import PeerBook
 from base.protocol.revocation import RevocationState
+from base.protocol.revocation_record import RevocationRecord
 from base.protocol.tokens import TokenBook
 from base.telemetry import Telemetry
 
@@ -24,3 +25,4 @@ class Shared:
     client: PeerClient
     telemetry: Telemetry
     issuer_lists: IssuerLists
+    record: RevocationRecord

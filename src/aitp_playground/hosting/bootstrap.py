@@ -45,6 +45,8 @@ class Revocation:
     issuer_fail_mode: Literal["fail_closed", "fail_open"] = "fail_closed"
     max_staleness_secs: int = 300
     poll_secs: int = 60
+    #: Where an agent that keeps its key over restarts keeps what it revoked.
+    record_dir: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
