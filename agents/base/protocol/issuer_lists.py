@@ -74,7 +74,8 @@ class IssuerLists:
             task = self._start(look.peer, look.advertised)
             cause = None if task is None else await _outcome(task)
         if cause in (NOT_ADVERTISED, NOT_INTRODUCED):
-            self._fetcher.report(Fetched.failed(cause), None, **self._about(look.peer))
+            stranger = cause == NOT_INTRODUCED
+            self._fetcher.report(Fetched.failed(cause), None, of_stranger=stranger, **self._about(look.peer))
         elif cause is not None and not known.is_fresh and self._config.issuer_fail_mode == "fail_closed":
             name = look.peer.agent_id[:100]
             message = f"the revocation list of {name} could not be had ({cause}), and this agent fails closed"

@@ -63,8 +63,9 @@ class ListFetcher:
             count = len(self._revocations.list_of(issuer))
             return Fetched("revocation.list_fetched", {"count": count, "issuer": issuer})
 
-    def report(self, fetched: Fetched, url: str | None, **fields: Any) -> None:
-        """Tell the log; what is None is left out."""
+    def report(self, fetched: Fetched, url: str | None, *, of_stranger: bool = False, **fields: Any) -> None:
+        """Tell the log; what is None is left out. Strangers can cause no more events than refusals."""
         error = None if fetched.cause is None else f"no use could be made of the list: {fetched.cause}"
         told = {"source_url": url, "error": error, **fetched.fields, **fields}
-        self._telemetry.emit(fetched.event, **{name: value for name, value in told.items() if value is not None})
+        emit = self._telemetry.emit_refusal if of_stranger else self._telemetry.emit
+        emit(fetched.event, **{name: value for name, value in told.items() if value is not None})

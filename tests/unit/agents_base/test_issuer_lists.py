@@ -42,7 +42,8 @@ class Fetcher:
             return Fetched("revocation.list_fetched", {"count": 0})
         return answer
 
-    def report(self, fetched: Fetched, url: str | None, **fields: Any) -> None:
+    def report(self, fetched: Fetched, _url: str | None, *, of_stranger: bool = False, **fields: Any) -> None:
+        assert of_stranger == (fetched.cause == "not_introduced")
         self.told.append((fetched.event, fetched.cause, fields))
 
 
