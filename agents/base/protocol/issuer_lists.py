@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 from base.http.peer_client import PeerClient
 from base.process.bootstrap import RevocationConfig
@@ -114,7 +115,7 @@ class IssuerLists:
         self._fetcher.report(fetched, url[:MAX_URL] or None, **about)
         return fetched.cause
 
-    def _about(self, peer: Peer) -> dict[str, str | None]:
+    def _about(self, peer: Peer) -> dict[str, Any]:
         return {"issuer": peer.aid, "peer": self._peers.agent_id_of(peer.aid)}
 
 

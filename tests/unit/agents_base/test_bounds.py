@@ -101,7 +101,7 @@ def test_cache_counts_a_hit_only_while_the_token_is_still_in_the_store() -> None
 def test_session_of_another_peer_is_not_handed_out_and_stays_open() -> None:
     sessions = SessionMap()
     responder = aitp.AitpAgent.generate()
-    sessions.add("s", responder, peer("a"))  # type: ignore[arg-type]
+    sessions.add("s", responder, peer("a"), None)  # type: ignore[arg-type]
     with pytest.raises(Refusal, match="no such handshake"):
         sessions.take("s", peer("b"))
     assert sessions.take("s", peer("a")).peer == peer("a")
@@ -112,7 +112,7 @@ def test_session_of_another_peer_is_not_handed_out_and_stays_open() -> None:
 def test_sessions_are_bounded_in_number_and_age(clock: Clock) -> None:
     sessions = SessionMap(limit=2)
     for name in ("one", "two", "three"):
-        sessions.add(name, None, peer("a"))  # type: ignore[arg-type]
+        sessions.add(name, None, peer("a"), None)  # type: ignore[arg-type]
     with pytest.raises(Refusal, match="no such handshake"):
         sessions.take("one", peer("a"))
     assert sessions.take("two", peer("a")).peer == peer("a")
