@@ -134,6 +134,7 @@ class Redemptions:
             self._shared.revocations.require_fresh()
             verified = self._verify(delegation, claims, source, manifest.raw)
             minted = self._mint(verified, str(source["src_jti"]), delegatee)
+            await self._shared.record.save()
             outcome["expires_at"] = verified.expires_at
         about = {
             "parent_jti": str(source["src_jti"]),
