@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 
 VERSION = 1
 MAX_BYTES = 1 << 20
+#: How often at most a token that was redeemed may be passed on: RFC-AITP-0011, section 2, ends at three hops.
+MAX_REDELEGATION = 2
 _SHA256_HEX = re.compile(r"[0-9a-f]{64}")
 
 
@@ -98,6 +100,7 @@ class Bootstrap:
     revocation: RevocationConfig
     llm: LlmConfig | None
     accept: Literal["introduced", "any-verified"] = "introduced"
+    redelegation: int = 0
 
 
 def read_bootstrap(fd: int) -> Bootstrap:
@@ -140,6 +143,7 @@ def parse_bootstrap(raw: bytes) -> Bootstrap:
         revocation=_revocation(root.section("revocation")),
         llm=root.optional("llm", _llm),
         accept=root.choice("accept", "introduced", "any-verified", default="introduced"),
+        redelegation=root.number("redelegation", 0, MAX_REDELEGATION, default=0),
     )
     root.finish()
     if not _SHA256_HEX.fullmatch(bootstrap.admin_token_sha256):
@@ -179,6 +183,12 @@ class _Section:
         value: int = self.take(name, int)
         if value <= 0:
             raise BootstrapError(f"{self._path}{name}: not positive")
+        return value
+
+    def number(self, name: str, least: int, most: int, *, default: int) -> int:
+        value: int = self.take(name, int) if name in self._left else default
+        if not least <= value <= most:
+            raise BootstrapError(f"{self._path}{name}: not between {least} and {most}")
         return value
 
     def choice(self, name: str, *allowed: str, default: str | None = None) -> Any:

@@ -115,13 +115,11 @@ class Responder:
         return Refusal("tct_invalid", str(refusal), registry=code, **refusal.details)
 
     def _greeter(self, envelope: Envelope) -> Peer:
-        """Whoever was introduced; also a stranger with a good manifest, where strangers are welcome."""
-        try:
-            return self._shared.peers.greeter(envelope.sender)
-        except Refusal:
-            if not self._shared.peers.open_to_verified:
-                raise
+        """Whoever was introduced; where strangers are welcome, also one with a good manifest, each time anew."""
+        peers = self._shared.peers
+        if peers.open_to_verified and not peers.introduced(envelope.sender):
             return presented_by(envelope)
+        return peers.sender(envelope.sender)
 
     @contextmanager
     def _disclosing(self, key: str) -> Iterator[None]:

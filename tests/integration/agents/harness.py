@@ -339,12 +339,28 @@ class SdkPeer:
         token: str = json.loads(session.complete(json.dumps(answer.body), revoked_jtis=set()))["tct"]
         return token
 
-    async def proof(self, worker: WorkerProcess, token: str, signer: aitp.AitpAgent | None = None) -> dict[str, str]:
-        """Headers for one call under ``token``."""
-        answer = await worker.request("POST", "/aitp/pop/challenge", "{}", {"X-AITP-TCT": token})
+    async def challenge(self, worker: WorkerProcess, token: str) -> str:
+        """The payload of the worker's challenge for ``token``, whose envelope is the worker's."""
+        answer = await worker.request("POST", "/aitp/pop/challenge", "{}", {"X-AITP-TCT": token, **JSON})
         assert answer.status == 200, answer
-        response = (signer or self.agent).sign_pop_response(json.dumps(answer.body))
-        return {"X-AITP-TCT": token, "X-AITP-PoP": b64(response.encode())}
+        aitp.verify_envelope(json.dumps(answer.body), worker.aid)
+        assert answer.body["message_type"] == "pop_challenge"
+        return json.dumps(answer.body["payload"])
+
+    async def proof(
+        self,
+        worker: WorkerProcess,
+        token: str,
+        signer: aitp.AitpAgent | None = None,
+        *,
+        bare: bool = False,
+        header: str = "X-AITP-PoP-Response",
+    ) -> dict[str, str]:
+        """Headers for one call under ``token``: with the proof in an envelope, or ``bare`` as the SDK makes it."""
+        agent = signer or self.agent
+        response = agent.sign_pop_response(await self.challenge(worker, token))
+        text = response if bare else agent.sign_envelope("pop_response", response)
+        return {"X-AITP-TCT": token, header: b64(text.encode())}
 
 
 def mint(issuer: SdkPeer, holder: SdkPeer, grants: list[str]) -> str:
