@@ -17,7 +17,7 @@ import aitp
 
 from base.http.wire import parse_object
 from base.protocol.aids import canonical
-from base.protocol.budgets import PER_PEER, PeerBudgets, Strangers
+from base.protocol.budgets import PER_PEER, Clock, PeerBudgets, Strangers
 from base.protocol.peers import PeerBook
 from base.refusals import Fault, Flooded, Refusal, malformed, sdk_code
 
@@ -133,11 +133,11 @@ _STRANGERS = "strangers"
 class Door:
     """What other agents send here comes in through one of these, and has its sender's budget charged."""
 
-    def __init__(self, peers: PeerBook) -> None:
+    def __init__(self, peers: PeerBook, clock: Clock = time.monotonic) -> None:
         self._peers = peers
         self._guard = EnvelopeGuard()
-        self._budgets = PeerBudgets()
-        self._strangers = Strangers()
+        self._budgets = PeerBudgets(clock=clock)
+        self._strangers = Strangers(clock=clock)
 
     def let_in(self, envelope: Envelope, kinds: frozenset[str], *, expected: bool = False) -> None:
         """Check an envelope against its sender's budget and as :class:`EnvelopeGuard` does.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -28,7 +29,7 @@ class Identity:
         self._agent = aitp.AitpAgent.from_seed(bootstrap.seed, bootstrap.signing_suite)
         self._manifest = ""
         self._fresh_until = 0.0
-        self._expires_at = 0.0
+        self._expires_at = 0
         #: Every AID under which this agent's own tokens may have been issued.
         self.own_aids = frozenset({self.aid})
 
@@ -51,7 +52,7 @@ class Identity:
             self.mint()
         return self._manifest
 
-    def published(self) -> tuple[str, float]:
+    def published(self) -> tuple[str, int]:
         """The current manifest document and when it expires, in Unix seconds."""
         return self.manifest(), self._expires_at
 
@@ -74,4 +75,4 @@ class Identity:
             **options,
         )
         self._fresh_until = time.monotonic() + given.ttl_secs / 2
-        self._expires_at = time.time() + given.ttl_secs
+        self._expires_at = json.loads(self._manifest)["manifest"]["expires_at"]

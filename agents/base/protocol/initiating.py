@@ -151,7 +151,7 @@ class Initiator:
                 raise Refusal("handshake_refused", "the answer is another agent's", registry="INVALID_ENVELOPE")
             self._guard.check(envelope, frozenset({kind}), peer.key)
             if kind == "mutual_hello_ack":
-                check_greeting(envelope.payload, self._shared.identity.aid)
+                check_greeting(envelope.payload, envelope.sender, self._shared.identity.aid)
             else:
                 check_commit(envelope.payload)
         except Fault as fault:

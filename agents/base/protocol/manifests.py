@@ -15,7 +15,8 @@ from base.protocol.envelopes import Envelope
 from base.protocol.identity import MANIFEST_PATH
 from base.protocol.peers import Peer
 from base.protocol.presented import check_manifest
-from base.refusals import Fault, PeerFailed, Refusal, malformed, protocol_errors, sdk_code
+from base.refusals import Fault, PeerFailed, Refusal, first_line, malformed, sdk_code
+from base.registry_codes import registered
 
 #: Under which paths this project's own agents take handshakes; what stands before is where their other routes are.
 _HANDSHAKE_PATHS = ("/aitp/handshake/hello", "/aitp/handshake/", "/aitp/handshake")
@@ -104,9 +105,12 @@ async def fetch_manifest(client: PeerClient, peer: Peer, url: str) -> Manifest:
     """The peer's manifest from ``url``. Raises PeerFailed: no answer, not verifiable, or another agent's."""
     answer = (await client.get(url)).expect_ok()
     raw = answer.text()
-    with protocol_errors(answer.url):
+    try:
         aitp.verify_manifest_json(raw)
         manifest = json.loads(raw)["manifest"]
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        code = registered(sdk_code(error)) or "MANIFEST_INVALID"
+        raise PeerFailed("protocol", first_line(error), url=answer.url, peer_code=code) from error
     if not same_key(manifest["aid"], peer.aid):
         raise PeerFailed("protocol", "the manifest is another agent's", url=answer.url, peer_code="aid_mismatch")
     try:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from base.protocol.aids import public_key
+from base.protocol.aids import public_key, same_key
 from base.protocol.peers import is_http_url
 from base.protocol.tokens import decode_claims, decode_segment
 from base.refusals import Refusal
@@ -67,12 +67,14 @@ def check_manifest(manifest: Any) -> dict[str, Any]:
     return checked
 
 
-def check_greeting(payload: Any, receiver: str) -> dict[str, Any]:
+def check_greeting(payload: Any, sender: str, receiver: str) -> dict[str, Any]:
     """The payload of a hello or of its acknowledgement, when it is one, sent to ``receiver``."""
     greeting = _members(payload, _GREETING, _GREETING_MAY, "payload", "INVALID_ENVELOPE")
     if not all(_is_grant(grant) for grant in greeting["requested_grants"]):
         raise _refused("INVALID_ENVELOPE", "requested_grants holds what is no name of a capability")
     manifest = check_manifest(greeting["manifest"])
+    if not same_key(manifest["aid"], sender):
+        raise _refused("INVALID_ENVELOPE", "the manifest is another agent's")
     _check_identity(greeting["identity"], manifest, receiver)
     return greeting
 

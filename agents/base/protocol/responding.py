@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from base.process.bootstrap import Bootstrap
 from base.protocol.diagnosis import is_genuine, tct_defect
@@ -19,7 +20,7 @@ from base.protocol.sessions import Done, Pending, SessionMap
 from base.protocol.shared import Shared
 from base.protocol.tokens import decode_claims
 from base.refusals import Fault, Flooded, Refusal, first_line, malformed, sdk_code
-from base.registry_codes import RefusalCode
+from base.registry_codes import RefusalCode, registered
 
 _SDK_REFUSALS: dict[str, RefusalCode] = {
     "TCT_EXPIRED": "tct_expired",
@@ -59,8 +60,9 @@ class Responder:
                 return self._take_back(peer, session_id)
 
     async def _answer_hello(self, envelope: Envelope) -> tuple[str, str]:
-        peer = self._greeter(envelope)
-        check_greeting(envelope.payload, self._shared.identity.aid)
+        known = self._known(envelope)
+        check_greeting(envelope.payload, envelope.sender, self._shared.identity.aid)
+        peer = known or presented_by(envelope)
         responder = self._shared.identity.agent().new_responder(pinned_keys=[peer.aid], **self._oidc.session_options())
         with _refusals_from_sdk():
             ack, session_id = await self._oidc.present(responder.process_hello, envelope.raw, audience=peer.aid)
@@ -75,13 +77,11 @@ class Responder:
         """What the initiator issued is kept, unless it said that it is of no use."""
         pending = self._sessions.take(peer.key, session_id, envelope.payload.get("pop_nonce_echo"))
         payload = check_commit(envelope.payload)
-        with _refusals_from_sdk():
-            claims = decode_claims(payload["tct"])
-            jti = str(claims["jti"])
+        claims = _claims(payload["tct"])
         await await_clock(claims)
         try:
             with _refusals_from_sdk():
-                deny = self._shared.revocations.deny(jti, peer.aid)
+                deny = self._shared.revocations.deny(str(claims.get("jti")), peer.aid)
                 commit_ack, result = pending.responder.process_commit(envelope.raw, revoked_jtis=deny)
         except Refusal as refusal:
             raise self._explain(refusal, payload["tct"], peer) from refusal
@@ -114,11 +114,11 @@ class Responder:
         code = tct_defect(tct, peer.aid, own_aid, lambda grant, aud: is_genuine(agent, tct, grant, aud))
         return Refusal("tct_invalid", str(refusal), registry=code, **refusal.details)
 
-    def _greeter(self, envelope: Envelope) -> Peer:
-        """Whoever was introduced; where strangers are welcome, also one with a good manifest, each time anew."""
+    def _known(self, envelope: Envelope) -> Peer | None:
+        """Whoever was introduced; None for a stranger, where strangers are welcome: it is known by what it presents."""
         peers = self._shared.peers
         if peers.open_to_verified and not peers.introduced(envelope.sender):
-            return presented_by(envelope)
+            return None
         return peers.sender(envelope.sender)
 
     @contextmanager
@@ -158,6 +158,13 @@ class Responder:
         )
 
 
+def _claims(tct: str) -> dict[str, Any]:
+    try:
+        return decode_claims(tct)
+    except ValueError:
+        raise Refusal("tct_invalid", "what the commit gives is no token") from None
+
+
 @contextmanager
 def _refusals_from_sdk() -> Iterator[None]:
     """What the SDK says of a peer's message becomes a refusal, or 400 for what is no handshake message at all."""
@@ -165,6 +172,7 @@ def _refusals_from_sdk() -> Iterator[None]:
         yield
     except RuntimeError as error:
         code = sdk_code(error)
-        raise Refusal(_SDK_REFUSALS.get(code, "handshake_refused"), first_line(error), sdk_code=code) from error
+        refusal = _SDK_REFUSALS.get(code, "handshake_refused")
+        raise Refusal(refusal, first_line(error), sdk_code=code, registry=registered(code)) from error
     except (ValueError, KeyError, TypeError) as error:
         raise malformed("not a handshake message") from error

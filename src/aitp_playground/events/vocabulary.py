@@ -145,9 +145,10 @@ _ROWS = (
     ),
     _row(
         "trust.established",
-        "{initiator} now holds a TCT from {target}, granting {grants} (jti {jti})",
+        "{initiator} now holds a TCT from {target}, granting {grants} (jti {jti})[; not granted: {missing}]",
         must="initiator target grants jti",
         may="aid_a aid_b session_id",
+        payload="missing",
     ),
     _row(
         "trust.failed",
@@ -389,14 +390,14 @@ _ROWS = (
     _agent("tct.revoked", f"{_SPEAKER} revoked the TCT {{jti}}[: {{reason}}]", "jti", payload="reason root_jti source"),
     _agent(
         "tct.dropped",
-        f"{_SPEAKER} dropped the TCT {{jti}}, {{side}} in a handshake with {_PEER} that failed",
+        f"{_SPEAKER} dropped the TCT {{jti}}[, {{side}}] in a handshake with {_PEER} that failed",
         "jti",
         level="warning",
         payload="because side",
     ),
     _agent(
         "stranger.accepted",
-        f"{_SPEAKER} shook hands with {{aid}}, whom nobody introduced: it takes any key (accept: {{accept}})",
+        f"{_SPEAKER} shook hands with {{aid|'somebody'}}, whom nobody introduced: it takes any key",
         level="warning",
         payload="accept",
     ),

@@ -206,6 +206,7 @@ class WorkerProcess:
         self, method: str, path: str, data: str | bytes | None = None, headers: dict[str, str] | None = None
     ) -> Answer:
         body = data.encode() if isinstance(data, str) else data
+        headers = ({} if body is None else {"Content-Type": "application/json"}) | (headers or {})
         async with self.http.request(
             method, self.url + path, data=body and io.BytesIO(body), headers=headers
         ) as response:
@@ -294,10 +295,11 @@ class SdkPeer:
         self.seed = secrets.token_bytes(32)
         self.agent = aitp.AitpAgent.from_seed(self.seed)
         self.base_url = "http://localhost:1"
+        self.handshake_path = "/aitp/handshake/"
         self.build()
 
     def build(self) -> None:
-        endpoint = f"{self.base_url}/aitp/handshake/hello"
+        endpoint = self.base_url + self.handshake_path
         self.manifest = self.agent.build_manifest(self.agent_id, endpoint, self.caps, ttl_secs=7200)
 
     @property
@@ -308,6 +310,24 @@ class SdkPeer:
         """One of its own tokens with other claims, properly signed."""
         kind = json.loads(base64.urlsafe_b64decode(token.split(".")[0] + "=="))["typ"]
         return str(encode_jws(kind, claims_of(token) | changes, PrivateKey.ed25519_from_seed(self.seed), alg="EdDSA"))
+
+    def altered(self, **changes: Any) -> str:
+        """Its manifest with other members (None: without), properly signed."""
+        body = {**json.loads(self.manifest)["manifest"], **changes}
+        body = {name: value for name, value in body.items() if value is not None and name != "signature"}
+        digest = hashlib.sha256(canonicalize(body)).digest()
+        body["signature"] = b64(PrivateKey.ed25519_from_seed(self.seed).sign_digest(digest))
+        return json.dumps({"manifest": body})
+
+    def signed_again(self, message: str, **changes: Any) -> str:
+        """A message of its own with another payload, properly signed under the id and the time that it had."""
+        envelope = json.loads(message)
+        return self.agent.sign_envelope(
+            envelope["message_type"],
+            json.dumps(envelope["payload"] | changes),
+            message_id=envelope["message_id"],
+            timestamp=envelope["timestamp"],
+        )
 
     def revocation_list(self, *jtis: str, **dates: int) -> str:
         """Its signed list; with ``published_at`` or ``expires_at`` of the test's choosing."""
@@ -341,7 +361,7 @@ class SdkPeer:
 
     async def challenge(self, worker: WorkerProcess, token: str) -> str:
         """The payload of the worker's challenge for ``token``, whose envelope is the worker's."""
-        answer = await worker.request("POST", "/aitp/pop/challenge", "{}", {"X-AITP-TCT": token, **JSON})
+        answer = await worker.request("POST", "/aitp/pop/challenge", "{}", {"X-AITP-TCT": token})
         assert answer.status == 200, answer
         aitp.verify_envelope(json.dumps(answer.body), worker.aid)
         assert answer.body["message_type"] == "pop_challenge"
@@ -380,7 +400,14 @@ class MaliciousResponder:
         self.peer = peer
         self.tamper: Callable[[str, str], str] = lambda _route, text: text
         self.session_header: str | None = "X-Aitp-Session-Id"
+        self.hellos: list[dict[str, Any]] = []
+        self.errors: list[dict[str, Any]] = []
+        #: Tokens that the worker issued, and their claims.
+        self.tokens: list[str] = []
         self.received: list[dict[str, Any]] = []
+        #: What becomes of an answer, by ``ack`` or ``commit_ack``; the message before it is processed all the same.
+        self.broken: dict[str, str] = {}
+        self._at_commit = "/aitp/handshake/commit"
         self._initiator = initiator_aid
         self._open: dict[str, aitp.ResponderSession] = {}
         self._runner: web.AppRunner | None = None
@@ -388,8 +415,7 @@ class MaliciousResponder:
     async def start(self) -> None:
         app = web.Application()
         app.router.add_get("/.well-known/aitp-manifest", self._manifest)
-        app.router.add_post("/aitp/handshake/hello", self._hello)
-        app.router.add_post("/aitp/handshake/commit", self._commit)
+        app.router.add_post("/{path:.*}", self._message)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -403,18 +429,56 @@ class MaliciousResponder:
     async def _manifest(self, _request: web.Request) -> web.Response:
         return web.Response(text=self.tamper("manifest", self.peer.manifest))
 
-    async def _hello(self, request: web.Request) -> web.Response:
-        raw = await request.text()
+    def lay_out(self, layout: str) -> None:
+        """Where the handshake's two messages are taken: nowhere else."""
+        self.peer.handshake_path, self._at_commit = {
+            "one url": ("/shake", "/shake"),
+            "below a slash": ("/here/", "/here/commit"),
+            "a hello beside its commit": ("/there/hello", "/there/commit"),
+            "one url with a slash": ("/shake/", "/shake/"),
+        }[layout]
+        self.peer.build()
+
+    async def _message(self, request: web.Request) -> web.Response:
+        """Hello and commit, each at its own place, and an error at the place of the commit."""
+        raw, path = await request.text(), self.peer.handshake_path
+        kind = json.loads(raw)["message_type"]
+        at_hello = path + "hello" if path.endswith("/") and self._at_commit != path else path
+        if request.path != (at_hello if kind == "mutual_hello" else self._at_commit):
+            raise web.HTTPNotFound
+        if kind == "error":
+            self.errors.append(json.loads(raw))
+            return web.json_response({})
+        answer = await (self._hello(raw) if kind == "mutual_hello" else self._commit(raw))
+        return self._break(request, "ack" if kind == "mutual_hello" else "commit_ack", answer)
+
+    def _break(self, request: web.Request, route: str, answer: web.Response) -> web.Response:
+        how = self.broken.get(route)
+        if how == "hang up":
+            assert request.transport
+            request.transport.abort()
+        if how == "garbage":
+            return web.Response(text='{"nothing": "of the kind"}')
+        if how == "refuse":
+            error = {"code": "POLICY_VIOLATION", "reason": "no", "retryable": False}
+            return web.Response(status=400, text=self.peer.agent.sign_envelope("error", json.dumps(error)))
+        if how == "fail":
+            return web.Response(status=500, text="Internal Server Error")
+        return answer
+
+    async def _hello(self, raw: str) -> web.Response:
+        self.hellos.append(json.loads(raw))
         responder = self.peer.agent.new_responder(pinned_keys=[self._initiator])
         ack, session_id = responder.process_hello(raw)
-        self._open[session_id] = responder
+        self._open[json.loads(ack)["payload"]["pop_nonce"]] = responder
         headers = {self.session_header: session_id} if self.session_header else {}
         return web.Response(text=self.tamper("ack", ack), headers=headers)
 
-    async def _commit(self, request: web.Request) -> web.Response:
-        responder = self._open.pop(request.headers["X-Aitp-Session-Id"])
-        commit_ack, result = responder.process_commit(await request.text(), revoked_jtis=set())
-        self.received.append(claims_of(json.loads(result)["tct"]))
+    async def _commit(self, raw: str) -> web.Response:
+        responder = self._open.pop(json.loads(raw)["payload"]["pop_nonce_echo"])
+        commit_ack, result = responder.process_commit(raw, revoked_jtis=set())
+        self.tokens.append(json.loads(result)["tct"])
+        self.received.append(claims_of(self.tokens[-1]))
         return web.Response(text=self.tamper("commit_ack", commit_ack))
 
 

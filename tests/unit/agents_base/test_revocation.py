@@ -13,7 +13,7 @@ import aitp
 import pytest
 
 from base.process.bootstrap import ControlPlaneConfig, RevocationConfig, parse_bootstrap
-from base.protocol.identity import DUMMY_GRANT, Identity
+from base.protocol.identity import Identity
 from base.protocol.revocation import RevocationState
 from base.protocol.verification import Verifier
 from base.refusals import Refusal
@@ -93,13 +93,6 @@ def test_own_list_is_signed_and_follows_what_is_revoked(identity: Identity) -> N
     aitp.verify_revocation_list(signed, identity.aid)
     [entry] = json.loads(signed)["revocation_list"]["entries"]
     assert (entry["jti"], entry["reason"]) == (jti, "lost")
-
-
-def test_twin_has_the_same_key_and_offers_the_dummy_grant(identity: Identity) -> None:
-    manifest = json.loads(identity.calling.manifest())["manifest"]
-    assert (manifest["aid"], manifest["offered_capabilities"]) == (identity.aid, [DUMMY_GRANT])
-    served = json.loads(identity.manifest())["manifest"]
-    assert served["offered_capabilities"] == ["demo.a", "demo.b"]
 
 
 def test_manifest_stays_the_same_until_half_its_life_is_over(

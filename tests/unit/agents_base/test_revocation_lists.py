@@ -200,7 +200,7 @@ def test_inherited_revocation_is_on_the_agents_own_list() -> None:
     assert state.revoke(jti, "lost", because="lineage")
     assert not state.revoke(jti)
     owner = SdkPeer("owner")
-    identity: Any = SimpleNamespace(serving=SimpleNamespace(agent=lambda: owner.agent))
+    identity: Any = SimpleNamespace(agent=lambda: owner.agent)
     [entry] = json.loads(state.signed_list(identity))["revocation_list"]["entries"]
     assert (entry["jti"], entry["reason"], state.source_of(jti)) == (jti, "lost", "lineage")
     aitp.verify_revocation_list(state.signed_list(identity), owner.aid)
