@@ -115,8 +115,11 @@ def _members_defect(claims: dict[str, Any], known: frozenset[str]) -> str | None
 
 
 def _claims_defect(claims: dict[str, Any]) -> str | None:
-    if found := _members_defect(claims, _TCT_CLAIMS):
-        return found
+    return _members_defect(claims, _TCT_CLAIMS) or binding_defect(claims)
+
+
+def binding_defect(claims: dict[str, Any]) -> str | None:
+    """What is wrong with a token's ``cnf``, which names the key of its subject."""
     try:
         bound = claims["cnf"]["jkt"] == aitp.compute_aid_jkt(str(claims["sub"]))
     except (KeyError, TypeError, ValueError, RuntimeError):

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import aitp
 
-from base.protocol.diagnosis import is_genuine, tct_defect
+from base.protocol.aids import same_key
+from base.protocol.diagnosis import binding_defect, is_genuine, tct_defect
 from base.protocol.identity import Identity
 from base.protocol.possession import CHALLENGE, CHALLENGE_SECS, ChallengeBook, digest, read_proof, verify_proof
 from base.protocol.revocation import RevocationState
@@ -110,7 +111,13 @@ class Verifier:
     def _prove_holder(self, token: str, response: str) -> str:
         """The AID whose key answered this agent's own challenge for this token."""
         proof = read_proof(response)
-        return verify_proof(self._challenges.take(proof.nonce, token), proof, token)
+        challenge = self._challenges.take(proof.nonce, token)
+        try:
+            return verify_proof(challenge, proof, token)
+        except Refusal as refusal:
+            if (defect := binding_defect(decode_claims(token))) is None:
+                raise
+            raise Refusal("tct_invalid", "the token is bound to another key", registry=defect) from refusal
 
     def _holder_of_own(self, token: str) -> str | None:
         """To whom this agent issued the token; None for one that it did not issue, or that is over."""
@@ -156,7 +163,7 @@ class Verifier:
         defect = tct_defect(token, self._identity.aid, holder, lambda grant, aud: self._is_genuine(token, grant, aud))
         if defect == "TCT_EXPIRED":
             return Refusal("tct_expired", "the token has expired")
-        if defect == "AUDIENCE_MISMATCH":
+        if defect in ("AUDIENCE_MISMATCH", "TCT_SIGNATURE_INVALID") and not same_key(claims.get("aud"), holder):
             return Refusal("wrong_audience", "the token was issued to another agent")
         lead = _lead_of(claims.get("iat"))
         if lead > 0:
