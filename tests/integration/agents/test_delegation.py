@@ -361,8 +361,10 @@ async def test_faulted_addresses_are_met_before_anything_is_signed(trio: Trio, s
 
 
 class CrookedOwner:
-    """Answers redemptions as an owner would, with whatever ``challenge`` and ``answer`` say instead; with ``signer``, its
-    challenge is the standard's, in an envelope."""
+    """Answers redemptions as an owner would, with whatever ``challenge`` and ``answer`` say instead.
+
+    With a ``signer`` its challenge is the standard's, in an envelope.
+    """
 
     def __init__(self, owner: SdkPeer, delegatee: WorkerProcess) -> None:
         self.owner = owner
@@ -456,10 +458,9 @@ async def test_delegatee_signs_no_challenge_of_another_key_or_about_a_token_that
 ) -> None:
     worker, served = crooked
     granting = await start("granting")
-    served.owner.agent_id = "owner"
-    await introduce(worker, served.owner, granting)
-    await introduce(granting, worker)
+    await introduce(worker, granting)
     held = await worker.admin("initiate-handshake", {"peer": "granting"})
+    await introduce(worker, served.owner)
     served.signer = served.owner.agent
     served.challenge = {"tct_jti": held.body["received"]["jti"]}
     answer = await worker.admin("redeem-delegation", TOLD)
