@@ -17,10 +17,12 @@ from typing import Any
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from base.http.bodies import read_bounded
+from base.http.bodies import is_json, read_bounded
 from base.refusals import PeerFailed
 
+#: Of what a capability answers, and of a revocation list; and of any other document of the protocol.
 MAX_ANSWER = 4 << 20
+MAX_DOCUMENT = 256 << 10
 CONNECT_TIMEOUT = 3.0
 #: Shorter than a capability's own limit would cut honest answers off.
 CALL_TIMEOUT = 125.0
@@ -76,6 +78,13 @@ class Answer:
         except UnicodeDecodeError:
             raise PeerFailed("not_json", "the answer is not UTF-8", url=self.url, status=self.status) from None
 
+    def expect_json(self) -> Answer:
+        """Itself when the request was granted and the answer says that it is JSON (RFC-AITP-0001, section 8)."""
+        self.expect_ok()
+        if not is_json(self.headers.get("Content-Type", "")):
+            raise PeerFailed("not_json", "the answer does not say that it is JSON", url=self.url, status=self.status)
+        return self
+
     def expect_ok(self) -> Answer:
         """Itself when the request was granted. Raises ``PeerFailed`` with the peer's own code otherwise."""
         if 200 <= self.status < 300:
@@ -116,18 +125,24 @@ class PeerClient:
         if self._session is not None:
             await self._session.close()
 
-    async def get(self, url: str, *, timeout: float = EXCHANGE_TIMEOUT) -> Answer:
+    async def get(self, url: str, *, timeout: float = EXCHANGE_TIMEOUT, limit: int = MAX_DOCUMENT) -> Answer:
         """GET, any status, from the source: a cache's copy of a revocation list says too little."""
-        return await self._request("GET", url, None, {"Cache-Control": "no-cache"}, timeout)
+        return await self._request("GET", url, None, {"Cache-Control": "no-cache"}, timeout, limit)
 
     async def post(
-        self, url: str, body: str, headers: Mapping[str, str] | None = None, *, timeout: float = EXCHANGE_TIMEOUT
+        self,
+        url: str,
+        body: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        timeout: float = EXCHANGE_TIMEOUT,
+        limit: int = MAX_DOCUMENT,
     ) -> Answer:
         """POST a JSON text, any status."""
-        return await self._request("POST", url, body, headers or {}, timeout)
+        return await self._request("POST", url, body, headers or {}, timeout, limit)
 
     async def _request(
-        self, method: str, url: str, body: str | None, headers: Mapping[str, str], timeout: float
+        self, method: str, url: str, body: str | None, headers: Mapping[str, str], timeout: float, limit: int
     ) -> Answer:
         if body is not None:
             headers = {**headers, "Content-Type": "application/json"}
@@ -142,7 +157,7 @@ class PeerClient:
                     allow_redirects=False,
                 ) as response,
             ):
-                return Answer(url, response.status, await _read(response, url), response.headers)
+                return Answer(url, response.status, await _read(response, url, limit), response.headers)
         except TimeoutError:
             raise PeerFailed("timeout", "the peer did not answer in time", url=url) from None
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, ConnectionResetError):
@@ -153,8 +168,8 @@ class PeerClient:
             raise PeerFailed("protocol", "the peer does not speak HTTP as it should", url=url) from None
 
 
-async def _read(response: aiohttp.ClientResponse, url: str) -> bytes:
-    body = await read_bounded(response.content, MAX_ANSWER)
+async def _read(response: aiohttp.ClientResponse, url: str, limit: int) -> bytes:
+    body = await read_bounded(response.content, limit)
     if body is None:
         raise PeerFailed("protocol", "the answer is too large", url=url, peer_code="too_large")
     return body

@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from base.http import step_mark
-from base.http.bodies import read_bounded
+from base.http.bodies import is_json, read_bounded
 from base.refusals import Fault, malformed
 
 READ_TIMEOUT = 10.0
@@ -66,8 +66,7 @@ def require_json(request: web.Request) -> None:
     one without asking first. Raises 400."""
     if not request.body_exists:
         return
-    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+    if not is_json(request.headers.get("Content-Type", "")):
         raise malformed("Content-Type: not application/json")
 
 

@@ -7,11 +7,16 @@ nobody else. RFC-AITP-0004, section 11.4, and RFC-AITP-0009, section 3.1, ask fo
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
 from base.refusals import Flooded
+
+#: How many of those who are turned away are answered in a second, and how long one waits for that at most.
+TURNED_AWAY = 300
+LONGEST_WAIT = 1.0
 
 MINUTE = 60.0
 #: Handshakes that strangers may begin in a minute: each of them, and all together.
@@ -93,3 +98,24 @@ class PeerBudgets:
         if aid not in self._windows:
             self._windows = {known: window for known, window in self._windows.items() if not window.idle}
         return self._windows.setdefault(aid, Window(self._limit, 1.0, self._clock))
+
+
+class Pace:
+    """Answers that say "too many", one after another: whoever sends the next message only then is slowed down, and
+    those who are served have the processor for themselves."""
+
+    def __init__(self, rate: float = TURNED_AWAY, longest: float = LONGEST_WAIT, clock: Clock = time.monotonic) -> None:
+        self._step = 1 / rate
+        self._longest = longest
+        self._clock = clock
+        self._next = 0.0
+
+    async def wait(self) -> None:
+        """Wait for this answer's turn."""
+        await asyncio.sleep(self.turn())
+
+    def turn(self) -> float:
+        """Seconds until the turn of one more answer."""
+        now = self._clock()
+        self._next = min(max(now, self._next) + self._step, now + self._longest)
+        return self._next - now

@@ -128,10 +128,10 @@ class Initiator:
             # A last slash says that there is a route below; a peer that has none there means the URL as it stands.
             exchange.commit_url = manifest.endpoint
             answer = await self._shared.client.post(manifest.endpoint, hello, to_pass_on())
-        return answer.expect_ok()
+        return answer.expect_json()
 
     async def _post(self, url: str, message: str, headers: Mapping[str, str] | None) -> Answer:
-        return (await self._shared.client.post(url, message, {**(headers or {}), **to_pass_on()})).expect_ok()
+        return (await self._shared.client.post(url, message, {**(headers or {}), **to_pass_on()})).expect_json()
 
     @staticmethod
     def _take_session_id(exchange: Exchange, answer: Answer) -> bool:

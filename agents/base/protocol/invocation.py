@@ -7,7 +7,7 @@ import json
 from typing import Any, Literal
 from urllib.parse import quote
 
-from base.http.peer_client import CALL_TIMEOUT, Answer, PeerClient
+from base.http.peer_client import CALL_TIMEOUT, MAX_ANSWER, Answer, PeerClient
 from base.http.step_mark import to_pass_on
 from base.protocol.identity import Identity
 from base.protocol.manifests import fetch_manifest
@@ -96,7 +96,9 @@ class Invoker:
 
     async def _call(self, base: str, capability: str, task: dict[str, Any], headers: dict[str, str]) -> Answer:
         url = f"{base}/capabilities/{quote(capability, safe='')}"
-        return await self._client.post(url, json.dumps(task), {**headers, **to_pass_on()}, timeout=CALL_TIMEOUT)
+        return await self._client.post(
+            url, json.dumps(task), {**headers, **to_pass_on()}, timeout=CALL_TIMEOUT, limit=MAX_ANSWER
+        )
 
 
 def base64url(text: str) -> str:

@@ -103,7 +103,7 @@ def base_of(endpoint: str) -> str:
 
 async def fetch_manifest(client: PeerClient, peer: Peer, url: str) -> Manifest:
     """The peer's manifest from ``url``. Raises PeerFailed: no answer, not verifiable, or another agent's."""
-    answer = (await client.get(url)).expect_ok()
+    answer = (await client.get(url)).expect_json()
     raw = answer.text()
     try:
         aitp.verify_manifest_json(raw)

@@ -10,7 +10,7 @@ from typing import Any
 
 import aitp
 
-from base.http.peer_client import PeerClient
+from base.http.peer_client import MAX_ANSWER, PeerClient
 from base.process.bootstrap import ControlPlaneConfig, RevocationConfig
 from base.process.tasks import end_task
 from base.protocol.control_plane import EXCHANGE_TIMEOUT, failure_of, refusal_of
@@ -86,7 +86,7 @@ class Refresher:
         """Fetch and take in one list: the event that tells of it, and its fields."""
         async with self._turns[issuer]:
             try:
-                answer = await self._client.get(url, timeout=EXCHANGE_TIMEOUT)
+                answer = await self._client.get(url, timeout=EXCHANGE_TIMEOUT, limit=MAX_ANSWER)
                 if reason := refusal_of(answer, 200):
                     return "revocation.refresh_failed", {"cause": reason, "status": answer.status}
                 raw = answer.text()

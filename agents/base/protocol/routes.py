@@ -15,6 +15,7 @@ from aiohttp import web
 from base.agent import Agent
 from base.http.answers import NO_STORE, error_document, error_envelope
 from base.http.wire import LOOPBACK_NAMES, json_response, read_object, read_text, require_json
+from base.protocol.budgets import Pace
 from base.protocol.identity import HANDSHAKE_PATH, MANIFEST_PATH
 from base.protocol.initiating import SESSION_HEADER
 from base.protocol.invocation import CHALLENGE_PATH, POP_HEADERS, TCT_HEADER
@@ -22,7 +23,7 @@ from base.protocol.redemption import CHALLENGE_PATH as REDEEM_CHALLENGE_PATH
 from base.protocol.redemption import REDEEM_PATH
 from base.protocol.tokens import decode_claims
 from base.protocol.verification import Caller
-from base.refusals import Fault, Refusal, malformed
+from base.refusals import Fault, Flooded, Refusal, malformed
 
 MAX_ENVELOPE = 64 << 10
 MAX_INPUT = 2 << 20
@@ -35,6 +36,7 @@ class ProtocolRoutes:
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
+        self._pace = Pace()
 
     def add_to(self, app: web.Application) -> None:
         router = app.router
@@ -62,6 +64,10 @@ class ProtocolRoutes:
             self._agent.revocations.signed_list(self._agent.identity), headers={"Cache-Control": "no-cache"}
         )
 
+    async def _slow_down(self, fault: Fault) -> None:
+        if isinstance(fault, Flooded):
+            await self._pace.wait()
+
     async def _did_document(self, _request: web.Request) -> web.Response:
         given = self._agent.bootstrap
         assert given.did_web_host is not None
@@ -72,10 +78,11 @@ class ProtocolRoutes:
         try:
             return await self._answer_handshake(request)
         except Fault as fault:
+            await self._slow_down(fault)
             return error_envelope(fault, self._agent.identity.agent(), _status_of(fault))
 
     async def _handshake_of_the_binding(self, request: web.Request) -> web.Response:
-        return await _or_document(self._answer_handshake(request))
+        return await self._or_document(self._answer_handshake(request))
 
     async def _answer_handshake(self, request: web.Request) -> web.Response:
         require_json(request)
@@ -83,8 +90,16 @@ class ProtocolRoutes:
         answer, session_id = await self._agent.responder.answer(raw, request.headers.get(SESSION_HEADER))
         return json_response(answer, headers={SESSION_HEADER: session_id, **NO_STORE})
 
+    async def _or_document(self, answer: Awaitable[web.Response]) -> web.Response:
+        """The answer, or the error document in its place."""
+        try:
+            return await answer
+        except Fault as fault:
+            await self._slow_down(fault)
+            return error_document(fault, _status_of(fault))
+
     async def _challenge(self, request: web.Request) -> web.Response:
-        return await _or_document(self._give_challenge(request))
+        return await self._or_document(self._give_challenge(request))
 
     async def _give_challenge(self, request: web.Request) -> web.Response:
         require_json(request)
@@ -97,7 +112,7 @@ class ProtocolRoutes:
             return error_document(refusal, refusal.status)
 
     async def _redemption_challenge(self, request: web.Request) -> web.Response:
-        return await _or_document(self._give_redemption_challenge(request))
+        return await self._or_document(self._give_redemption_challenge(request))
 
     async def _give_redemption_challenge(self, request: web.Request) -> web.Response:
         require_json(request)
@@ -107,7 +122,7 @@ class ProtocolRoutes:
         return json_response(self._agent.redemptions.challenge(delegation), headers=NO_STORE)
 
     async def _redeem(self, request: web.Request) -> web.Response:
-        return await _or_document(self._answer_redemption(request))
+        return await self._or_document(self._answer_redemption(request))
 
     async def _answer_redemption(self, request: web.Request) -> web.Response:
         require_json(request)
@@ -159,14 +174,6 @@ class ProtocolRoutes:
     def _named(self, aid: str) -> dict[str, str]:
         agent_id = self._agent.peers.agent_id_of(aid)
         return {} if agent_id is None else {"caller": agent_id}
-
-
-async def _or_document(answer: Awaitable[web.Response]) -> web.Response:
-    """The answer, or the error document in its place."""
-    try:
-        return await answer
-    except Fault as fault:
-        return error_document(fault, _status_of(fault))
 
 
 def _status_of(fault: Fault) -> int:

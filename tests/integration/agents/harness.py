@@ -400,6 +400,7 @@ class MaliciousResponder:
         self.peer = peer
         self.tamper: Callable[[str, str], str] = lambda _route, text: text
         self.session_header: str | None = "X-Aitp-Session-Id"
+        self.content_type = "application/json"
         self.hellos: list[dict[str, Any]] = []
         self.errors: list[dict[str, Any]] = []
         #: Tokens that the worker issued, and their claims.
@@ -427,7 +428,7 @@ class MaliciousResponder:
         await self._runner.cleanup()
 
     async def _manifest(self, _request: web.Request) -> web.Response:
-        return web.Response(text=self.tamper("manifest", self.peer.manifest))
+        return web.Response(text=self.tamper("manifest", self.peer.manifest), content_type=self.content_type)
 
     def lay_out(self, layout: str) -> None:
         """Where the handshake's two messages are taken: nowhere else."""
@@ -458,7 +459,7 @@ class MaliciousResponder:
             assert request.transport
             request.transport.abort()
         if how == "garbage":
-            return web.Response(text='{"nothing": "of the kind"}')
+            return web.json_response({"nothing": "of the kind"})
         if how == "refuse":
             error = {"code": "POLICY_VIOLATION", "reason": "no", "retryable": False}
             return web.Response(status=400, text=self.peer.agent.sign_envelope("error", json.dumps(error)))
@@ -472,14 +473,14 @@ class MaliciousResponder:
         ack, session_id = responder.process_hello(raw)
         self._open[json.loads(ack)["payload"]["pop_nonce"]] = responder
         headers = {self.session_header: session_id} if self.session_header else {}
-        return web.Response(text=self.tamper("ack", ack), headers=headers)
+        return web.Response(text=self.tamper("ack", ack), headers=headers, content_type=self.content_type)
 
     async def _commit(self, raw: str) -> web.Response:
         responder = self._open.pop(json.loads(raw)["payload"]["pop_nonce_echo"])
         commit_ack, result = responder.process_commit(raw, revoked_jtis=set())
         self.tokens.append(json.loads(result)["tct"])
         self.received.append(claims_of(self.tokens[-1]))
-        return web.Response(text=self.tamper("commit_ack", commit_ack))
+        return web.Response(text=self.tamper("commit_ack", commit_ack), content_type=self.content_type)
 
 
 Make = Callable[..., WorkerProcess]

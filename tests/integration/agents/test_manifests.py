@@ -97,6 +97,23 @@ async def test_a_newer_manifest_inside_a_message_counts(worker: WorkerProcess, r
     assert (answer.status, answer.body["received"]["grants"]) == (200, ["m.one", "m.two"]), answer
 
 
+@pytest.mark.parametrize("kind", ["text/html", "text/plain", "application/octet-stream"])
+async def test_an_answer_that_does_not_say_it_is_json_is_none(
+    worker: WorkerProcess, responder: MaliciousResponder, kind: str
+) -> None:
+    responder.content_type = kind
+    answer = await shake(worker)
+    assert (answer.status, answer.body["error"]["details"]["class"]) == (502, "not_json"), answer
+    responder.content_type = "application/aitp+json"
+    assert (await shake(worker)).status == 200
+
+
+async def test_a_manifest_larger_than_any_is_none(worker: WorkerProcess, responder: MaliciousResponder) -> None:
+    responder.tamper = lambda route, text: text + " " * (256 << 10) if route == "manifest" else text
+    answer = await shake(worker)
+    assert (answer.status, answer.body["error"]["details"]["code"]) == (502, "too_large"), answer
+
+
 HELLO_DEFECTS: list[tuple[dict[str, Any], str]] = [
     ({"requested_grants": ["demo. echo"]}, "INVALID_ENVELOPE"),
     ({"requested_grants": "demo.echo"}, "INVALID_ENVELOPE"),

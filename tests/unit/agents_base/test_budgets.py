@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from base.protocol.budgets import ALL_STRANGERS, PER_PEER, PER_STRANGER, PeerBudgets, Strangers, Window
+from base.protocol.budgets import ALL_STRANGERS, PER_PEER, PER_STRANGER, Pace, PeerBudgets, Strangers, Window
 from base.refusals import Flooded
 
 
@@ -86,3 +86,12 @@ def test_a_peer_is_slowed_down_by_what_it_signed_itself_alone(clock: Clock) -> N
 
 def test_a_flood_is_told_when_to_come_again_in_whole_seconds() -> None:
     assert [Flooded(seconds).retry_after for seconds in (0.01, 1.0, 1.2, 59.9)] == [1, 1, 2, 60]
+
+
+def test_those_who_are_turned_away_are_answered_one_after_another(clock: Clock) -> None:
+    pace = Pace(rate=100, longest=1.0, clock=clock)
+    turns = [pace.turn() for _ in range(1000)]
+    assert turns[:3] == pytest.approx([0.01, 0.02, 0.03])
+    assert max(turns) == pytest.approx(1.0), "nobody waits longer"
+    clock.now += 10
+    assert pace.turn() == pytest.approx(0.01)
