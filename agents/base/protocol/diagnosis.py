@@ -88,7 +88,7 @@ def delegation_defect(token: str, own_aids: Iterable[str], said: str) -> str:
         return "DELEGATION_EXPIRED"
     if found := header_defect(claims["voucher"], VOUCHER_TYPE, owner) or _members_defect(voucher, _VOUCHER_CLAIMS):
         return found
-    if _VOUCHER_SIGNATURE in said or voucher.get("sub") != delegator:
+    if _VOUCHER_SIGNATURE in said or voucher.get("sub") != delegator or owner != claims["aud"]:
         return "DELEGATION_INVALID_VOUCHER"
     if _is_over(voucher) or _is_later(claims, voucher):
         return "DELEGATION_EXPIRED"

@@ -223,6 +223,8 @@ class Redemptions:
     def _explain(self, error: Exception, delegation: Delegation) -> RedemptionRefusal:
         """The SDK names only a revocation; find out what else it was."""
         code, said = sdk_code(error), first_line(error)
+        if self._shared.revocations.is_withheld(delegation.source_jti):
+            return RedemptionRefusal("grant_missing", "what it was delegated from grants nothing")
         if code == "DELEGATION_SOURCE_TCT_REVOKED":
             source = self._shared.revocations.source_of(delegation.source_jti)
             return RedemptionRefusal("tct_revoked", "the token it was delegated from was revoked", source=source)

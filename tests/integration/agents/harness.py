@@ -403,8 +403,9 @@ class MaliciousResponder:
         self.content_type = "application/json"
         self.hellos: list[dict[str, Any]] = []
         self.errors: list[dict[str, Any]] = []
-        #: Tokens that the worker issued, and their claims.
+        #: Tokens that the worker issued, their vouchers, and their claims.
         self.tokens: list[str] = []
+        self.vouchers: list[str] = []
         self.received: list[dict[str, Any]] = []
         #: What becomes of an answer, by ``ack`` or ``commit_ack``; the message before it is processed all the same.
         self.broken: dict[str, str] = {}
@@ -479,6 +480,7 @@ class MaliciousResponder:
         responder = self._open.pop(json.loads(raw)["payload"]["pop_nonce_echo"])
         commit_ack, result = responder.process_commit(raw, revoked_jtis=set())
         self.tokens.append(json.loads(result)["tct"])
+        self.vouchers.append(json.loads(result)["grant_voucher"])
         self.received.append(claims_of(self.tokens[-1]))
         return web.Response(text=self.tamper("commit_ack", commit_ack), content_type=self.content_type)
 

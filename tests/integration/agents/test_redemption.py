@@ -315,6 +315,20 @@ async def test_voucher_of_what_was_redeemed_is_refused_beyond_the_owners_depth(b
     denied(await bench.redeem(deeper), "DELEGATION_HOP_LIMIT_EXCEEDED", "delegation_depth")
 
 
+async def test_what_was_granted_in_one_direction_cannot_be_delegated(bench: Bench) -> None:
+    given = await bench.owner.admin("initiate-handshake", {"peer": "delegator", "direction": "one"})
+    assert given.status == 200, given
+    made = bench.delegator.agent.build_delegation(bench.served.vouchers[-1], bench.delegatee.aid, ["demo.echo"])
+    denied(await bench.redeem(str(made)), "POLICY_VIOLATION", "grant_missing")
+
+
+async def test_spelling_of_owner_and_delegator_is_the_vouchers(bench: Bench) -> None:
+    """The SDK compares them as texts."""
+    for name in ("aud", "iss"):
+        tagged = claims_of(bench.delegation())[name].replace("aid:pubkey:", "aid:pubkey:ed25519:")
+        denied(await bench.redeem(bench.written(**{name: tagged})), "DELEGATION_INVALID_VOUCHER", "tct_invalid")
+
+
 CHAINED: list[dict[str, Any]] = [
     {"chain": ["a.b.c"], "chain_hash": "x", "jti": str(uuid.uuid4()), "voucher": None},
     {"chain": []},
