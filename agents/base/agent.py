@@ -57,7 +57,7 @@ class Agent:
         self.initiator = Initiator(bootstrap, shared, oidc)
         self.responder = Responder(bootstrap, shared, oidc)
         self.delegations = Delegations(shared)
-        self.redemptions = Redemptions(shared)
+        self.redemptions = Redemptions(shared, bootstrap.redelegation)
         self.revoker = Revoker(self.tokens, self.revocations, self.telemetry)
         self.refresher = Refresher(bootstrap.revocation, bootstrap.cp, self.peers, self.revocations, fetcher)
         self.enrolment = Enrolment(bootstrap, self.identity, self.client, self.telemetry)

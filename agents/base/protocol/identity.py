@@ -9,6 +9,7 @@ from typing import Any
 import aitp
 
 from base.process.bootstrap import Bootstrap
+from base.protocol.aids import same_key
 
 MANIFEST_PATH = "/.well-known/aitp-manifest"
 #: What the manifest names, as it stands: the standard has a hello and a commit posted there, the HTTP binding joins
@@ -35,6 +36,10 @@ class Identity:
     @property
     def aid(self) -> str:
         return self._agent.aid
+
+    def is_own(self, aid: object) -> bool:
+        """Whether that is an AID of this agent's, in either of its spellings. What is no text is nobody's."""
+        return any(same_key(aid, own) for own in self.own_aids)
 
     def agent(self) -> aitp.AitpAgent:
         """The SDK agent, its manifest fresh."""

@@ -86,6 +86,14 @@ class Lineage:
             yield origin.parent
             origin = self._origins.get(origin.parent)
 
+    def hops(self, jti: str) -> int:
+        """How many delegations lie between a token and the handshake it goes back to."""
+        hops, origin = 0, self._origins.get(jti.lower())
+        while origin is not None:
+            hops += origin.how == "redeemed"
+            origin = self._origins.get(origin.parent)
+        return hops
+
     def family(self, jti: str) -> list[str]:
         """What falls with it, itself left out: the tokens it was renewed from, and all that was made from any of these.
 

@@ -93,15 +93,16 @@ def presented_by(hello: Envelope) -> Peer:
     Raises :class:`Refusal`: the manifest does not verify or is another agent's.
     """
     manifest = check_manifest(hello.payload.get("manifest"))
+    raw = json.dumps({"manifest": manifest})
     try:
-        aitp.verify_manifest_json(json.dumps({"manifest": manifest}))
+        aitp.verify_manifest_json(raw)
     except RuntimeError as error:
         raise Refusal("handshake_refused", "its manifest does not verify", sdk_code=sdk_code(error)) from error
     except ValueError as error:
         raise malformed("the hello carries no manifest") from error
     if not same_key(manifest["aid"], hello.sender):
         raise Refusal("handshake_refused", "the manifest is another agent's", sdk_code="aid_mismatch")
-    return Peer(hello.sender, hello.sender, base_of(manifest["handshake_endpoint"]) + MANIFEST_PATH)
+    return Peer(hello.sender, hello.sender, base_of(manifest["handshake_endpoint"]) + MANIFEST_PATH, raw)
 
 
 def base_of(endpoint: str) -> str:

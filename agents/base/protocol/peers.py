@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
 
 from base.protocol.aids import canonical
@@ -20,11 +20,15 @@ MAX_PEERS = 256
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One introduced agent; its AID is pinned, whichever of its two spellings it speaks under."""
+    """One introduced agent; its AID is pinned, whichever of its two spellings it speaks under.
+
+    ``manifest``: of a guest, the one that it came with, verified then.
+    """
 
     agent_id: str
     aid: str
     manifest_url: str
+    manifest: str = field(default="", repr=False, compare=False)
 
     @property
     def key(self) -> str:

@@ -120,13 +120,11 @@ class Responder:
         return Refusal("tct_invalid", str(refusal), registry=code, **refusal.details)
 
     def _known(self, envelope: Envelope) -> Peer | None:
-        """Whoever was introduced, or was here before; None for a stranger, where strangers are welcome."""
-        try:
-            return self._shared.peers.greeter(envelope.sender)
-        except Refusal:
-            if not self._shared.peers.open_to_verified:
-                raise
+        """Whoever was introduced; None for a stranger, where strangers are welcome: it is known by what it presents."""
+        peers = self._shared.peers
+        if peers.open_to_verified and not peers.introduced(envelope.sender):
             return None
+        return peers.sender(envelope.sender)
 
     @contextmanager
     def _disclosing(self, key: str) -> Iterator[None]:

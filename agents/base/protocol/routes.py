@@ -18,7 +18,7 @@ from base.http.wire import LOOPBACK_NAMES, json_response, read_object, read_text
 from base.protocol.budgets import Pace
 from base.protocol.identity import HANDSHAKE_PATH, MANIFEST_PATH
 from base.protocol.initiating import SESSION_HEADER
-from base.protocol.invocation import CHALLENGE_PATH, POP_HEADER, TCT_HEADER
+from base.protocol.invocation import CHALLENGE_PATH, POP_HEADERS, TCT_HEADER
 from base.protocol.redemption import CHALLENGE_PATH as REDEEM_CHALLENGE_PATH
 from base.protocol.redemption import REDEEM_PATH
 from base.protocol.tokens import decode_claims
@@ -190,13 +190,15 @@ def did_document(host: str, port: int, manifest_url: str) -> dict[str, Any]:
 
 
 def _proof(request: web.Request) -> str | None:
-    text = request.headers.get(POP_HEADER)
-    if text is None:
+    """The proof of possession that comes along, in whichever of its two headers."""
+    name = next((name for name in POP_HEADERS if name in request.headers), None)
+    if name is None:
         return None
+    text = request.headers[name]
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode("utf-8")
     except (binascii.Error, ValueError):
-        raise Refusal("pop_invalid", f"{POP_HEADER} is not base64url") from None
+        raise Refusal("pop_invalid", f"{name} is not base64url") from None
 
 
 def _claims_or_nothing(token: str | None) -> dict[str, Any]:

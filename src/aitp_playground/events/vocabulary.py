@@ -423,7 +423,7 @@ _ROWS = (
         "capability.denied",
         because("{agent_id} refused " + _CALLER + "'s call[ to {capability}]"),
         level="warning",
-        payload="caller code peer registry_code sdk_code source status_code subject",
+        payload="caller code peer registry_code sdk_code seconds source status_code subject",
     ),
     _agent("llm.started", f"{_SPEAKER} asks the language model[ {{model}}]", payload="chars model provider"),
     _agent(

@@ -83,6 +83,7 @@ class Bootstrap:
     revocation: Revocation = Revocation()
     llm: LanguageModel | None = None
     accept: Literal["introduced", "any-verified"] = "introduced"
+    redelegation: int = 0
 
     def encode(self) -> bytes:
         """The document, JSON in UTF-8."""

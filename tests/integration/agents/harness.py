@@ -363,12 +363,28 @@ class SdkPeer:
         token: str = json.loads(session.complete(json.dumps(answer.body), revoked_jtis=set()))["tct"]
         return token
 
-    async def proof(self, worker: WorkerProcess, token: str, signer: aitp.AitpAgent | None = None) -> dict[str, str]:
-        """Headers for one call under ``token``."""
+    async def challenge(self, worker: WorkerProcess, token: str) -> str:
+        """The payload of the worker's challenge for ``token``, whose envelope is the worker's."""
         answer = await worker.request("POST", "/aitp/pop/challenge", "{}", {"X-AITP-TCT": token})
         assert answer.status == 200, answer
-        response = (signer or self.agent).sign_pop_response(json.dumps(answer.body))
-        return {"X-AITP-TCT": token, "X-AITP-PoP": b64(response.encode())}
+        aitp.verify_envelope(json.dumps(answer.body), worker.aid)
+        assert answer.body["message_type"] == "pop_challenge"
+        return json.dumps(answer.body["payload"])
+
+    async def proof(
+        self,
+        worker: WorkerProcess,
+        token: str,
+        signer: aitp.AitpAgent | None = None,
+        *,
+        bare: bool = False,
+        header: str = "X-AITP-PoP-Response",
+    ) -> dict[str, str]:
+        """Headers for one call under ``token``: with the proof in an envelope, or ``bare`` as the SDK makes it."""
+        agent = signer or self.agent
+        response = agent.sign_pop_response(await self.challenge(worker, token))
+        text = response if bare else agent.sign_envelope("pop_response", response)
+        return {"X-AITP-TCT": token, header: b64(text.encode())}
 
 
 def mint(issuer: SdkPeer, holder: SdkPeer, grants: list[str]) -> str:
@@ -391,8 +407,9 @@ class MaliciousResponder:
         self.content_type = "application/json"
         self.hellos: list[dict[str, Any]] = []
         self.errors: list[dict[str, Any]] = []
-        #: Tokens that the worker issued, and their claims.
+        #: Tokens that the worker issued, their vouchers, and their claims.
         self.tokens: list[str] = []
+        self.vouchers: list[str] = []
         self.received: list[dict[str, Any]] = []
         #: What becomes of an answer, by ``ack`` or ``commit_ack``; the message before it is processed all the same.
         self.broken: dict[str, str] = {}
@@ -467,6 +484,7 @@ class MaliciousResponder:
         responder = self._open.pop(json.loads(raw)["payload"]["pop_nonce_echo"])
         commit_ack, result = responder.process_commit(raw, revoked_jtis=set())
         self.tokens.append(json.loads(result)["tct"])
+        self.vouchers.append(json.loads(result)["grant_voucher"])
         self.received.append(claims_of(self.tokens[-1]))
         return web.Response(text=self.tamper("commit_ack", commit_ack), content_type=self.content_type)
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from base.process.bootstrap import BootstrapError, parse_bootstrap, read_bootstrap
+from base.process.bootstrap import parse_bootstrap, read_bootstrap
+from base.process.sections import BootstrapError
 
 SEED = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 OIDC = {
@@ -72,6 +73,11 @@ def test_strangers_are_not_accepted_unless_the_document_says_so() -> None:
     assert parse(accept="any-verified").accept == "any-verified"
 
 
+def test_what_was_redeemed_is_not_delegated_on_unless_the_document_says_so() -> None:
+    assert parse().redelegation == 0
+    assert parse(redelegation=2).redelegation == 2
+
+
 @pytest.mark.parametrize("name", sorted(document()))
 def test_every_key_is_required(name: str) -> None:
     given = document()
@@ -87,6 +93,9 @@ def test_every_key_is_required(name: str) -> None:
         ({"v": 2}, "v: "),
         ({"accept": "anybody"}, "accept: not one of"),
         ({"accept": None}, "accept: not of type str"),
+        ({"redelegation": 3}, "redelegation: not between 0 and 2"),
+        ({"redelegation": -1}, "redelegation: not between 0 and 2"),
+        ({"redelegation": True}, "redelegation: not of type int"),
         ({"seed": "short"}, "seed: "),
         ({"seed": "!" * 43}, "seed: not base64url"),
         ({"offered_caps": []}, "offered_caps"),

@@ -2,41 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import time
 from typing import Any
 
 import pytest
 
-from base.protocol import verification
 from base.protocol.peers import Peer, PeerBook
 from base.protocol.tokens import Shelf, Token, decode_claims
-from base.protocol.verification import ChallengeBook, TokenCache
+from base.protocol.verification import TokenCache
 from base.refusals import Fault
-
-
-class Clock:
-    """Stands in for the ``time`` module of the module under test."""
-
-    def __init__(self) -> None:
-        self.ahead = 0.0
-
-    def monotonic(self) -> float:
-        return time.monotonic() + self.ahead
-
-    def time(self) -> float:
-        return time.time()
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(verification, "time", clock)
-    return clock
-
-
-def challenge(nonce: str) -> str:
-    return json.dumps({"nonce": nonce})
 
 
 def peer(name: str) -> Peer:
@@ -45,39 +18,6 @@ def peer(name: str) -> Peer:
 
 def token(jti: str, agent_id: str = "a", aid: str = "aid:a") -> Token:
     return Token(tct=jti, claims={"jti": jti, "grants": [], "exp": 0}, peer_aid=aid, agent_id=agent_id)
-
-
-def test_challenge_is_good_once() -> None:
-    book = ChallengeBook()
-    book.add(challenge("n"), "token")
-    assert book.take("n", "token") == challenge("n")
-    assert book.take("n", "token") is None
-
-
-def test_challenge_is_good_for_its_own_token_only_and_spent_by_the_attempt() -> None:
-    book = ChallengeBook()
-    book.add(challenge("n"), "token")
-    assert book.take("n", "other") is None
-    assert book.take("n", "token") is None
-
-
-def test_challenge_runs_out_after_a_minute(clock: Clock) -> None:
-    book = ChallengeBook()
-    book.add(challenge("early"), "token")
-    book.add(challenge("late"), "token")
-    clock.ahead = 59.0
-    assert book.take("early", "token")
-    clock.ahead = 61.0
-    assert book.take("late", "token") is None
-
-
-def test_oldest_challenge_makes_room() -> None:
-    book = ChallengeBook(limit=2)
-    for nonce in ("one", "two", "three"):
-        book.add(challenge(nonce), "token")
-    assert book.take("one", "token") is None
-    assert book.take("two", "token")
-    assert book.take("three", "token")
 
 
 def test_cache_counts_a_hit_only_while_the_token_is_still_in_the_store() -> None:

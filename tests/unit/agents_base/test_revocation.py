@@ -47,7 +47,8 @@ def issue(identity: Identity) -> Callable[[SdkPeer], str]:
 
 
 def call(verifier: Verifier, peer: SdkPeer, token: str) -> Any:
-    return verifier.authorize(token, "demo.a", peer.agent.sign_pop_response(verifier.challenge(token)))
+    challenge = json.dumps(json.loads(verifier.challenge(token))["payload"])
+    return verifier.authorize(token, "demo.a", peer.agent.sign_pop_response(challenge))
 
 
 def test_token_revoked_after_it_was_cached_is_refused_with_its_source(

@@ -198,6 +198,7 @@ def _bootstrap(
         display_name=face.display_name,
         offered_caps=face.offered_caps,
         ttl_secs=face.ttl_secs,
+        redelegation=face.redelegation,
         port=port,
         base_url=f"http://localhost:{port}",
         boundary="cross_org",
