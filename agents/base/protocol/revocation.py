@@ -12,8 +12,8 @@ import uuid
 from dataclasses import astuple, dataclass
 from typing import Any, Literal
 
+from base.aids import canonical, same_key
 from base.process.bootstrap import ControlPlaneConfig, RevocationConfig
-from base.protocol.aids import canonical, same_key
 from base.protocol.identity import Identity
 from base.protocol.lineage import Lineage
 from base.protocol.revocation_lists import CLOCK_SKEW, LONGEST_LIFE, Expiries, IssuerList, read_list
