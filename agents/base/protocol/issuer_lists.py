@@ -14,7 +14,7 @@ from base.http.peer_client import PeerClient
 from base.process.bootstrap import RevocationConfig
 from base.process.tasks import end_task
 from base.protocol.control_plane import failure_of
-from base.protocol.list_fetching import Fetched, ListFetcher
+from base.protocol.list_fetching import MAX_PEER_LIST, Fetched, ListFetcher
 from base.protocol.manifests import fetch_manifest
 from base.protocol.peers import Peer, PeerBook, is_http_url
 from base.protocol.revocation import RevocationState
@@ -103,8 +103,10 @@ class IssuerLists:
                 if advertised is None:
                     return NOT_ADVERTISED
                 url = advertised
-                usable = is_http_url(url)
-                fetched = await self._fetcher.fetch(url, peer.aid) if usable else Fetched.failed("bad_shape")
+                if is_http_url(url):
+                    fetched = await self._fetcher.fetch(url, peer.aid, most=MAX_PEER_LIST)
+                else:
+                    fetched = Fetched.failed("bad_shape")
         except TimeoutError:
             fetched = Fetched.failed("timeout")
         except PeerFailed as failed:
