@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
@@ -213,7 +214,7 @@ class _Section:
     def directory(self, name: str) -> str | None:
         """An absolute path; absent is None."""
         value: str | None = self.take(name, str, none=True) if name in self._left else None
-        if value is not None and not os.path.isabs(value):  # noqa: PTH117 - a text stays a text
+        if value is not None and not Path(value).is_absolute():
             raise BootstrapError(f"{self._path}{name}: not an absolute path")
         return value
 

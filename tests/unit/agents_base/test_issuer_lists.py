@@ -184,3 +184,4 @@ async def test_what_is_not_looked_at_is_gone_on_with_under_each_mode() -> None:
         await lists.begin(BOB, None).settle()
         await lists.begin(Peer("guest", "aid:guest", URL), URL).settle()
         assert [cause for _, cause, _ in fetcher.told] == ["not_advertised", "not_introduced"]
+        assert not fetcher.state._lists, "strangers leave nothing behind"
