@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from base.http import step_mark
-from base.http.bodies import read_bounded
+from base.http.bodies import is_json, read_bounded
 from base.refusals import Fault, malformed
 
 READ_TIMEOUT = 10.0
@@ -59,6 +59,15 @@ async def read_text(request: web.Request, limit: int) -> str:
         raise malformed("the body is not UTF-8") from None
     except (ConnectionError, web.RequestPayloadError):
         raise malformed("the body could not be read to its end") from None
+
+
+def require_json(request: web.Request) -> None:
+    """Refuse a body that does not say that it is JSON (RFC-AITP-0001, section 8): so a page in a browser cannot send
+    one without asking first. Raises 400."""
+    if not request.body_exists:
+        return
+    if not is_json(request.headers.get("Content-Type", "")):
+        raise malformed("Content-Type: not application/json")
 
 
 async def read_object(request: web.Request, limit: int) -> dict[str, Any]:
