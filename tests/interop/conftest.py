@@ -105,7 +105,7 @@ class Room:
 
 
 @asynccontextmanager
-async def opened(**changes: Any) -> AsyncIterator[Room]:
+async def open_room(**changes: Any) -> AsyncIterator[Room]:
     """A room; ``changes`` are to its worker's bootstrap document."""
     sink = TelemetrySink()
     await sink.start()
@@ -123,7 +123,7 @@ async def opened(**changes: Any) -> AsyncIterator[Room]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def room() -> AsyncIterator[Room]:
     """For tests that send much to one worker, and each as somebody else."""
-    async with opened() as one:
+    async with open_room() as one:
         yield one
 
 

@@ -46,6 +46,10 @@ async def broken(_request: web.Request, _message: Envelope) -> web.StreamRespons
     return web.Response(status=500, text="oh dear")
 
 
+async def eight_mib(_request: web.Request, message: Envelope) -> web.StreamResponse:
+    return web.Response(text=json.dumps(message) + " " * (8 << 20), content_type="application/json")
+
+
 async def elsewhere(_request: web.Request, _message: Envelope) -> web.StreamResponse:
     return web.Response(status=302, headers={"Location": "/somewhere/else"})
 
@@ -62,6 +66,7 @@ BREAKS: dict[str, Instead] = {
     "half an answer": half_an_answer,
     "an error of the server": broken,
     "a redirection": elsewhere,
+    "eight MiB": eight_mib,
     "another key's signature": by_another_key,
 }
 

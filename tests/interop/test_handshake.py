@@ -147,6 +147,7 @@ async def test_a_session_header_that_is_sent_must_be_right(meet: Meet) -> None:
 
 
 @requirement("RFC-AITP-0001 8", "a handshake's messages go where the manifest says")
+@pytest.mark.parametrize("missing", [404, 405])
 @pytest.mark.parametrize(
     ("endpoint", "places"),
     [
@@ -157,8 +158,11 @@ async def test_a_session_header_that_is_sent_must_be_right(meet: Meet) -> None:
     ],
     ids=["one URL", "below a slash", "beside a hello", "one URL that ends in a slash"],
 )
-async def test_ours_finds_the_places_by_the_end_of_the_endpoint(meet: Meet, endpoint: str, places: list[str]) -> None:
+async def test_ours_finds_the_places_by_the_end_of_the_endpoint(
+    meet: Meet, endpoint: str, places: list[str], missing: int
+) -> None:
     met = await meet()
+    met.server.conduct.missing = missing
     met.server.place(endpoint, only_itself=endpoint == "/slash/")
     answer = await met.shake(requested_grants=["far.look"])
     assert answer.status == 200, answer

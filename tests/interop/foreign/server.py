@@ -30,12 +30,16 @@ ENDPOINTS = {"rfc": "/talk", "binding": "/aitp/handshake/"}
 
 @dataclass
 class Conduct:
-    """How it departs from the honest course; stages are ``ack`` and ``commit_ack``."""
+    """How it departs from the honest course; stages are ``ack``, ``commit_ack`` and ``challenge``."""
 
     alter: dict[str, Alter] = field(default_factory=dict)
     instead: dict[str, Instead] = field(default_factory=dict)
     #: The token of the acknowledged commit, in place of the one that the policy gives.
     grant: Callable[[Responder], Grant] | None = None
+    #: Whether it challenges as agents did before envelopes, and takes an answer in that form.
+    bare_challenges: bool = False
+    #: How it answers at a place where there is nothing.
+    missing: int = 404
     #: What is served under the well-known path, in place of the manifest that the messages carry.
     manifest: Callable[[], web.StreamResponse] | None = None
     #: What is served where the list should be.
@@ -53,6 +57,8 @@ class Server:
         self.received: list[tuple[str, str | None, Any]] = []
         #: Calls that were let in: capability, caller.
         self.served: list[tuple[str, str]] = []
+        #: Calls that came, and requests for the list.
+        self.called = 0
         self.list_asked = 0
         #: The header that goes with an acknowledgement, as it was the last time.
         self.session: dict[str, str] = {}
@@ -123,7 +129,7 @@ class Server:
             envelope = await request.json()
             self.received.append((request.path, session, envelope))
             if request.path not in self._places.values():
-                return web.Response(status=404, text="nothing here")
+                return web.Response(status=self.conduct.missing, text="nothing here")
             if envelope["message_type"] == "error":
                 return self._give_up(envelope)
             kind = self._kind(request, envelope)
@@ -196,24 +202,38 @@ class Server:
     # --- calls under a token (RFC-AITP-0005 6.1, 10.5)
 
     async def _challenge(self, request: web.Request) -> web.StreamResponse:
-        jti = str(claims_of(request.headers["X-AITP-TCT"])["jti"])
-        return web.json_response(self._new_challenge(jti))
+        challenge = self._new_challenge(str(claims_of(request.headers["X-AITP-TCT"])["jti"]))
+        return await self._answer(request, "challenge", challenge, {})
 
     def _new_challenge(self, jti: str) -> Envelope:
         nonce = encode(secrets.token_bytes(16))
         self._challenges[nonce] = {"tct_jti": jti, "nonce": nonce, "expires_at": self.agent.now() + 60}
-        return self.agent.message("pop_challenge", self._challenges[nonce])
+        if self.conduct.bare_challenges:
+            return self._challenges[nonce]
+        return self.agent.message("pop_challenge", self._challenges[nonce], self.conduct.alter.get("challenge"))
 
     async def _capability(self, request: web.Request) -> web.StreamResponse:
         name, tct = request.match_info["name"], request.headers.get("X-AITP-TCT", "")
+        self.called += 1
         try:
             proof = request.headers.get("X-AITP-PoP") or request.headers.get("x-aitp-pop-response")
             envelope = json.loads(decode(proof)) if proof else None
+            if self.conduct.bare_challenges and envelope is not None:
+                envelope = self._as_envelope(tct, envelope)
             caller = self._caller(tct, envelope, name)
         except AitpError as error:
             return self._refuse(error, 403)
         self.served.append((name, caller))
         return web.json_response({"did": name, "with": await request.json()})
+
+    def _as_envelope(self, tct: str, response: dict[str, Any]) -> Envelope:
+        """A bare response as the check for envelopes reads it: signed by nobody, so that signature is this agent's.
+
+        The proof inside is verified all the same, under the key of the token's subject.
+        """
+        assert "message_type" not in response, "a bare challenge is answered in its own form"
+        assert claims_of(tct)["jti"] == response["tct_jti"]
+        return self.agent.message("pop_response", response)
 
     def _caller(self, tct: str, envelope: Any, capability: str) -> str:
         found = verify_tct_as_issuer(
