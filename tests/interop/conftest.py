@@ -97,9 +97,7 @@ class Room:
         await server.start()
         try:
             await tell(self.ours, foreign, *beside)
-            yield Meeting(
-                self.ours, foreign, server, Client(foreign, self.http, self.ours.base_url, self.ours.aid, style)
-            )
+            yield Meeting(self.ours, foreign, server, self.client_of(foreign, style))
         finally:
             await server.close()
 
@@ -139,7 +137,6 @@ async def meet(start: Start, http: aiohttp.ClientSession) -> AsyncIterator[Meet]
         foreign: ForeignAgent | None = None,
         style: Style = "rfc",
         *,
-        ours: WorkerProcess | None = None,
         known: bool = True,
         **changes: Any,
     ) -> Meeting:
@@ -147,7 +144,7 @@ async def meet(start: Start, http: aiohttp.ClientSession) -> AsyncIterator[Meet]
         server = Server(foreign, style)
         servers.append(server)
         await server.start()
-        worker = ours or await start("alice", **changes)
+        worker = await start("alice", **changes)
         foreign.trusted.add(worker.aid)
         meeting = Meeting(worker, foreign, server, Client(foreign, http, worker.base_url, worker.aid, style))
         if known:

@@ -84,7 +84,7 @@ def instead(row: Row, met: Meeting, stage: str) -> None:
 
 async def presented(met: Meeting) -> tuple[int, Any]:
     """What becomes of the token in our commit when its holder shows it: ``(status, code)``."""
-    [token] = met.server.tokens_of()
+    [token] = met.server.tokens
     reply = await met.client.call("demo.echo", tct=token)
     return reply.status, met.client.told(reply).code
 
@@ -92,7 +92,7 @@ async def presented(met: Meeting) -> tuple[int, Any]:
 async def is_worthless(met: Meeting) -> None:
     """The token in our commit is refused and on our list."""
     assert await presented(met) == (403, "TCT_REVOKED")
-    [token] = met.server.tokens_of()
+    [token] = met.server.tokens
     assert claims_of(token)["jti"] in await met.client.denied()
 
 

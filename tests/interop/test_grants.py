@@ -52,7 +52,7 @@ async def test_what_ours_grants_when_it_begins(room: Room, asked: list[str]) -> 
     async with room.meeting(wants=asked) as met:
         answer = await met.shake(direction="both")
         assert answer.status == 200, answer
-        [token] = met.server.tokens_of()
+        [token] = met.server.tokens
         expected = [name for name in asked if name != "demo.nothing"]
         assert sorted(claims_of(token)["grants"]) == sorted(expected)
         assert sorted(answer.body["issued"]["grants"]) == sorted(expected)
@@ -91,7 +91,7 @@ async def test_one_direction_opens_nothing_in_the_other(room: Room, style: Style
         answer = await met.shake(requested_grants=["far.look"], direction="one")
         assert answer.status == 200, answer
         assert answer.body["issued"] is None
-        [token] = met.server.tokens_of()
+        [token] = met.server.tokens
         granted = claims_of(token)["grants"]
         assert len(granted) == 1
         assert set(granted) <= set((await met.client.manifest())["offered_capabilities"])

@@ -219,7 +219,7 @@ async def test_ours_takes_no_token_whose_list_cannot_be_had(room: Room, how: str
         assert answer.status in (403, 502), answer
         held = await met.invoke("far.look")
         assert (held.status, held.body["error"]["code"]) == (409, "no_tct_held")
-        for token in met.server.tokens_of():
+        for token in met.server.tokens:
             assert (await met.client.call("demo.echo", tct=token)).status == 403
         met.server.conduct.revocations = None
         assert (await met.shake(direction="both")).status == 200
