@@ -45,11 +45,19 @@ class ControlPlaneConfig:
 
 @dataclass(frozen=True, slots=True)
 class RevocationConfig:
-    """``soft_fail`` goes on without a fresh list, ``fail_closed`` refuses. Times in seconds."""
+    """What to do without a fresh list; RFC-AITP-0008, section 3.1. Times in seconds.
 
-    fail_mode: Literal["soft_fail", "fail_closed"]
+    ``fail_mode`` is about the Control Plane's list: ``fail_open`` goes on, ``soft_fail`` with ``safe_caps`` alone,
+    ``fail_closed`` refuses. ``issuer_fail_mode`` is about the list that a peer advertises.
+    ``record_dir``: the directory in which an agent that keeps its key keeps what it revoked.
+    """
+
+    fail_mode: Literal["fail_open", "soft_fail", "fail_closed"]
     max_staleness_secs: int
     poll_secs: int
+    safe_caps: frozenset[str] = frozenset()
+    issuer_fail_mode: Literal["fail_closed", "fail_open"] = "fail_closed"
+    record_dir: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +137,7 @@ def parse_bootstrap(raw: bytes) -> Bootstrap:
         seed=_seed(root.text("seed")),
         signing_suite=root.choice("signing_suite", "ed25519", "p256"),
         display_name=root.text("display_name"),
-        offered_caps=_names(root, "offered_caps"),
+        offered_caps=_offered(root),
         ttl_secs=root.positive("ttl_secs"),
         identity_type=root.choice("identity_type", "pinned_key", "oidc"),
         oidc=root.optional("oidc", _oidc),
@@ -203,6 +211,22 @@ class _Section:
             raise BootstrapError(f"{self._path}{name}: not an http or https URL")
         return value
 
+    def names(self, name: str, *, absent_is_empty: bool = False) -> tuple[str, ...]:
+        """Capability names, each once."""
+        values = [] if absent_is_empty and name not in self._left else self.take(name, list)
+        if not all(isinstance(value, str) and value.strip() == value and value for value in values):
+            raise BootstrapError(f"{self._path}{name}: not a list of capability names")
+        if len(set(values)) != len(values):
+            raise BootstrapError(f"{self._path}{name}: a name appears twice")
+        return tuple(values)
+
+    def directory(self, name: str) -> str | None:
+        """An absolute path; absent is None."""
+        value: str | None = self.take(name, str, none=True) if name in self._left else None
+        if value is not None and not os.path.isabs(value):  # noqa: PTH117 - a text stays a text
+            raise BootstrapError(f"{self._path}{name}: not an absolute path")
+        return value
+
     def section(self, name: str) -> _Section:
         return _Section(self.take(name, dict), f"{self._path}{name}.")
 
@@ -225,13 +249,11 @@ def _seed(text: str) -> bytes:
     return seed
 
 
-def _names(root: _Section, name: str) -> tuple[str, ...]:
-    values = root.take(name, list)
-    if not values or not all(isinstance(value, str) and value.strip() == value and value for value in values):
-        raise BootstrapError(f"{name}: not a list of capability names")
-    if len(set(values)) != len(values):
-        raise BootstrapError(f"{name}: a name appears twice")
-    return tuple(values)
+def _offered(root: _Section) -> tuple[str, ...]:
+    offered = root.names("offered_caps")
+    if not offered:
+        raise BootstrapError("offered_caps: empty")
+    return offered
 
 
 def _telemetry(section: _Section) -> TelemetryConfig:
@@ -248,11 +270,16 @@ def _control_plane(section: _Section) -> ControlPlaneConfig:
 
 def _revocation(section: _Section) -> RevocationConfig:
     config = RevocationConfig(
-        fail_mode=section.choice("fail_mode", "soft_fail", "fail_closed"),
+        fail_mode=section.choice("fail_mode", "fail_open", "soft_fail", "fail_closed"),
         max_staleness_secs=section.positive("max_staleness_secs"),
         poll_secs=section.positive("poll_secs"),
+        safe_caps=frozenset(section.names("safe_caps", absent_is_empty=True)),
+        issuer_fail_mode=section.choice("issuer_fail_mode", "fail_closed", "fail_open", default="fail_closed"),
+        record_dir=section.directory("record_dir"),
     )
     section.finish()
+    if config.fail_mode == "soft_fail" and not config.safe_caps:
+        raise BootstrapError("revocation.safe_caps: empty, and soft_fail serves nothing else without a fresh list")
     return config
 
 

@@ -11,6 +11,7 @@ from base.http.peer_client import Answer
 from base.http.step_mark import to_pass_on
 from base.protocol.delegation_proofs import CHALLENGE_PATH
 from base.protocol.delegation_tokens import delegation_jti, reported
+from base.protocol.issuer_lists import Look
 from base.protocol.manifests import fetch_manifest
 from base.protocol.peers import Peer
 from base.protocol.possession import RESPONSE, Challenge, read_challenge
@@ -93,14 +94,16 @@ class Delegations:
         code when it refused. With a ``manifest_url`` the target is looked up there anew.
         """
         peer = self._shared.peers.named(target)
-        base = peer.base_url
-        if manifest_url is not None:
-            base = (await fetch_manifest(self._shared.client, peer, manifest_url)).origin
+        if manifest_url is None:
+            base, look = peer.base_url, self._shared.issuer_lists.begin_at_its_manifest(peer)
+        else:
+            manifest = await fetch_manifest(self._shared.client, peer, manifest_url)
+            base, look = manifest.origin, self._shared.issuer_lists.begin(peer, manifest.revocation_list)
         body = json.dumps({"delegation_token": delegation})
         challenge = (await self._shared.client.post(base + CHALLENGE_PATH, body, to_pass_on())).expect_ok()
         proof = self._prove(challenge, delegation, peer)
         answer = (await self._shared.client.post(base + REDEEM_PATH, proof, to_pass_on())).expect_ok()
-        token = await self._received(answer, peer)
+        token = await self._received(answer, peer, look)
         if self._shared.tokens.held.with_jti(token.jti) is None:
             self._shared.tokens.held.add(token)
         return {"ok": True, "peer_aid": peer.aid} | token.summary()
@@ -138,13 +141,14 @@ class Delegations:
         expected = {"delegation_sha256": hashlib.sha256(delegation.encode()).hexdigest(), "audience": peer.aid}
         return given | expected == given
 
-    async def _received(self, answer: Answer, peer: Peer) -> Token:
+    async def _received(self, answer: Answer, peer: Peer, look: Look) -> Token:
         """The token in the answer, verified as its holder."""
         with protocol_errors(answer.url):
             given = answer.json()
             token = token_with(given["tct"], given.get("grant_voucher"), peer)
             grant, jti = next(iter(token.claims["grants"]), ""), token.jti
         await await_clock(token.claims)
+        await look.settle()
         with protocol_errors(answer.url):
             deny = self._shared.revocations.deny(jti, peer.aid)
             self._shared.identity.agent().verify_tct(token.tct, grant, revoked_jtis=deny)

@@ -17,6 +17,7 @@ from base.process.bootstrap import Bootstrap
 from base.protocol.aids import same_key
 from base.protocol.diagnosis import is_genuine, tct_defect
 from base.protocol.envelopes import EnvelopeGuard, read_envelope
+from base.protocol.issuer_lists import Look
 from base.protocol.manifests import Manifest, fetch_manifest
 from base.protocol.oidc import OidcTrust
 from base.protocol.one_way import first_alone, marked
@@ -45,6 +46,7 @@ class Exchange:
     wanted: list[str]
     one_way: bool
     session_id: str
+    look: Look
     commit_url: str = ""
     headers: Mapping[str, str] | None = None
     issued: Token | None = None
@@ -66,7 +68,8 @@ class Initiator:
 
         ``{"session_id", "peer_aid", "received", "missing", "issued"}``. ``missing``: what was asked for and not
         granted; an issuer may grant less (RFC-AITP-0004, section 4.1). ``issued`` is None when ``one_way``. Raises
-        :class:`PeerFailed`; then nothing is left of the handshake, and a token that was already sent is revoked.
+        :class:`PeerFailed`, and ``revocation_unknown`` when the peer's list cannot be had; then nothing is left of the
+        handshake, and a token that was already sent is revoked.
         """
         peer = self._shared.peers.named(agent_id)
         exchange: Exchange | None = None
@@ -79,6 +82,7 @@ class Initiator:
             if isinstance(error, Fault):
                 self._report_failure(error, peer, exchange)
                 await self._tell(error, exchange)
+                await self._shared.record.save()
             raise
 
     async def _introduce(self, peer: Peer, requested: list[str], one_way: bool, manifest_url: str) -> Exchange:
@@ -89,7 +93,8 @@ class Initiator:
                 "protocol", f"no handshake would succeed: {SENTENCES[code]}", url=manifest_url, peer_code=code
             )
         wanted = requested or list(manifest.offered)
-        return Exchange(peer, manifest, wanted, one_way, session_id=str(uuid.uuid4()))
+        look = self._shared.issuer_lists.begin(peer, manifest.revocation_list)
+        return Exchange(peer, manifest, wanted, one_way, str(uuid.uuid4()), look)
 
     async def _exchange(self, exchange: Exchange) -> dict[str, Any]:
         peer, agent = exchange.peer, self._shared.identity.agent()
@@ -178,7 +183,8 @@ class Initiator:
         try:
             with protocol_errors(url):
                 claims = decode_claims(tct)
-                await await_clock(claims)
+                await self._await_clock(claims, url)
+                await exchange.look.settle()
                 deny = self._shared.revocations.deny(str(claims["jti"]), peer.aid)
                 result = json.loads(session.complete(commit_ack, revoked_jtis=deny))
                 token = token_with(result["tct"], result.get("grant_voucher"), peer)
@@ -188,17 +194,22 @@ class Initiator:
                 found = tct_defect(tct, peer.aid, own_aid, lambda grant, aud: is_genuine(agent, tct, grant, aud))
                 raise PeerFailed("protocol", str(failed), url=url, peer_code=found) from failed
             raise
-        except Refusal as refusal:
-            code, seconds = refusal.registry_code, refusal.details.get("seconds")
-            raise PeerFailed(
-                "protocol", str(refusal), url=url, peer_code=code, retryable=True, reason=refusal.code, seconds=seconds
-            ) from refusal
         if not belongs(token, own_aid):
             raise PeerFailed("protocol", "the token or its voucher is not ours", url=url, peer_code="INVALID_ENVELOPE")
         if beyond := set(token.claims["grants"]) - set(exchange.manifest.offered):
             message = f"granted, but not offered by its newest manifest: {', '.join(sorted(beyond))}"
             raise PeerFailed("protocol", message, url=url, peer_code="GRANT_OVERFLOW")
         return token
+
+    @staticmethod
+    async def _await_clock(claims: dict[str, Any], url: str) -> None:
+        try:
+            await await_clock(claims)
+        except Refusal as refusal:
+            code, seconds = refusal.registry_code, refusal.details["seconds"]
+            raise PeerFailed(
+                "protocol", str(refusal), url=url, peer_code=code, retryable=True, reason=refusal.code, seconds=seconds
+            ) from refusal
 
     def _drop(self, exchange: Exchange) -> None:
         """Take back what was issued in a handshake that failed: RFC-AITP-0004, section 6, keeps nothing of it."""
@@ -207,14 +218,11 @@ class Initiator:
 
     async def _tell(self, fault: Fault, exchange: Exchange | None) -> None:
         """Let the peer know that the handshake failed here, if it may believe that it succeeded."""
-        if (
-            exchange is None
-            or exchange.issued is None
-            or not isinstance(fault, PeerFailed)
-            or fault.failure != "protocol"
-        ):
+        broken = isinstance(fault, Refusal) or (isinstance(fault, PeerFailed) and fault.failure == "protocol")
+        if exchange is None or exchange.issued is None or not broken:
             return
-        code = registered(fault.peer_code) or "INVALID_ENVELOPE"
+        code = fault.registry_code if isinstance(fault, Refusal) else registered(getattr(fault, "peer_code", None))
+        code = code or "INVALID_ENVELOPE"
         payload = {"code": code, "reason": SENTENCES[code], "retryable": code in RETRYABLE}
         envelope = self._shared.identity.agent().sign_envelope("error", json.dumps(payload))
         try:
@@ -243,7 +251,7 @@ class Initiator:
     def _report_failure(self, fault: Fault, peer: Peer, exchange: Exchange | None) -> None:
         code = getattr(fault, "peer_code", None) or fault.details.get("class") or fault.code
         session_id = exchange.session_id if exchange is not None and exchange.commit_url else None
-        payload = {"code": code, **fault.details}
+        payload = fault.told() if isinstance(fault, Refusal) else {"code": code, **fault.details}
         if known := registered(getattr(fault, "peer_code", None)):
             payload["registry_code"] = known
         self._emit("handshake.failed", peer, session_id, error=str(fault), payload=payload)

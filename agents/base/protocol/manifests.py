@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 from urllib.parse import urljoin, urlsplit
@@ -23,12 +24,16 @@ _HANDSHAKE_PATHS = ("/aitp/handshake/hello", "/aitp/handshake/", "/aitp/handshak
 #: What a manifest accepts that does not say so: RFC-AITP-0003, section 3.2.
 _DEFAULT_IDENTITY_TYPES = ("oidc",)
 
+#: The extension that says where a list is (RFC-AITP-0008, section 1.4).
+REVOCATION_LIST = "rfc-aitp-0008.revocation_list_uri"
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """``raw`` is the envelope as it came; ``endpoint`` its handshake endpoint; ``offered`` its capabilities.
 
-    ``identity_types`` and ``suites`` are those that it accepts; no suites named means any. Times in Unix seconds.
+    ``identity_types`` and ``suites`` are those that it accepts; no suites named means any. ``revocation_list`` says
+    where its list is. Times in Unix seconds.
     """
 
     raw: str
@@ -37,6 +42,7 @@ class Manifest:
     published_at: int
     identity_types: tuple[str, ...]
     suites: tuple[str, ...]
+    revocation_list: str | None = None
 
     @property
     def origin(self) -> str:
@@ -72,6 +78,13 @@ class Manifest:
         if inline["published_at"] < self.published_at:
             return self
         return replace(self, offered=tuple(inline["offered_capabilities"]), published_at=inline["published_at"])
+
+
+def revocation_list_of(manifest: Mapping[str, Any]) -> str | None:
+    """Where a verified manifest says its issuer's list is; None when it does not, empty when that is no text."""
+    extensions = manifest.get("extensions")
+    address = extensions.get(REVOCATION_LIST) if isinstance(extensions, dict) else None
+    return address if address is None or isinstance(address, str) else ""
 
 
 def presented_by(hello: Envelope) -> Peer:
@@ -124,4 +137,5 @@ async def fetch_manifest(client: PeerClient, peer: Peer, url: str) -> Manifest:
         manifest["published_at"],
         tuple(manifest.get("accepted_identity_types", _DEFAULT_IDENTITY_TYPES)),
         tuple(str(name) for name in manifest.get("accepted_signature_algorithms", ())),
+        revocation_list_of(manifest),
     )

@@ -58,7 +58,9 @@ class Redemptions:
                     raise malformed("not a redemption: delegation_token is not a text")
                 delegation = read_delegation(text)
                 self._prove(envelope, delegation)
-                return await self._redeem(delegation, envelope.key)
+                answer = await self._redeem(delegation, envelope.key)
+                await self._shared.record.save()
+                return answer
         except Fault as fault:
             if fault.status != 400:
                 self._report_rejected(fault, envelope.sender, text)

@@ -10,7 +10,7 @@ from typing import Any
 from base.process.bootstrap import Bootstrap
 from base.protocol.diagnosis import is_genuine, tct_defect
 from base.protocol.envelopes import Door, Envelope, read_envelope
-from base.protocol.manifests import presented_by
+from base.protocol.manifests import presented_by, revocation_list_of
 from base.protocol.oidc import OidcTrust
 from base.protocol.one_way import is_marked
 from base.protocol.peers import Peer
@@ -57,7 +57,7 @@ class Responder:
                 peer = self._shared.peers.greeter(envelope.sender)
                 if envelope.kind == "mutual_commit":
                     return await self._answer_commit(envelope, peer, session_id)
-                return self._take_back(peer, session_id)
+                return await self._take_back(peer, session_id)
 
     async def _answer_hello(self, envelope: Envelope) -> tuple[str, str]:
         known = self._known(envelope)
@@ -69,7 +69,8 @@ class Responder:
         if self._shared.peers.admit(peer):
             self._warn_of(peer)
         nonce = json.loads(ack)["payload"]["pop_nonce"]
-        pending = Pending(session_id, nonce, responder, peer, one_way=is_marked(envelope.message))
+        look = self._shared.issuer_lists.begin(peer, revocation_list_of(envelope.payload["manifest"]))
+        pending = Pending(session_id, nonce, responder, peer, look, one_way=is_marked(envelope.message))
         self._sessions.open(pending, introduced=self._shared.peers.introduced(peer.aid))
         return ack, session_id
 
@@ -79,6 +80,7 @@ class Responder:
         payload = check_commit(envelope.payload)
         claims = _claims(payload["tct"])
         await await_clock(claims)
+        await pending.look.settle()
         try:
             with _refusals_from_sdk():
                 deny = self._shared.revocations.deny(str(claims.get("jti")), peer.aid)
@@ -90,20 +92,23 @@ class Responder:
         if not belongs(received, self._shared.identity.aid):
             raise Refusal("handshake_refused", "the token or its voucher is not ours", sdk_code="token_mismatch")
         issued = token_with(answered["tct"], answered["grant_voucher"], peer)
-        if not pending.one_way:
+        introduced = self._shared.peers.introduced(peer.aid)
+        # What a guest gave is of no use: this agent goes nowhere that a guest named.
+        if introduced and not pending.one_way:
             self._shared.tokens.held.add(received)
         self._shared.tokens.issued.add(issued)
         done = Done(pending.session_id, peer, (issued.jti, received.jti))
-        self._sessions.close(done, introduced=self._shared.peers.introduced(peer.aid))
+        self._sessions.close(done, introduced=introduced)
         return commit_ack, pending.session_id
 
-    def _take_back(self, peer: Peer, session_id: str | None) -> tuple[str, str]:
+    async def _take_back(self, peer: Peer, session_id: str | None) -> tuple[str, str]:
         """The initiator says that a handshake has failed which ended well here: nothing of it is kept."""
         done = self._sessions.undo(peer.key, session_id)
         for jti in done.jtis:
             token = self._shared.tokens.with_jti(jti)
             if token is not None:
                 self._shared.drop(token, "peer_failed_it")
+        await self._shared.record.save()
         return "{}", done.session_id
 
     def _explain(self, refusal: Refusal, tct: str, peer: Peer) -> Refusal:

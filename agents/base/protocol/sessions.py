@@ -15,6 +15,7 @@ from typing import Generic, Protocol, TypeVar
 
 import aitp
 
+from base.protocol.issuer_lists import Look
 from base.protocol.peers import Peer
 from base.refusals import Refusal
 
@@ -28,13 +29,15 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A handshake between its hello and its commit. ``nonce`` is the one that the commit must echo; ``one_way`` says
+    """A handshake between its hello and its commit. ``nonce`` is the one that the commit must echo; ``look`` is at
+    the list of the initiator, ``one_way`` says
     that what the initiator will issue is of no use."""
 
     session_id: str
     nonce: str
     responder: aitp.ResponderSession
     peer: Peer
+    look: Look
     one_way: bool
 
 

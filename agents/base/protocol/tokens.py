@@ -77,6 +77,10 @@ class Shelf:
     def with_jti(self, jti: str) -> Token | None:
         return next((token for token in reversed(self._tokens) if token.jti == jti), None)
 
+    def __iter__(self) -> Iterator[Token]:
+        """Oldest first."""
+        return iter(self._tokens)
+
     def __len__(self) -> int:
         return len(self._tokens)
 
@@ -97,7 +101,6 @@ class TokenBook:
         """That token, whichever side it is on."""
         return self.issued.with_jti(jti) or self.held.with_jti(jti)
 
-    def expiry_of(self, jti: str) -> float | None:
-        """When that token expires, in Unix seconds; None for one this agent neither holds nor issued."""
-        token = self.with_jti(jti)
-        return token.claims["exp"] if token else None
+    def expiries(self) -> dict[str, float]:
+        """When each of them expires, in Unix seconds, by its id in lower case."""
+        return {token.jti.lower(): token.claims["exp"] for token in (*self.held, *self.issued)}

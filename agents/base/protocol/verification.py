@@ -92,7 +92,7 @@ class Verifier:
         holder = self._prove_holder(token, response)
         try:
             self._require_own_issue(token)
-            self._revocations.require_fresh()
+            self._revocations.require_fresh(capability)
             return Caller(holder, self._verify(token, capability, holder))
         except Refusal as refusal:
             refusal.disclosed = self._introduced(holder)

@@ -24,7 +24,7 @@ REFUSALS: Mapping[str, str] = {
     "replay": "the message was seen before",
     "stale": "the message is too old",
     "clock_skew": "the clock of the other side is too far ahead",
-    "revocation_unknown": "the revocation state is unknown and this agent fails closed",
+    "revocation_unknown": "the revocation state is unknown, and without it this agent does not go on",
     "delegation_redeemed": "the delegation was already redeemed",
     "delegation_depth": "the delegation is further from its root than is allowed",
     "delegation_chained": "chains of delegations are not taken",

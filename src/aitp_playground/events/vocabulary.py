@@ -449,20 +449,20 @@ _ROWS = (
     _agent(
         "revocation.list_fetched",
         f"{_SPEAKER} verified a revocation list[ of {{issuer|source_url}}][, {{count|entry_count|entries}} revoked]",
-        payload="count entries entry_count issuer",
+        payload="count entries entry_count issuer peer",
     ),
     _agent(
         "revocation.refresh_failed",
         because(f"{_SPEAKER} could not fetch a revocation list"),
         level="warning",
-        payload="class code issuer status",
+        payload="class code fail_mode issuer peer status",
     ),
     _agent(
         "revocation.verify_failed",
         because(f"{_SPEAKER} discarded a revocation list"),
         "cause",
         "warning",
-        payload="issuer lost",
+        payload="fail_mode issuer lost peer",
     ),
 )
 

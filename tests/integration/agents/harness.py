@@ -256,7 +256,7 @@ def bootstrap_document(worker: WorkerProcess, telemetry_url: str) -> dict[str, A
         "admin_token_sha256": hashlib.sha256(worker.admin_token.encode()).hexdigest(),
         "telemetry": {"url": telemetry_url, "token": worker.telemetry_token},
         "cp": None,
-        "revocation": {"fail_mode": "soft_fail", "max_staleness_secs": 300, "poll_secs": 60},
+        "revocation": {"fail_mode": "fail_open", "max_staleness_secs": 300, "poll_secs": 60},
         "llm": None,
     }
 
@@ -296,11 +296,15 @@ class SdkPeer:
         self.agent = aitp.AitpAgent.from_seed(self.seed)
         self.base_url = "http://localhost:1"
         self.handshake_path = "/aitp/handshake/"
+        #: Where its manifest says its revocation list is.
+        self.list_url: str | None = None
         self.build()
 
     def build(self) -> None:
         endpoint = self.base_url + self.handshake_path
-        self.manifest = self.agent.build_manifest(self.agent_id, endpoint, self.caps, ttl_secs=7200)
+        self.manifest = self.agent.build_manifest(
+            self.agent_id, endpoint, self.caps, ttl_secs=7200, revocation_list_uri=self.list_url
+        )
 
     @property
     def aid(self) -> str:

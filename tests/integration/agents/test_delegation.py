@@ -377,16 +377,21 @@ class CrookedOwner:
 
     async def start(self) -> None:
         app = web.Application()
+        app.router.add_get("/.well-known/aitp-manifest", self._manifest)
         app.router.add_post(CHALLENGE, self._challenge)
         app.router.add_post(REDEEM, self._redeem)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self.owner.base_url = f"http://localhost:{self._runner.addresses[0][1]}"
+        self.owner.build()
 
     async def close(self) -> None:
         assert self._runner
         await self._runner.cleanup()
+
+    async def _manifest(self, _request: web.Request) -> web.Response:
+        return web.Response(text=self.owner.manifest)
 
     async def _challenge(self, request: web.Request) -> web.Response:
         shown = (await request.json())["delegation_token"]

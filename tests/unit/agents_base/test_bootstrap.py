@@ -20,6 +20,9 @@ OIDC = {
 }
 
 
+REVOCATION = {"fail_mode": "fail_open", "max_staleness_secs": 300, "poll_secs": 60}
+
+
 def document(**changes: Any) -> dict[str, Any]:
     return {
         "v": 1,
@@ -40,7 +43,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "admin_token_sha256": "ab" * 32,
         "telemetry": {"url": "http://127.0.0.1:8000/internal/telemetry", "token": "telemetry-secret"},
         "cp": None,
-        "revocation": {"fail_mode": "soft_fail", "max_staleness_secs": 300, "poll_secs": 60},
+        "revocation": REVOCATION,
         "llm": None,
     } | changes
 
@@ -54,6 +57,14 @@ def test_documented_document_is_understood() -> None:
     assert bootstrap.seed == bytes(range(32))
     assert bootstrap.offered_caps == ("write.content",)
     assert (bootstrap.telemetry.token, bootstrap.cp.url) == ("telemetry-secret", "http://cp.example")
+
+
+def test_what_a_revocation_section_leaves_out_is_what_refuses_most() -> None:
+    revocation = parse().revocation
+    assert (revocation.safe_caps, revocation.issuer_fail_mode) == (frozenset(), "fail_closed")
+    told = REVOCATION | {"fail_mode": "soft_fail", "safe_caps": ["write.content"], "issuer_fail_mode": "fail_open"}
+    revocation = parse(revocation=told).revocation
+    assert (revocation.safe_caps, revocation.issuer_fail_mode) == ({"write.content"}, "fail_open")
 
 
 def test_strangers_are_not_accepted_unless_the_document_says_so() -> None:
@@ -96,6 +107,10 @@ def test_every_key_is_required(name: str) -> None:
         ({"admin_token_sha256": "00"}, "admin_token_sha256"),
         ({"telemetry": {"url": "http://h/", "token": "t", "extra": 1}}, "telemetry.extra: unknown key"),
         ({"revocation": {"fail_mode": "never", "max_staleness_secs": 1, "poll_secs": 1}}, "revocation.fail_mode"),
+        ({"revocation": {"fail_mode": "soft_fail", "max_staleness_secs": 1, "poll_secs": 1}}, "revocation.safe_caps"),
+        ({"revocation": REVOCATION | {"fail_mode": "soft_fail", "safe_caps": []}}, "revocation.safe_caps"),
+        ({"revocation": REVOCATION | {"safe_caps": ["a", "a"]}}, "revocation.safe_caps"),
+        ({"revocation": REVOCATION | {"issuer_fail_mode": "soft_fail"}}, "revocation.issuer_fail_mode"),
         ({"llm": {"provider": "openai"}}, "llm.api_key: missing"),
         ({"cp": {"url": "http://cp/", "aid": None, "api_key": "k"}}, "cp.api_key: unknown key"),
         ({"identity_type": "oidc"}, "oidc: an OIDC identity needs"),

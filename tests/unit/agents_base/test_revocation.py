@@ -26,9 +26,9 @@ def identity() -> Identity:
     return Identity(parse_bootstrap(json.dumps(document(offered_caps=["demo.a", "demo.b"])).encode()))
 
 
-def state(fail_mode: Any = "soft_fail", cp_aid: str | None = None) -> RevocationState:
+def state(fail_mode: Any = "fail_open", cp_aid: str | None = None, *safe: str) -> RevocationState:
     cp = None if cp_aid is None else ControlPlaneConfig("http://localhost:1", cp_aid)
-    return RevocationState(RevocationConfig(fail_mode, 300, 60), cp)
+    return RevocationState(RevocationConfig(fail_mode, 300, 60, frozenset(safe)), cp)
 
 
 @pytest.fixture
@@ -80,8 +80,36 @@ def test_fail_closed_refuses_without_a_fresh_list(identity: Identity, issue: Cal
         with pytest.raises(Refusal) as caught:
             call(Verifier(identity, closed), peer, token)
         assert caught.value.code == "revocation_unknown"
-    for open_state in (state("soft_fail", SdkPeer("cp").aid), state("soft_fail")):
+    for open_state in (state("fail_open", SdkPeer("cp").aid), state("fail_open")):
         assert call(Verifier(identity, open_state), peer, token).aid == peer.aid
+
+
+def test_soft_fail_serves_only_what_is_named_safe_until_there_is_a_fresh_list(
+    identity: Identity, issue: Callable[[SdkPeer], str]
+) -> None:
+    peer, cp = SdkPeer("p"), SdkPeer("cp")
+    token = issue(peer)
+    assert call(Verifier(identity, state("soft_fail", cp.aid, "demo.a")), peer, token).aid == peer.aid
+    assert call(Verifier(identity, state("soft_fail", None, "demo.a")), peer, token).aid == peer.aid
+    other_is_safe = state("soft_fail", cp.aid, "demo.b")
+    for refused in (lambda: call(Verifier(identity, other_is_safe), peer, token), other_is_safe.require_fresh):
+        with pytest.raises(Refusal, match="safe") as caught:
+            refused()
+        assert caught.value.code == "revocation_unknown"
+    other_is_safe.take_list(cp.revocation_list(), cp.aid)
+    assert call(Verifier(identity, other_is_safe), peer, token).aid == peer.aid
+    other_is_safe.require_fresh()
+
+
+def test_what_is_known_to_be_revoked_is_refused_even_where_it_is_safe(
+    identity: Identity, issue: Callable[[SdkPeer], str]
+) -> None:
+    peer, soft = SdkPeer("p"), state("soft_fail", None, "demo.a")
+    token = issue(peer)
+    soft.revoke(claims_of(token)["jti"])
+    with pytest.raises(Refusal) as caught:
+        call(Verifier(identity, soft), peer, token)
+    assert caught.value.code == "tct_revoked"
 
 
 def test_own_list_is_signed_and_follows_what_is_revoked(identity: Identity) -> None:

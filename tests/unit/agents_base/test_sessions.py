@@ -35,7 +35,8 @@ def peer(name: str) -> Peer:
 
 def opened(sessions: SessionMap, session_id: str, of: str = "a", *, introduced: bool = True) -> None:
     responder: Any = None
-    pending = Pending(session_id, f"nonce of {session_id}", responder, peer(of), one_way=False)
+    look: Any = None
+    pending = Pending(session_id, f"nonce of {session_id}", responder, peer(of), look, one_way=False)
     sessions.open(pending, introduced=introduced)
 
 

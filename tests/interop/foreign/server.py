@@ -1,0 +1,259 @@
+"""The foreign agent is there for others: its manifest, its list, the handshake in either style, calls, redemptions."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+from aitp_verifier.delegation import verify_delegation_token
+from aitp_verifier.errors import AitpError
+from aitp_verifier.tct import verify_tct_as_issuer
+
+from tests.interop.foreign import errors, tokens
+from tests.interop.foreign.agent import ForeignAgent
+from tests.interop.foreign.client import SESSION, Style
+from tests.interop.foreign.envelopes import Alter, Envelope, decode, encode, opened
+from tests.interop.foreign.handshake import Responder, check_greeting
+from tests.interop.foreign.keys import same_key
+from tests.interop.foreign.manifests import WELL_KNOWN
+from tests.interop.foreign.tokens import Grant, claims_of
+
+#: What is answered in place of an honest message: given the request and that message.
+Instead = Callable[[web.Request, Envelope], Awaitable[web.StreamResponse]]
+ENDPOINTS = {"rfc": "/talk", "binding": "/aitp/handshake/"}
+
+
+@dataclass
+class Conduct:
+    """How it departs from the honest course; stages are ``ack`` and ``commit_ack``."""
+
+    alter: dict[str, Alter] = field(default_factory=dict)
+    instead: dict[str, Instead] = field(default_factory=dict)
+    #: The token of the acknowledged commit, in place of the one that the policy gives.
+    grant: Callable[[Responder], Grant] | None = None
+    #: The manifest document that is served, in place of the one that the messages carry.
+    document: Any = None
+
+
+class Server:
+    """Serves one :class:`ForeignAgent` on loopback, in one style."""
+
+    def __init__(self, agent: ForeignAgent, style: Style = "rfc") -> None:
+        self.agent = agent
+        self.style = style
+        self.conduct = Conduct()
+        #: What came, in order: path, session header, parsed body.
+        self.received: list[tuple[str, str | None, Any]] = []
+        #: Calls that were let in: capability, caller.
+        self.served: list[tuple[str, str]] = []
+        self.list_asked = 0
+        #: The header that goes with an acknowledgement, as it was the last time.
+        self.session: dict[str, str] = {}
+        self._places: dict[str, str] = {}
+        self._open: dict[str, Responder] = {}
+        self._challenges: dict[str, dict[str, Any]] = {}
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        app = web.Application()
+        app.router.add_get(WELL_KNOWN, self._manifest)
+        app.router.add_get("/revoked", self._list)
+        app.router.add_post("/aitp/pop/challenge", self._challenge)
+        app.router.add_post("/capabilities/{name}", self._capability)
+        app.router.add_post("/aitp/delegation/challenge", self._delegation_challenge)
+        app.router.add_post("/aitp/delegation/redeem", self._redeem)
+        app.router.add_post("/{path:.*}", self._handshake)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.agent.base_url = f"http://localhost:{self._runner.addresses[0][1]}"
+        self.place(ENDPOINTS[self.style])
+
+    def place(self, endpoint: str, *, only_itself: bool = False) -> None:
+        """Publish a handshake endpoint: one URL, a base (last slash), or a ``hello`` with a ``commit`` beside it."""
+        if endpoint.endswith("/") and not only_itself:
+            self._places = {"mutual_hello": f"{endpoint}hello", "mutual_commit": f"{endpoint}commit"}
+        elif endpoint.endswith("/hello"):
+            self._places = {"mutual_hello": endpoint, "mutual_commit": f"{endpoint.removesuffix('hello')}commit"}
+        else:
+            self._places = {"mutual_hello": endpoint, "mutual_commit": endpoint}
+        self.agent.endpoint = self.agent.base_url + endpoint
+        self.agent.publish()
+
+    @property
+    def paths(self) -> list[str]:
+        """Where something was posted, in order."""
+        return [path for path, _, _ in self.received]
+
+    async def close(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def messages(self, kind: str) -> list[Envelope]:
+        """The envelopes of one type that came."""
+        return [body for _, _, body in self.received if isinstance(body, dict) and body.get("message_type") == kind]
+
+    def tokens_of(self, kind: str = "mutual_commit") -> list[str]:
+        """The tokens in the messages that came, verified or not."""
+        return [message["payload"]["tct"] for message in self.messages(kind)]
+
+    async def _manifest(self, _request: web.Request) -> web.StreamResponse:
+        document = self.conduct.document
+        return web.json_response({"manifest": self.agent.manifest()} if document is None else document)
+
+    async def _list(self, _request: web.Request) -> web.StreamResponse:
+        self.list_asked += 1
+        return web.json_response(self.agent.revocation_list())
+
+    # --- the handshake (RFC-AITP-0004)
+
+    async def _handshake(self, request: web.Request) -> web.StreamResponse:
+        session = request.headers.get(SESSION)
+        try:
+            envelope = await request.json()
+            self.received.append((request.path, session, envelope))
+            if request.path not in self._places.values():
+                return web.Response(status=404, text="nothing here")
+            if envelope["message_type"] == "error":
+                return self._give_up(envelope)
+            kind = self._kind(request, envelope)
+            if kind == "mutual_hello":
+                return await self._hello(request, envelope)
+            return await self._commit(request, envelope, session)
+        except AitpError as error:
+            return self._refuse(error)
+        except (ValueError, KeyError, TypeError) as error:
+            return self._refuse(AitpError("INVALID_ENVELOPE", repr(error)))
+
+    def _give_up(self, envelope: Envelope) -> web.Response:
+        """The other side says that the handshake failed: what came of it is worth nothing (RFC-AITP-0004 6)."""
+        sender = self._known(str(envelope["sender"]["agent_id"]))
+        opened(envelope, sender, "error", self.agent.now())
+        self.agent.held.pop(sender, None)
+        return web.json_response({})
+
+    def _kind(self, request: web.Request, envelope: Envelope) -> str:
+        kind = str(envelope["message_type"])
+        if self._places.get(kind) != request.path:
+            raise AitpError("INVALID_ENVELOPE", f"a {kind} does not belong here")
+        return kind
+
+    async def _hello(self, request: web.Request, envelope: Envelope) -> web.StreamResponse:
+        sender = self._known(envelope["sender"]["agent_id"])
+        check_greeting(self.agent, envelope, "mutual_hello", sender)
+        responder = Responder(self.agent, envelope)
+        ack = responder.ack(self.conduct.alter.get("ack"))
+        nonce = str(ack["payload"].get("pop_nonce"))
+        self._open[secrets.token_hex(16) if self.style == "binding" else nonce] = responder
+        self.session = {SESSION: next(reversed(self._open))} if self.style == "binding" else {}
+        return await self._answer(request, "ack", ack, self.session)
+
+    async def _commit(self, request: web.Request, envelope: Envelope, session: str | None) -> web.StreamResponse:
+        """The handshake is found by the session header in the binding, by the nonce that is echoed else."""
+        place = session if self.style == "binding" else envelope["payload"]["pop_nonce_echo"]
+        responder = self._open.pop(place or "", None)
+        if responder is None or not same_key(responder.peer, envelope["sender"]["agent_id"]):
+            raise AitpError("INVALID_ENVELOPE", "no such handshake is open")
+        responder.take_commit(envelope)
+        grant = self.conduct.grant(responder) if self.conduct.grant else None
+        commit_ack = responder.commit_ack(self.conduct.alter.get("commit_ack"), grant)
+        return await self._answer(request, "commit_ack", commit_ack, {})
+
+    async def _answer(
+        self, request: web.Request, stage: str, message: Envelope, headers: dict[str, str]
+    ) -> web.StreamResponse:
+        if stage in self.conduct.instead:
+            return await self.conduct.instead[stage](request, message)
+        return web.json_response(message, headers=headers)
+
+    def _known(self, aid: str) -> str:
+        for known in self.agent.trusted:
+            if same_key(known, aid):
+                return aid
+        raise AitpError("IDENTITY_FAILED", "nobody known here")
+
+    def _refuse(self, error: AitpError, status: int = 400) -> web.Response:
+        return self.refusal(error.code, error.message, retryable=error.retryable, status=status)
+
+    def refusal(self, code: str, reason: str, *, retryable: bool = False, status: int = 400) -> web.Response:
+        """In this agent's style: a signed envelope, or the binding's body."""
+        if self.style == "rfc":
+            payload = errors.payload(code, reason, retryable=retryable)
+            return web.json_response(self.agent.message("error", payload), status=status)
+        body = {"error": {"code": code, "message": reason}}
+        return web.json_response(body, status=status, headers={"Cache-Control": "no-store"})
+
+    # --- calls under a token (RFC-AITP-0005 6.1, 10.5)
+
+    async def _challenge(self, request: web.Request) -> web.StreamResponse:
+        jti = str(claims_of(request.headers["X-AITP-TCT"])["jti"])
+        return web.json_response(self._new_challenge(jti))
+
+    def _new_challenge(self, jti: str) -> Envelope:
+        nonce = encode(secrets.token_bytes(16))
+        self._challenges[nonce] = {"tct_jti": jti, "nonce": nonce, "expires_at": self.agent.now() + 60}
+        return self.agent.message("pop_challenge", self._challenges[nonce])
+
+    async def _capability(self, request: web.Request) -> web.StreamResponse:
+        name, tct = request.match_info["name"], request.headers.get("X-AITP-TCT", "")
+        try:
+            proof = request.headers.get("X-AITP-PoP") or request.headers.get("x-aitp-pop-response")
+            envelope = json.loads(decode(proof)) if proof else None
+            caller = self._caller(tct, envelope, name)
+        except AitpError as error:
+            return self._refuse(error, 403)
+        self.served.append((name, caller))
+        return web.json_response({"did": name, "with": await request.json()})
+
+    def _caller(self, tct: str, envelope: Any, capability: str) -> str:
+        found = verify_tct_as_issuer(
+            {
+                "tct_token": tct,
+                "self_aid": self.agent.aid,
+                "envelope": envelope,
+                "outstanding_pop_challenges": list(self._challenges.values()),
+                "issuer_revocation_list": {"snapshot": self.agent.revocation_list()},
+            },
+            self.agent.now(),
+        )
+        self._challenges.pop(envelope["payload"]["nonce_echo"], None)
+        if capability not in found["grants"]:
+            raise AitpError("POLICY_VIOLATION", "the token does not grant this")
+        return str(found["presenter_aid"])
+
+    # --- redemption (RFC-AITP-0006 4, 8)
+
+    async def _delegation_challenge(self, request: web.Request) -> web.StreamResponse:
+        await request.json()
+        return web.json_response(self._new_challenge(str(uuid.uuid4())))
+
+    async def _redeem(self, request: web.Request) -> web.StreamResponse:
+        try:
+            envelope = await request.json()
+            self.received.append((request.path, None, envelope))
+            return web.json_response(self._redeemed(envelope))
+        except (AitpError, ValueError, KeyError) as error:
+            refusal = error if isinstance(error, AitpError) else AitpError("INVALID_ENVELOPE", repr(error))
+            return self._refuse(refusal)
+
+    def _redeemed(self, envelope: Envelope) -> dict[str, Any]:
+        caller = str(envelope["sender"]["agent_id"])
+        payload = opened(envelope, caller, "pop_response", self.agent.now())
+        delegation = payload["delegation_token"]
+        snapshot = {"issuer_aid": self.agent.aid, "snapshot": self.agent.revocation_list()}
+        asked = {"delegation_token": delegation, "self_aid": self.agent.aid, "revocation_snapshots": [snapshot]}
+        scope = verify_delegation_token(asked, self.agent.now())["grants"]
+        claims = claims_of(delegation)
+        challenge = self._challenges.pop(payload.get("nonce_echo", ""), None)
+        if challenge is None or not same_key(claims["sub"], caller):
+            raise AitpError("DELEGATION_POP_FAILED", "no proof of the delegatee's key")
+        made = self.agent.mint(claims["sub"], scope)
+        until = min(int(made.claims["exp"]), int(claims["exp"]))
+        made = Grant(self.agent.key.token(tokens.TCT, made.claims | {"exp": until}))
+        self.agent.given.append(made)
+        return {"tct": made.tct}
