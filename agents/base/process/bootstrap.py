@@ -11,20 +11,17 @@ import binascii
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, cast
-from urllib.parse import urlsplit
+
+from base.process.sections import BootstrapError, Section
 
 VERSION = 1
 MAX_BYTES = 1 << 20
 #: How often at most a token that was redeemed may be passed on: RFC-AITP-0011, section 2, ends at three hops.
 MAX_REDELEGATION = 2
 _SHA256_HEX = re.compile(r"[0-9a-f]{64}")
-
-
-class BootstrapError(Exception):
-    """The document is not one. The message names the key and never quotes a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +124,7 @@ def parse_bootstrap(raw: bytes) -> Bootstrap:
     except ValueError:
         # `from None`: a decoder's error holds the text it choked on, and that text holds the seed.
         raise BootstrapError("the bootstrap document is not JSON") from None
-    root = _Section(document, "")
+    root = Section(document, "")
     if root.take("v", int) != VERSION:
         raise BootstrapError(f"v: this worker reads version {VERSION}")
     bootstrap = Bootstrap(
@@ -161,84 +158,6 @@ def parse_bootstrap(raw: bytes) -> Bootstrap:
     return bootstrap
 
 
-class _Section:
-    """One JSON object being taken apart; what nobody took is an unknown key."""
-
-    def __init__(self, value: Any, path: str) -> None:
-        if not isinstance(value, dict):
-            raise BootstrapError(f"{path or 'the bootstrap document'}: not a JSON object")
-        self._left = dict(value)
-        self._path = path
-
-    def take(self, name: str, kind: type, *, none: bool = False) -> Any:
-        if name not in self._left:
-            raise BootstrapError(f"{self._path}{name}: missing")
-        value = self._left.pop(name)
-        if value is None and none:
-            return None
-        # True is an int to Python, never to the author of the document.
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise BootstrapError(f"{self._path}{name}: not of type {kind.__name__}")
-        return value
-
-    def text(self, name: str) -> str:
-        value: str = self.take(name, str)
-        if not value:
-            raise BootstrapError(f"{self._path}{name}: empty")
-        return value
-
-    def positive(self, name: str) -> int:
-        value: int = self.take(name, int)
-        if value <= 0:
-            raise BootstrapError(f"{self._path}{name}: not positive")
-        return value
-
-    def number(self, name: str, least: int, most: int, *, default: int) -> int:
-        value: int = self.take(name, int) if name in self._left else default
-        if not least <= value <= most:
-            raise BootstrapError(f"{self._path}{name}: not between {least} and {most}")
-        return value
-
-    def choice(self, name: str, *allowed: str, default: str | None = None) -> Any:
-        value = default if default is not None and name not in self._left else self.text(name)
-        if value not in allowed:
-            raise BootstrapError(f"{self._path}{name}: not one of {', '.join(allowed)}")
-        return value
-
-    def url(self, name: str) -> str:
-        value = self.text(name)
-        if urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname:
-            raise BootstrapError(f"{self._path}{name}: not an http or https URL")
-        return value
-
-    def names(self, name: str, *, absent_is_empty: bool = False) -> tuple[str, ...]:
-        """Capability names, each once."""
-        values = [] if absent_is_empty and name not in self._left else self.take(name, list)
-        if not all(isinstance(value, str) and value.strip() == value and value for value in values):
-            raise BootstrapError(f"{self._path}{name}: not a list of capability names")
-        if len(set(values)) != len(values):
-            raise BootstrapError(f"{self._path}{name}: a name appears twice")
-        return tuple(values)
-
-    def directory(self, name: str) -> str | None:
-        """An absolute path; absent is None."""
-        value: str | None = self.take(name, str, none=True) if name in self._left else None
-        if value is not None and not os.path.isabs(value):  # noqa: PTH117 - a text stays a text
-            raise BootstrapError(f"{self._path}{name}: not an absolute path")
-        return value
-
-    def section(self, name: str) -> _Section:
-        return _Section(self.take(name, dict), f"{self._path}{name}.")
-
-    def optional(self, name: str, build: Callable[[_Section], Any]) -> Any:
-        value = self.take(name, dict, none=True)
-        return None if value is None else build(_Section(value, f"{self._path}{name}."))
-
-    def finish(self) -> None:
-        if self._left:
-            raise BootstrapError(f"{self._path}{min(self._left)}: unknown key")
-
-
 def _seed(text: str) -> bytes:
     try:
         seed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
@@ -249,26 +168,26 @@ def _seed(text: str) -> bytes:
     return seed
 
 
-def _offered(root: _Section) -> tuple[str, ...]:
+def _offered(root: Section) -> tuple[str, ...]:
     offered = root.names("offered_caps")
     if not offered:
         raise BootstrapError("offered_caps: empty")
     return offered
 
 
-def _telemetry(section: _Section) -> TelemetryConfig:
+def _telemetry(section: Section) -> TelemetryConfig:
     config = TelemetryConfig(url=section.url("url"), token=section.text("token"))
     section.finish()
     return config
 
 
-def _control_plane(section: _Section) -> ControlPlaneConfig:
+def _control_plane(section: Section) -> ControlPlaneConfig:
     config = ControlPlaneConfig(url=section.url("url").rstrip("/"), aid=section.take("aid", str, none=True))
     section.finish()
     return config
 
 
-def _revocation(section: _Section) -> RevocationConfig:
+def _revocation(section: Section) -> RevocationConfig:
     config = RevocationConfig(
         fail_mode=section.choice("fail_mode", "fail_open", "soft_fail", "fail_closed"),
         max_staleness_secs=section.positive("max_staleness_secs"),
@@ -283,7 +202,7 @@ def _revocation(section: _Section) -> RevocationConfig:
     return config
 
 
-def _llm(section: _Section) -> LlmConfig:
+def _llm(section: Section) -> LlmConfig:
     config = LlmConfig(
         provider=section.choice("provider", "openai", "anthropic"),
         api_key=section.text("api_key"),
@@ -294,13 +213,13 @@ def _llm(section: _Section) -> LlmConfig:
     return config
 
 
-def _oidc(section: _Section) -> OidcConfig:
+def _oidc(section: Section) -> OidcConfig:
     trusted = section.take("trusted", dict)
     for keys in trusted.values():
         if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
             raise BootstrapError("oidc.trusted: not a map from issuer to a list of JWKs")
     own = {entry.name for entry in fields(OidcConfig)} - {"trusted"}
-    present = {name: section.text(name) for name in sorted(own & section._left.keys())}
+    present = {name: section.text(name) for name in sorted(own & section.left)}
     if present and present.keys() != own:
         raise BootstrapError(f"oidc.{min(own - present.keys())}: missing")
     section.finish()

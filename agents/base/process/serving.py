@@ -28,7 +28,8 @@ from base.capabilities import Function
 from base.http.bounded_server import BoundedServer
 from base.http.wire import Unquoted, edge, quiet_headers, refusal_document
 from base.process import linux
-from base.process.bootstrap import Bootstrap, BootstrapError, read_bootstrap
+from base.process.bootstrap import Bootstrap, read_bootstrap
+from base.process.sections import BootstrapError
 from base.protocol.routes import ProtocolRoutes
 
 EXIT_FLUSH = 1.0

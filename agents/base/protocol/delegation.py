@@ -9,14 +9,13 @@ from typing import Any
 
 from base.http.peer_client import Answer
 from base.http.step_mark import to_pass_on
-from base.protocol.delegation_proofs import CHALLENGE_PATH
 from base.protocol.delegation_tokens import delegation_jti, reported
 from base.protocol.issuer_lists import Look
 from base.protocol.manifests import fetch_manifest
 from base.protocol.peers import Peer
 from base.protocol.possession import RESPONSE, Challenge, read_challenge
 from base.protocol.received import await_clock, belongs, token_with
-from base.protocol.redemption import REDEEM_PATH
+from base.protocol.redemption import CHALLENGE_PATH, REDEEM_PATH
 from base.protocol.shared import Shared
 from base.protocol.tokens import Token, decode_claims
 from base.refusals import Fault, PeerFailed, Refusal, first_line, protocol_errors

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,35 +18,62 @@ from typing import Any
 
 import aitp
 
-from base.protocol.delegation_proofs import DelegationProofs, as_redemption
-from base.protocol.delegation_tokens import Delegation, delegation_jti, read_delegation, reported
+from base.protocol.aids import same_key
+from base.protocol.delegation_tokens import Delegation, delegation_jti, read_delegation
 from base.protocol.diagnosis import delegation_defect
 from base.protocol.envelopes import Door, Envelope, disclose, read_envelope
 from base.protocol.manifests import fetch_manifest
 from base.protocol.peers import Peer
-from base.protocol.possession import RESPONSE
+from base.protocol.possession import (
+    CHALLENGE,
+    CHALLENGE_SECS,
+    RESPONSE,
+    ChallengeBook,
+    Proof,
+    stand_in,
+    verify_proof,
+)
 from base.protocol.received import token_with
 from base.protocol.redeemed import Redeemed, RedeemedBook
+from base.protocol.redemption_reports import RedemptionReports
 from base.protocol.shared import Shared
 from base.protocol.tokens import Token, decode_claims
 from base.refusals import Fault, RedemptionRefusal, Refusal, first_line, malformed, sdk_code
 from base.registry_codes import RefusalCode
 
+CHALLENGE_PATH = "/aitp/delegation/challenge"
 REDEEM_PATH = "/aitp/delegation/redeem"
+_NONCE_BYTES = 16
 
 
 class Redemptions:
-    """Turns a delegation, whose delegatee has proven its key, into a token of the delegatee's own.
+    """Gives out challenges for delegations and turns a proven one into a token of the delegatee's own.
 
     ``redelegation``: how often what was redeemed here may be passed on; beyond that a token comes without a voucher.
     """
 
     def __init__(self, shared: Shared, redelegation: int = 0) -> None:
         self._shared = shared
+        self._reports = RedemptionReports(shared.telemetry, shared.peers)
         self._redelegation = redelegation
         self._door = Door(shared.peers)
-        self.proofs = DelegationProofs(shared.identity, shared.tokens)
+        self._challenges = ChallengeBook()
         self._redeemed = RedeemedBook()
+
+    def challenge(self, delegation: str) -> str:
+        """A signed ``pop_challenge`` for this delegation, good once; it says nothing about whether that is any good.
+
+        A delegation has no id, so ``tct_jti`` is one that is made from it.
+        """
+        challenge = json.dumps(
+            {
+                "tct_jti": delegation_jti(delegation),
+                "nonce": secrets.token_urlsafe(_NONCE_BYTES),
+                "expires_at": int(time.time()) + CHALLENGE_SECS,
+            }
+        )
+        self._challenges.add(challenge, delegation, self._delegator_of_own(delegation))
+        return self._shared.identity.agent().sign_envelope(CHALLENGE, challenge)
 
     async def redeem(self, raw: str) -> dict[str, Any]:
         """``{"tct", "grant_voucher"?}`` for the delegatee that sent ``raw``. A refusal is reported, then raised."""
@@ -58,13 +86,23 @@ class Redemptions:
                     raise malformed("not a redemption: delegation_token is not a text")
                 delegation = read_delegation(text)
                 self._prove(envelope, delegation)
-                answer = await self._redeem(delegation, envelope.key)
-                await self._shared.record.save()
-                return answer
+                return await self._redeem(delegation, envelope.key)
         except Fault as fault:
             if fault.status != 400:
-                self._report_rejected(fault, envelope.sender, text)
+                self._reports.rejected(fault, envelope.sender, text)
             raise
+
+    def _delegator_of_own(self, delegation: str) -> str | None:
+        """Whose voucher it is that is in a delegation; None when this agent did not give it."""
+        try:
+            voucher = decode_claims(delegation)["voucher"]
+            source = decode_claims(voucher)
+            if not self._shared.identity.is_own(source["iss"]):
+                return None
+            token = self._shared.tokens.issued.with_jti(str(source["src_jti"]))
+        except (ValueError, LookupError):
+            return None
+        return token.peer_aid if token is not None and token.voucher == voucher else None
 
     def _let_in(self, envelope: Envelope) -> None:
         try:
@@ -84,11 +122,33 @@ class Redemptions:
             raise
 
     def _prove(self, envelope: Envelope, delegation: Delegation) -> None:
-        """Whether it is the delegatee who redeems; what somebody else redeemed before is nobody else's."""
+        """Whether the delegatee's key has answered this agent's own challenge for the delegation.
+
+        The envelope's signature binds the nonce to the delegation beside it. What the standard has besides, a
+        signature over the nonce alone, is verified when it is there; without it the owner must be named.
+        """
         redeemed = self._redeemed.find(delegation.text)
         if redeemed is not None and redeemed.key != envelope.key:
             raise RedemptionRefusal("delegation_redeemed", "this delegation was redeemed by another key")
-        self.proofs.check(envelope, delegation)
+        if not same_key(delegation.claims.get("sub"), envelope.sender):
+            raise RedemptionRefusal("pop_invalid", "the delegation is for another key")
+        parts = envelope.payload
+        nonce, signature, audience = (parts.get(name) for name in ("nonce_echo", "pop_signature", "audience"))
+        if nonce is None:
+            raise RedemptionRefusal("pop_required", "the redemption carries no proof of possession")
+        if not isinstance(nonce, str) or not (isinstance(audience, str) or (audience is None and signature)):
+            raise malformed("not a redemption: nonce_echo is a text, and audience or pop_signature is there")
+        if audience is not None and not self._shared.identity.is_own(audience):
+            raise RedemptionRefusal("pop_invalid", "the proof was made for another agent")
+        with _as_redemption():
+            challenge = self._challenges.take(nonce, delegation.text)
+            if signature is not None:
+                self._verify_response(challenge, parts, envelope.sender)
+
+    def _verify_response(self, challenge: str, parts: dict[str, Any], delegatee: str) -> None:
+        response = {name: parts.get(name) for name in ("tct_jti", "nonce_echo", "pop_signature")}
+        token = stand_in(delegatee, self._shared.identity.aid, json.loads(challenge)["tct_jti"])
+        verify_proof(challenge, Proof(json.dumps(response), parts["nonce_echo"], None), token)
 
     async def _redeem(self, delegation: Delegation, key: str) -> dict[str, Any]:
         if not self._shared.identity.is_own(delegation.claims.get("aud")):
@@ -103,13 +163,13 @@ class Redemptions:
         # redeem one delegation at once the first has it minted.
         if (again := self._once_more(delegation, key)) is not None:
             return again
-        with as_redemption():
-            self._shared.revocations.require_fresh()
+        self._require_fresh()
         verified = self._verify(delegation, manifest)
         minted = self._mint(verified, delegation.source_jti, self._delegatee(verified.delegatee))
         answer = {"tct": minted.tct} | ({"grant_voucher": minted.voucher} if minted.voucher else {})
         self._redeemed.record(delegation.text, Redeemed(key, minted.jti, verified.expires_at, answer))
-        self._report_redeemed(minted, delegator, delegation)
+        await self._shared.record.save()
+        self._reports.redeemed(minted, delegator, delegation)
         return answer
 
     def _once_more(self, delegation: Delegation, key: str) -> dict[str, Any] | None:
@@ -121,9 +181,14 @@ class Redemptions:
             raise RedemptionRefusal("tct_expired", "the delegation has expired")
         if source := self._shared.revocations.source_of(redeemed.jti):
             raise RedemptionRefusal("tct_revoked", "what it was redeemed for was revoked", source=source)
-        with as_redemption():
-            self._shared.revocations.require_fresh()
+        self._require_fresh()
         return redeemed.answer
+
+    def _require_fresh(self) -> None:
+        try:
+            self._shared.revocations.require_fresh()
+        except Refusal as refusal:
+            raise RedemptionRefusal(refusal.refusal, str(refusal)) from refusal
 
     def _delegator(self, aid: str) -> Peer:
         """Whoever was introduced, or came as a guest: their manifests can be had without going where strangers say."""
@@ -191,42 +256,11 @@ class Redemptions:
         self._shared.tokens.issued.add(minted)
         return minted
 
-    def _report_redeemed(self, minted: Token, delegator: Peer, delegation: Delegation) -> None:
-        known = self._known(delegator=delegator.aid, delegatee=minted.peer_aid)
-        self._shared.telemetry.emit(
-            "delegation.redeemed",
-            initiator=known.get("delegator"),
-            target=known.get("delegatee"),
-            aid_a=delegator.aid,
-            aid_b=minted.peer_aid,
-            jti=minted.jti,
-            grants=minted.summary()["grants"],
-            payload={
-                **known,
-                "tct": {"claims": minted.claims},
-                "parent_jti": delegation.source_jti,
-                "delegation_jti": delegation_jti(delegation.text),
-                "delegation": {"claims": reported(delegation.claims)},
-            },
-        )
 
-    def _report_rejected(self, fault: Fault, aid: str, delegation: Any) -> None:
-        try:
-            delegator = str(decode_claims(delegation).get("iss"))
-        except ValueError:
-            delegator = ""
-        known = self._known(delegator=delegator, delegatee=aid)
-        told = fault.told() if isinstance(fault, Refusal) else {"code": fault.code, **fault.details}
-        self._shared.telemetry.emit_refusal(
-            "delegation.rejected",
-            initiator=known.get("delegator"),
-            target=known.get("delegatee"),
-            aid=aid[:100],
-            error=str(fault),
-            payload={**told, **known},
-        )
-
-    def _known(self, **aids: str) -> dict[str, str]:
-        """Of these, the agent ids of those that were introduced."""
-        named = {role: self._shared.peers.agent_id_of(aid) for role, aid in aids.items()}
-        return {role: agent_id for role, agent_id in named.items() if agent_id is not None}
+@contextmanager
+def _as_redemption() -> Iterator[None]:
+    """What is wrong with a proof is, of a delegation, one thing only."""
+    try:
+        yield
+    except Refusal as refusal:
+        raise RedemptionRefusal("pop_invalid", str(refusal), sdk_code=refusal.details.get("sdk_code")) from refusal

@@ -16,10 +16,10 @@ from base.agent import Agent
 from base.http.answers import NO_STORE, error_document, error_envelope
 from base.http.wire import LOOPBACK_NAMES, json_response, read_object, read_text, require_json
 from base.protocol.budgets import Pace
-from base.protocol.delegation_proofs import CHALLENGE_PATH as REDEEM_CHALLENGE_PATH
 from base.protocol.identity import HANDSHAKE_PATH, MANIFEST_PATH
 from base.protocol.initiating import SESSION_HEADER
 from base.protocol.invocation import CHALLENGE_PATH, POP_HEADERS, TCT_HEADER
+from base.protocol.redemption import CHALLENGE_PATH as REDEEM_CHALLENGE_PATH
 from base.protocol.redemption import REDEEM_PATH
 from base.protocol.tokens import decode_claims
 from base.protocol.verification import Caller
@@ -119,7 +119,7 @@ class ProtocolRoutes:
         delegation = (await read_object(request, MAX_ENVELOPE)).get("delegation_token")
         if not isinstance(delegation, str) or not delegation:
             raise malformed("delegation_token: not a text")
-        return json_response(self._agent.redemptions.proofs.challenge(delegation), headers=NO_STORE)
+        return json_response(self._agent.redemptions.challenge(delegation), headers=NO_STORE)
 
     async def _redeem(self, request: web.Request) -> web.Response:
         return await self._or_document(self._answer_redemption(request))

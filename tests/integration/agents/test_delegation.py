@@ -391,7 +391,7 @@ class CrookedOwner:
         await self._runner.cleanup()
 
     async def _manifest(self, _request: web.Request) -> web.Response:
-        return web.Response(text=self.owner.manifest)
+        return web.json_response(text=self.owner.manifest)
 
     async def _challenge(self, request: web.Request) -> web.Response:
         shown = (await request.json())["delegation_token"]

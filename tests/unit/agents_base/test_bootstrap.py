@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from base.process.bootstrap import BootstrapError, parse_bootstrap, read_bootstrap
+from base.process.bootstrap import parse_bootstrap, read_bootstrap
+from base.process.sections import BootstrapError
 
 SEED = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 OIDC = {
