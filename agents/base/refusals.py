@@ -145,7 +145,8 @@ def protocol_errors(url: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise PeerFailed("protocol", first_line(error), url=url, peer_code=sdk_code(error)) from error
+        code = registered(sdk_code(error)) or MALFORMED
+        raise PeerFailed("protocol", first_line(error), url=url, peer_code=code) from error
 
 
 def first_line(error: Exception) -> str:

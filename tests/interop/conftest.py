@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,7 @@ class Room:
 
     ours: WorkerProcess
     http: aiohttp.ClientSession
+    lasting: AsyncExitStack
     _made: int = 0
 
     async def client(self, style: Style = "rfc", suite: Suite = "ed25519") -> Client:
@@ -72,6 +73,11 @@ class Room:
         foreign = self.stranger(suite)
         await tell(self.ours, foreign)
         return self.client_of(foreign, style)
+
+    async def served_client(self, *, beside: Sequence[ForeignAgent] = (), **about: Any) -> Client:
+        """The client of a :meth:`meeting` that lasts as long as the module."""
+        met = await self.lasting.enter_async_context(self.meeting(beside=beside, **about))
+        return met.client
 
     def client_of(self, foreign: ForeignAgent, style: Style = "rfc") -> Client:
         return Client(foreign, self.http, self.ours.base_url, self.ours.aid, style)
@@ -82,13 +88,15 @@ class Room:
         return ForeignAgent(f"foreign-{self._made}", Key(suite), trusted={self.ours.aid}, **about)
 
     @asynccontextmanager
-    async def meeting(self, style: Style = "rfc", suite: Suite = "ed25519", **about: Any) -> AsyncIterator[Meeting]:
-        """The same with one that serves."""
+    async def meeting(
+        self, style: Style = "rfc", suite: Suite = "ed25519", *, beside: Sequence[ForeignAgent] = (), **about: Any
+    ) -> AsyncIterator[Meeting]:
+        """The same with one that serves, and that ours knows beside some others."""
         foreign = self.stranger(suite, **about)
         server = Server(foreign, style)
         await server.start()
         try:
-            await tell(self.ours, foreign)
+            await tell(self.ours, foreign, *beside)
             yield Meeting(
                 self.ours, foreign, server, Client(foreign, self.http, self.ours.base_url, self.ours.aid, style)
             )
@@ -105,7 +113,8 @@ async def room() -> AsyncIterator[Room]:
         ours = WorkerProcess(http, sink, "alice")
         try:
             await ours.start()
-            yield Room(ours, http)
+            async with AsyncExitStack() as lasting:
+                yield Room(ours, http, lasting)
         finally:
             await ours.close()
             await sink.close()

@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+import aitp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from base.aids import same_key
 from base.http.bodies import is_json, read_bounded
 from base.refusals import PeerFailed
 
@@ -78,18 +80,21 @@ class Answer:
         except UnicodeDecodeError:
             raise PeerFailed("not_json", "the answer is not UTF-8", url=self.url, status=self.status) from None
 
-    def expect_json(self) -> Answer:
+    def expect_json(self, signer: str | None = None) -> Answer:
         """Itself when the request was granted and the answer says that it is JSON (RFC-AITP-0001, section 8)."""
-        self.expect_ok()
+        self.expect_ok(signer)
         if not is_json(self.headers.get("Content-Type", "")):
             raise PeerFailed("not_json", "the answer does not say that it is JSON", url=self.url, status=self.status)
         return self
 
-    def expect_ok(self) -> Answer:
-        """Itself when the request was granted. Raises ``PeerFailed`` with the peer's own code otherwise."""
+    def expect_ok(self, signer: str | None = None) -> Answer:
+        """Itself when the request was granted. Raises ``PeerFailed`` with the peer's own code otherwise.
+
+        ``signer``: whose ``error`` envelope may say why; one of anybody else says nothing.
+        """
         if 200 <= self.status < 300:
             return self
-        error = _error(self.body)
+        error = _error(self.body, signer)
         kind = "http_5xx" if self.status >= 500 else "http_4xx" if self.status >= 400 else "protocol"
         message = f"the peer answered {self.status}" + (f" {error.code}" if error.code else "")
         raise PeerFailed(
@@ -184,18 +189,18 @@ class _Error:
     reason: str | None = None
 
 
-def _error(body: bytes) -> _Error:
-    """Read an error in either form: the binding's JSON body, or an ``error`` envelope (RFC-AITP-0001, section 5.6).
-
-    Nobody decides anything by it, so the envelope's signature is of no interest.
-    """
+def _error(body: bytes, signer: str | None) -> _Error:
+    """Read an error in either form: the binding's JSON body, or an ``error`` envelope (RFC-AITP-0001, section 5.6)."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
         return _Error()
     if not isinstance(document, dict):
         return _Error()
-    error = document.get("payload") if document.get("message_type") == "error" else document.get("error")
+    if document.get("message_type") == "error":
+        error = document.get("payload") if signer is not None and _is_signed(document, body, signer) else None
+    else:
+        error = document.get("error")
     if not isinstance(error, dict):
         return _Error()
     code, retryable, details = error.get("code"), error.get("retryable"), error.get("details")
@@ -205,3 +210,15 @@ def _error(body: bytes) -> _Error:
         retryable=retryable if isinstance(retryable, bool) else None,
         reason=reason[:100] if isinstance(reason, str) else None,
     )
+
+
+def _is_signed(envelope: dict[str, Any], body: bytes, signer: str) -> bool:
+    sender = envelope.get("sender")
+    aid = sender.get("agent_id") if isinstance(sender, dict) else None
+    if not isinstance(aid, str) or not same_key(aid, signer):
+        return False
+    try:
+        aitp.verify_envelope(body.decode(), aid)
+    except (ValueError, RuntimeError):
+        return False
+    return True

@@ -34,8 +34,9 @@ def read(path: Path, most: int) -> bytes | None:
         state = os.fstat(descriptor)
         if not stat.S_ISREG(state.st_mode) or state.st_uid != os.geteuid():
             raise UnusableFile(f"{path} is not a regular file of this user")
-        if mode := state.st_mode & OTHERS:
-            raise UnusableFile(f"{path} is open to others (mode {state.st_mode & 0o777:03o}, wanted 600): {mode:03o}")
+        if state.st_mode & OTHERS:
+            mode = f"{state.st_mode & 0o777:03o}"
+            raise UnusableFile(f"{path} is open to others (mode {mode}). Set its mode to 600 if nobody has changed it")
         content = stream.read(most + 1)
     if len(content) > most:
         raise UnusableFile(f"{path} holds more than {most} bytes")
@@ -50,7 +51,7 @@ def replace(path: Path, content: bytes) -> None:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(name, path)  # noqa: PTH105 - both names are texts here
+        Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

@@ -13,7 +13,7 @@ from typing import Any
 
 import aitp
 
-from base.protocol.aids import same_key
+from base.aids import same_key
 from base.protocol.tokens import decode_claims, decode_segment
 
 VERSION = "aitp/0.3"

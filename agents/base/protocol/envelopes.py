@@ -15,14 +15,16 @@ from typing import Any, Final
 
 import aitp
 
+from base.aids import canonical
 from base.http.wire import parse_object
-from base.protocol.aids import canonical
 from base.protocol.budgets import PER_PEER, Clock, PeerBudgets, Strangers
 from base.protocol.peers import PeerBook
 from base.refusals import Fault, Flooded, Refusal, malformed, sdk_code
 
 #: Seconds a message may be old, or ahead.
 FRESHNESS: Final = 300
+#: Beyond, numbers in JSON are not what they seem.
+_LARGEST: Final = 1 << 53
 #: Ids remembered for one sender. Its budget lets no more through in the time in which a copy would be fresh.
 MAX_REMEMBERED: Final = PER_PEER * 2 * FRESHNESS
 
@@ -57,7 +59,7 @@ def read_envelope(raw: str) -> Envelope:
         raise malformed("the envelope names no sender")
     if not isinstance(message.get("message_type"), str) or not isinstance(message.get("message_id"), str):
         raise malformed("the envelope has no message_type or no message_id")
-    if type(message.get("timestamp")) is not int:
+    if type(message.get("timestamp")) is not int or not 0 <= message["timestamp"] < _LARGEST:
         raise malformed("the envelope's timestamp is not a number of seconds")
     return Envelope(raw, message, aid, canonical(aid))
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import aitp
 
+from base.aids import same_key
 from base.process.bootstrap import Bootstrap
-from base.protocol.aids import same_key
 
 MANIFEST_PATH = "/.well-known/aitp-manifest"
 #: What the manifest names, as it stands: the standard has a hello and a commit posted there, the HTTP binding joins

@@ -11,10 +11,10 @@ from typing import Any
 
 import aitp
 
+from base.aids import same_key
 from base.http.peer_client import Answer
 from base.http.step_mark import to_pass_on
 from base.process.bootstrap import Bootstrap
-from base.protocol.aids import same_key
 from base.protocol.diagnosis import is_genuine, tct_defect
 from base.protocol.envelopes import EnvelopeGuard, read_envelope
 from base.protocol.issuer_lists import Look
@@ -26,7 +26,7 @@ from base.protocol.presented import check_commit, check_greeting
 from base.protocol.received import await_clock, belongs, token_with
 from base.protocol.shared import Shared
 from base.protocol.tokens import Token, decode_claims
-from base.refusals import Fault, PeerFailed, Refusal, protocol_errors
+from base.refusals import Fault, PeerFailed, Refusal, first_line, protocol_errors, sdk_code
 from base.registry_codes import RETRYABLE, SENTENCES, registered
 
 #: Of the HTTP binding. The standard itself knows no such header, so nothing here needs one.
@@ -104,7 +104,8 @@ class Initiator:
         ack = self._open(answer, peer, "mutual_hello_ack")
         self._report("handshake.started", exchange, payload=self._about(exchange))
         commit = self._commit(session, ack, exchange, answer.url)
-        answer = await self._post(exchange.commit_url, commit, exchange.headers)
+        headers = {**exchange.headers, **to_pass_on()}
+        answer = (await self._shared.client.post(exchange.commit_url, commit, headers)).expect_json(peer.aid)
         received = await self._complete(session, self._open(answer, peer, "mutual_commit_ack"), exchange, answer.url)
         self._shared.tokens.held.add(received)
         missing = [grant for grant in exchange.wanted if grant not in received.claims["grants"]]
@@ -133,10 +134,7 @@ class Initiator:
             # A last slash says that there is a route below; a peer that has none there means the URL as it stands.
             exchange.commit_url = manifest.endpoint
             answer = await self._shared.client.post(manifest.endpoint, hello, to_pass_on())
-        return answer.expect_json()
-
-    async def _post(self, url: str, message: str, headers: Mapping[str, str] | None) -> Answer:
-        return (await self._shared.client.post(url, message, {**(headers or {}), **to_pass_on()})).expect_json()
+        return answer.expect_json(exchange.peer.aid)
 
     @staticmethod
     def _take_session_id(exchange: Exchange, answer: Answer) -> bool:
@@ -180,26 +178,35 @@ class Initiator:
     async def _complete(self, session: aitp.InitiatorSession, commit_ack: str, exchange: Exchange, url: str) -> Token:
         peer, own_aid = exchange.peer, self._shared.identity.aid
         tct = json.loads(commit_ack)["payload"]["tct"]
+        claims = self._claims(tct, peer, url)
+        await self._await_clock(claims, url)
+        await exchange.look.settle()
+        deny = self._shared.revocations.deny(str(claims.get("jti")), peer.aid)
         try:
-            with protocol_errors(url):
-                claims = decode_claims(tct)
-                await self._await_clock(claims, url)
-                await exchange.look.settle()
-                deny = self._shared.revocations.deny(str(claims["jti"]), peer.aid)
-                result = json.loads(session.complete(commit_ack, revoked_jtis=deny))
-                token = token_with(result["tct"], result.get("grant_voucher"), peer)
-        except PeerFailed as failed:
-            if failed.peer_code in ("TCT_SIGNATURE_INVALID", "MALFORMED"):
-                agent = self._shared.identity.agent()
-                found = tct_defect(tct, peer.aid, own_aid, lambda grant, aud: is_genuine(agent, tct, grant, aud))
-                raise PeerFailed("protocol", str(failed), url=url, peer_code=found) from failed
-            raise
+            result = json.loads(session.complete(commit_ack, revoked_jtis=deny))
+        except (RuntimeError, ValueError) as error:
+            code = registered(sdk_code(error))
+            if code is None or code == "TCT_SIGNATURE_INVALID":
+                code = self._defect(tct, peer)
+            raise PeerFailed("protocol", first_line(error), url=url, peer_code=code) from error
+        token = token_with(result["tct"], result.get("grant_voucher"), peer)
         if not belongs(token, own_aid):
             raise PeerFailed("protocol", "the token or its voucher is not ours", url=url, peer_code="INVALID_ENVELOPE")
         if beyond := set(token.claims["grants"]) - set(exchange.manifest.offered):
             message = f"granted, but not offered by its newest manifest: {', '.join(sorted(beyond))}"
             raise PeerFailed("protocol", message, url=url, peer_code="GRANT_OVERFLOW")
         return token
+
+    def _claims(self, tct: str, peer: Peer, url: str) -> dict[str, Any]:
+        try:
+            return decode_claims(tct)
+        except ValueError as error:
+            raise PeerFailed("protocol", first_line(error), url=url, peer_code=self._defect(tct, peer)) from error
+
+    def _defect(self, tct: str, peer: Peer) -> str:
+        """The SDK calls most that can be wrong with a token a bad signature."""
+        agent, own_aid = self._shared.identity.agent(), self._shared.identity.aid
+        return tct_defect(tct, peer.aid, own_aid, lambda grant, aud: is_genuine(agent, tct, grant, aud))
 
     @staticmethod
     async def _await_clock(claims: dict[str, Any], url: str) -> None:

@@ -14,7 +14,7 @@ from base.http.peer_client import PeerClient
 from base.process.bootstrap import RevocationConfig
 from base.process.tasks import end_task
 from base.protocol.control_plane import failure_of
-from base.protocol.list_fetching import Fetched, ListFetcher
+from base.protocol.list_fetching import MAX_PEER_LIST, Fetched, ListFetcher
 from base.protocol.manifests import fetch_manifest
 from base.protocol.peers import Peer, PeerBook, is_http_url
 from base.protocol.revocation import RevocationState
@@ -28,6 +28,10 @@ MAX_URL = 300
 
 NOT_ADVERTISED = "not_advertised"
 NOT_INTRODUCED = "not_introduced"
+_GONE_ON_WITH = {
+    NOT_ADVERTISED: "the peer advertises no revocation list",
+    NOT_INTRODUCED: "an address that a stranger names is not visited",
+}
 
 
 class IssuerLists:
@@ -69,15 +73,13 @@ class IssuerLists:
 
     async def settle(self, look: Look) -> None:
         """See :meth:`Look.settle`."""
-        known = self._revocations.list_of(look.peer.aid)
         cause = look.cause if look.task is None else await _outcome(look.task)
-        if cause is None and not known.is_recent(RECENT_SECS):  # it has grown old since the look began
-            task = self._start(look.peer, look.advertised)
-            cause = None if task is None else await _outcome(task)
-        if cause in (NOT_ADVERTISED, NOT_INTRODUCED):
-            stranger = cause == NOT_INTRODUCED
-            self._fetcher.report(Fetched.failed(cause), None, of_stranger=stranger, **self._about(look.peer))
-        elif cause is not None and not known.is_fresh and self._config.issuer_fail_mode == "fail_closed":
+        if cause is None and (again := self._start(look.peer, look.advertised)) is not None:
+            cause = await _outcome(again)  # what was known when the look began has grown old since
+        if cause in _GONE_ON_WITH:
+            told = {"error": _GONE_ON_WITH[cause], **self._about(look.peer)}
+            self._fetcher.report(Fetched.failed(cause), None, of_stranger=cause == NOT_INTRODUCED, **told)
+        elif cause is not None and self._config.issuer_fail_mode == "fail_closed" and not self._is_known(look.peer):
             name = look.peer.agent_id[:100]
             message = f"the revocation list of {name} could not be had ({cause}), and this agent fails closed"
             raise Refusal("revocation_unknown", message)
@@ -103,17 +105,24 @@ class IssuerLists:
                 if advertised is None:
                     return NOT_ADVERTISED
                 url = advertised
-                usable = is_http_url(url)
-                fetched = await self._fetcher.fetch(url, peer.aid) if usable else Fetched.failed("bad_shape")
+                if is_http_url(url):
+                    fetched = await self._fetcher.fetch(url, peer.aid, most=MAX_PEER_LIST)
+                else:
+                    fetched = Fetched.failed("bad_shape")
         except TimeoutError:
             fetched = Fetched.failed("timeout")
         except PeerFailed as failed:
             fetched = Fetched.failed(failure_of(failed))
         about = self._about(peer)
-        if fetched.cause is not None and not self._revocations.list_of(peer.aid).is_fresh:
+        if fetched.cause is not None and not self._is_known(peer):
             about["fail_mode"] = self._config.issuer_fail_mode
         self._fetcher.report(fetched, url[:MAX_URL] or None, **about)
         return fetched.cause
+
+    def _is_known(self, peer: Peer) -> bool:
+        """Whether a list is held that may still be relied on, though there was none to be had just now."""
+        known = self._revocations.list_of(peer.aid)
+        return known.is_fresh or known.is_recent(RECENT_SECS)
 
     def _about(self, peer: Peer) -> dict[str, Any]:
         return {"issuer": peer.aid, "peer": self._peers.agent_id_of(peer.aid)}

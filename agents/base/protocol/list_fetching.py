@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakValueDictionary
 
-from base.http.peer_client import PeerClient
+from base.http.peer_client import MAX_ANSWER, PeerClient
 from base.protocol.control_plane import EXCHANGE_TIMEOUT, failure_of, refusal_of
 from base.protocol.revocation import RevocationState
 from base.protocol.revocation_lists import ListRejectedError
 from base.refusals import PeerFailed
 from base.telemetry import Telemetry
+
+#: Bytes of a peer's list, some 14,000 lines. The SDK lets nothing else happen while it verifies one.
+MAX_PEER_LIST = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +46,19 @@ class ListFetcher:
         # Overtaking each other they would look like a list rolled back.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def fetch(self, url: str, issuer: str) -> Fetched:
-        """Fetch and take in the list of ``issuer``, whose AID was pinned beforehand. Tells nobody."""
+    async def fetch(self, url: str, issuer: str, *, most: int = MAX_ANSWER) -> Fetched:
+        """Fetch and take in the list of ``issuer``, whose AID was pinned beforehand. Tells nobody.
+
+        ``most``: bytes that it may have, at most those of any answer.
+        """
         turn = self._turns.setdefault(issuer, asyncio.Lock())
         async with turn:
             try:
                 answer = await self._client.get(url, timeout=EXCHANGE_TIMEOUT)
                 if reason := refusal_of(answer, 200):
                     return Fetched.failed(reason, status=answer.status)
+                if len(answer.body) > most:
+                    return Fetched.failed("too_large", status=answer.status)
                 raw = answer.text()
             except PeerFailed as failed:
                 return Fetched.failed(failure_of(failed))

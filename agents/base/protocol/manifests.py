@@ -10,8 +10,8 @@ from urllib.parse import urljoin, urlsplit
 
 import aitp
 
+from base.aids import same_key
 from base.http.peer_client import PeerClient
-from base.protocol.aids import same_key
 from base.protocol.envelopes import Envelope
 from base.protocol.identity import MANIFEST_PATH
 from base.protocol.peers import Peer

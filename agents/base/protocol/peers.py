@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
 
-from base.protocol.aids import canonical
+from base.aids import canonical
 from base.protocol.identity import MANIFEST_PATH
 from base.refusals import Refusal, malformed
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import aitp
 
-from base.protocol.aids import canonical, same_key
+from base.aids import canonical, same_key
 from base.protocol.diagnosis import TCT_TYPE, VERSION
 from base.protocol.envelopes import FRESHNESS, Envelope, read_envelope, verify_signature
 from base.refusals import Fault, Refusal, sdk_code

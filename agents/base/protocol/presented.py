@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from base.protocol.aids import public_key, same_key
+from base.aids import public_key, same_key
 from base.protocol.peers import is_http_url
 from base.protocol.tokens import decode_claims, decode_segment
 from base.refusals import Refusal

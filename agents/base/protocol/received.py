@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Any
 
-from base.protocol.aids import same_key
+from base.aids import same_key
 from base.protocol.peers import Peer
 from base.protocol.tokens import Token, decode_claims
 from base.refusals import Refusal
@@ -14,6 +14,8 @@ from base.refusals import Refusal
 #: Seconds for which to wait for a token whose issuer's clock is ahead of ours: RFC-AITP-0005, section 7.2, looks at no
 #: ``iat``, but the SDK refuses a token that was "issued" in the next second.
 CLOCK_LEAD = 5.0
+#: As many as are told of.
+_LONGEST = 10**9
 
 
 def token_with(tct: str, voucher: str | None, peer: Peer) -> Token:
@@ -46,9 +48,11 @@ async def await_clock(claims: dict[str, Any]) -> None:
 
     Raises ``clock_skew`` when that is further away than is worth a wait.
     """
-    issued_at = claims.get("iat")
-    lead = issued_at - time.time() if isinstance(issued_at, int) else 0.0
-    if lead > CLOCK_LEAD:
-        raise Refusal("clock_skew", f"the token was issued {lead:.0f} seconds from now", seconds=round(lead))
-    if lead > 0:
-        await asyncio.sleep(lead + 0.01)
+    issued_at, now = claims.get("iat"), time.time()
+    # Compared before anything is computed: a number out of a token can be larger than any that can be computed with.
+    if not isinstance(issued_at, int) or issued_at <= now:
+        return
+    if issued_at > now + CLOCK_LEAD:
+        seconds = min(issued_at - int(now), _LONGEST)
+        raise Refusal("clock_skew", f"the token was issued {seconds} seconds from now", seconds=seconds)
+    await asyncio.sleep(issued_at - now + 0.01)

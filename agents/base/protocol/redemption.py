@@ -18,7 +18,7 @@ from typing import Any
 
 import aitp
 
-from base.protocol.aids import same_key
+from base.aids import same_key
 from base.protocol.delegation_tokens import Delegation, delegation_jti, read_delegation
 from base.protocol.diagnosis import delegation_defect
 from base.protocol.envelopes import Door, Envelope, disclose, read_envelope

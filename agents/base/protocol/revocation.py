@@ -12,8 +12,8 @@ import uuid
 from dataclasses import astuple, dataclass
 from typing import Any, Literal
 
+from base.aids import canonical, same_key
 from base.process.bootstrap import ControlPlaneConfig, RevocationConfig
-from base.protocol.aids import canonical, same_key
 from base.protocol.identity import Identity
 from base.protocol.lineage import Lineage
 from base.protocol.revocation_lists import CLOCK_SKEW, LONGEST_LIFE, Expiries, IssuerList, read_list
@@ -22,8 +22,8 @@ from base.refusals import Fault, Refusal, Source
 
 LIST_TTL = 300
 
-#: Own revocations of tokens that may be live. More would make a list that others cannot take.
-MAX_ENTRIES = 20_000
+#: Bytes that the lines of this agent's own list may take, of tokens that may be live. Others take no longer one.
+MAX_LIST = 1 << 20
 
 Because = Literal["local", "lineage"]
 
@@ -41,6 +41,11 @@ class Entry:
     because: Because
     until: float
 
+    @property
+    def size(self) -> int:
+        """Bytes that its line takes at most: an escape for every character of the reason."""
+        return 100 + 6 * len(self.reason or "")
+
     def listed(self) -> dict[str, str | int]:
         line: dict[str, str | int] = {"jti": self.jti, "revoked_at": self.revoked_at}
         return line | {"reason": self.reason} if self.reason else line
@@ -55,6 +60,7 @@ class RevocationState:
         self._cp = cp
         self._expiries = expiries
         self._local: dict[str, Entry] = {}
+        self._size = 0
         self._lists: dict[str, IssuerList] = {}
         self._signed: tuple[str, float] | None = None
         self._revoked = 0
@@ -87,12 +93,15 @@ class RevocationState:
         jti, now = jti.lower(), time.time()
         if jti in self._local:
             return False
-        if len(self._local) >= MAX_ENTRIES:
-            self._forget_expired()
-        if len(self._local) >= MAX_ENTRIES:
-            raise Fault(503, "overloaded", f"{MAX_ENTRIES} live tokens are revoked already; try again later")
         end = expires_at or self.lineage.until(jti) or now + LONGEST_LIFE
-        self._local[jti] = Entry(jti, int(now), reason, because, end + CLOCK_SKEW)
+        entry = Entry(jti, int(now), reason, because, end + CLOCK_SKEW)
+        if self._size + entry.size > MAX_LIST:
+            self._forget_expired()
+        if self._size + entry.size > MAX_LIST:
+            message = f"so many live tokens are revoked that their list would have more than {MAX_LIST} bytes"
+            raise Fault(503, "overloaded", f"{message}; try again when some have expired")
+        self._local[jti] = entry
+        self._size += entry.size
         self._revoked += 1
         self._signed = None
         return True
@@ -105,7 +114,7 @@ class RevocationState:
     def restore(self, revoked: list[list[Any]], lineage: list[list[Any]]) -> None:
         """Take in again what :meth:`kept` gave. Raises ``ValueError`` or ``TypeError`` for what it cannot have been."""
         entries = [_entry(line) for line in revoked]
-        if len(entries) > MAX_ENTRIES:
+        if sum(entry.size for entry in entries) > MAX_LIST:
             raise ValueError("too long a record of revocations")
         self.lineage.restore(lineage)
         self._local = {entry.jti: entry for entry in entries}
@@ -114,6 +123,7 @@ class RevocationState:
     def _forget_expired(self) -> None:
         now = time.time()
         self._local = {jti: entry for jti, entry in self._local.items() if entry.until >= now}
+        self._size = sum(entry.size for entry in self._local.values())
 
     def take_list(self, raw: str, issuer: str) -> None:
         """Take in a list that claims to be of the pinned ``issuer``. Raises ``ListRejectedError``."""

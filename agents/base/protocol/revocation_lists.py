@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import aitp
 
+from base.aids import same_key
 from base.refusals import sdk_code
 
 #: Seconds an issuer's clock may be ahead of ours.
@@ -48,9 +49,13 @@ class SignedList:
 
 
 def read_list(raw: str, issuer: str) -> SignedList:
-    """Verify a list against its pinned issuer. Raises :class:`ListRejectedError`."""
+    """Verify a list against its pinned issuer, in whichever spelling it names it. Raises :class:`ListRejectedError`."""
     try:
-        aitp.verify_revocation_list(raw, issuer)
+        named = json.loads(raw)["revocation_list"]["issuer"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        named = issuer
+    try:
+        aitp.verify_revocation_list(raw, named if same_key(named, issuer) else issuer)
     except (RuntimeError, ValueError) as error:
         raise ListRejectedError(sdk_code(error).lower()) from error
     listed = json.loads(raw)["revocation_list"]

@@ -9,9 +9,10 @@ from typing import Any
 
 import aitp
 
+from base.http.peer_client import MAX_ANSWER
 from base.process.bootstrap import ControlPlaneConfig, RevocationConfig
 from base.process.tasks import end_task
-from base.protocol.list_fetching import Fetched, ListFetcher
+from base.protocol.list_fetching import MAX_PEER_LIST, Fetched, ListFetcher
 from base.protocol.peers import PeerBook
 from base.protocol.revocation import RevocationState
 from base.refusals import Fault
@@ -55,7 +56,7 @@ class Refresher:
     async def from_issuer(self, agent_id: str, jti: str | None) -> dict[str, Any]:
         """Pull the list of an introduced peer: ``{"revoked_count", "sees_jti", "cause"?}``. Raises ``peer_unknown``."""
         peer = self._peers.named(agent_id)
-        return await self._asked(peer.base_url + aitp.REVOCATION_LIST_PATH, peer.aid, jti)
+        return await self._asked(peer.base_url + aitp.REVOCATION_LIST_PATH, peer.aid, jti, MAX_PEER_LIST)
 
     async def from_control_plane(self, jti: str | None) -> dict[str, Any]:
         """The same with the Control Plane's. Raises 409 ``no_cp``; without its AID nothing is fetched."""
@@ -67,8 +68,8 @@ class Refresher:
             return {"revoked_count": 0, "sees_jti": None if jti is None else False, "cause": "issuer_unpinned"}
         return await self._asked(url, self._cp.aid, jti)
 
-    async def _asked(self, url: str, issuer: str, jti: str | None) -> dict[str, Any]:
-        fetched = await self._fetcher.fetch(url, issuer)
+    async def _asked(self, url: str, issuer: str, jti: str | None, most: int = MAX_ANSWER) -> dict[str, Any]:
+        fetched = await self._fetcher.fetch(url, issuer, most=most)
         self._fetcher.report(fetched, url)
         known = self._revocations.list_of(issuer)
         outcome = {"revoked_count": len(known), "sees_jti": None if jti is None else jti.lower() in known}

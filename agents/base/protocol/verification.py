@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import aitp
 
-from base.protocol.aids import same_key
+from base.aids import same_key
 from base.protocol.diagnosis import binding_defect, is_genuine, tct_defect
 from base.protocol.identity import Identity
 from base.protocol.possession import CHALLENGE, CHALLENGE_SECS, ChallengeBook, digest, read_proof, verify_proof

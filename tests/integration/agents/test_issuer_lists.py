@@ -11,6 +11,7 @@ import aitp
 import pytest
 from aiohttp import web
 
+from base.protocol.list_fetching import MAX_PEER_LIST
 from tests.integration.agents.harness import (
     Answer,
     MaliciousResponder,
@@ -127,11 +128,12 @@ def unusable(kind: str, bob: SdkPeer) -> Any:
         "status": ("http_5xx", lambda: web.Response(status=503)),
         "hangs": ("timeout", never),
         "forged": ("issuer_mismatch", lambda: SdkPeer("other").revocation_list()),
+        "large": ("too_large", lambda: bob.revocation_list() + " " * MAX_PEER_LIST),
         "expired": ("expired", lambda: bob.revocation_list(published_at=1_000_000, expires_at=2_000_000)),
     }[kind]
 
 
-KINDS = ["status", "hangs", "forged", "expired"]
+KINDS = ["status", "hangs", "forged", "large", "expired"]
 
 
 async def test_each_side_of_a_handshake_fetches_the_others_list_once(pair: Pair, sink: TelemetrySink) -> None:

@@ -16,6 +16,9 @@ from tests.interop.foreign.keys import Key
 from tests.interop.foreign.manifests import LIST_URI, Manifest
 from tests.interop.foreign.tokens import Grant
 
+#: The address of an agent that serves nothing, and so advertises no list either.
+NOWHERE = "http://localhost:1"
+
 
 @dataclass
 class ForeignAgent:
@@ -34,8 +37,8 @@ class ForeignAgent:
     grants_only: list[str] | None = None
     #: Whom it knows. AIDs.
     trusted: set[str] = field(default_factory=set)
-    base_url: str = "http://localhost:1"
-    endpoint: str = "http://localhost:1/"
+    base_url: str = NOWHERE
+    endpoint: str = f"{NOWHERE}/"
     extensions: dict[str, Any] = field(default_factory=dict)
     #: Newest token by its issuer's AID.
     held: dict[str, Grant] = field(default_factory=dict)
@@ -66,7 +69,8 @@ class ForeignAgent:
 
     def publish(self, **changes: Any) -> Manifest:
         """Make a new manifest and publish it."""
-        extensions = {LIST_URI: f"{self.base_url}/revoked"} | self.extensions
+        served = {LIST_URI: f"{self.base_url}/revoked"} if self.base_url != NOWHERE else {}
+        extensions = served | self.extensions
         body = manifests.unsigned(self.key, self.name, self.endpoint, self.offered, self.now())
         body = {**body, "extensions": extensions, **changes}
         self.published = manifests.signed(self.key, {name: value for name, value in body.items() if value is not None})

@@ -36,8 +36,10 @@ class Conduct:
     instead: dict[str, Instead] = field(default_factory=dict)
     #: The token of the acknowledged commit, in place of the one that the policy gives.
     grant: Callable[[Responder], Grant] | None = None
-    #: The manifest document that is served, in place of the one that the messages carry.
-    document: Any = None
+    #: What is served under the well-known path, in place of the manifest that the messages carry.
+    manifest: Callable[[], web.StreamResponse] | None = None
+    #: What is served where the list should be.
+    revocations: Callable[[], web.StreamResponse] | None = None
 
 
 class Server:
@@ -103,11 +105,14 @@ class Server:
         return [message["payload"]["tct"] for message in self.messages(kind)]
 
     async def _manifest(self, _request: web.Request) -> web.StreamResponse:
-        document = self.conduct.document
-        return web.json_response({"manifest": self.agent.manifest()} if document is None else document)
+        if self.conduct.manifest is not None:
+            return self.conduct.manifest()
+        return web.json_response({"manifest": self.agent.manifest()})
 
     async def _list(self, _request: web.Request) -> web.StreamResponse:
         self.list_asked += 1
+        if self.conduct.revocations is not None:
+            return self.conduct.revocations()
         return web.json_response(self.agent.revocation_list())
 
     # --- the handshake (RFC-AITP-0004)

@@ -61,9 +61,9 @@ def voucher_for(key: Key, tct: dict[str, Any], **changes: Any) -> str:
     return key.token(VOUCHER, {**same, "src_jti": tct["jti"], **changes})
 
 
-def delegation(key: Key, voucher: str, delegatee: str, scope: list[str], **changes: Any) -> str:
-    """A part of what the voucher says, handed on to ``delegatee``, until the voucher ends (0006 2)."""
-    given = claims_of(voucher)
+def delegation(key: Key, source: str, delegatee: str, scope: list[str], **changes: Any) -> str:
+    """A part of what the ``source`` voucher says, handed on to ``delegatee``, until the voucher ends (0006 2)."""
+    given = claims_of(source)
     claims = {
         "ver": VERSION,
         "iss": key.aid,
@@ -72,6 +72,6 @@ def delegation(key: Key, voucher: str, delegatee: str, scope: list[str], **chang
         "scope": scope,
         "exp": given["exp"],
         "cnf": {"jkt": thumbprint_of(delegatee)},
-        "voucher": voucher,
+        "voucher": source,
     } | changes
     return key.token(DELEGATION, {name: value for name, value in claims.items() if value is not None})

@@ -111,6 +111,7 @@ def test_every_key_is_required(name: str) -> None:
         ({"revocation": {"fail_mode": "soft_fail", "max_staleness_secs": 1, "poll_secs": 1}}, "revocation.safe_caps"),
         ({"revocation": REVOCATION | {"fail_mode": "soft_fail", "safe_caps": []}}, "revocation.safe_caps"),
         ({"revocation": REVOCATION | {"safe_caps": ["a", "a"]}}, "revocation.safe_caps"),
+        ({"revocation": REVOCATION | {"record_dir": "here"}}, "revocation.record_dir"),
         ({"revocation": REVOCATION | {"issuer_fail_mode": "soft_fail"}}, "revocation.issuer_fail_mode"),
         ({"llm": {"provider": "openai"}}, "llm.api_key: missing"),
         ({"cp": {"url": "http://cp/", "aid": None, "api_key": "k"}}, "cp.api_key: unknown key"),

@@ -11,7 +11,7 @@ import pytest
 from base.process.bootstrap import RevocationConfig
 from base.protocol import issuer_lists, revocation_lists
 from base.protocol.issuer_lists import IssuerLists
-from base.protocol.list_fetching import Fetched
+from base.protocol.list_fetching import MAX_PEER_LIST, Fetched
 from base.protocol.peers import Peer, PeerBook
 from base.protocol.revocation import RevocationState
 from base.protocol.revocation_lists import SignedList
@@ -33,7 +33,8 @@ class Fetcher:
         self.begun = asyncio.Event()
         self.told: list[tuple[str, Any, dict[str, Any]]] = []
 
-    async def fetch(self, _url: str, issuer: str) -> Fetched:
+    async def fetch(self, _url: str, issuer: str, *, most: int) -> Fetched:
+        assert most == MAX_PEER_LIST
         self.begun.set()
         await self.gate.wait()
         answer = self.answers.pop(0)
@@ -183,3 +184,4 @@ async def test_what_is_not_looked_at_is_gone_on_with_under_each_mode() -> None:
         await lists.begin(BOB, None).settle()
         await lists.begin(Peer("guest", "aid:guest", URL), URL).settle()
         assert [cause for _, cause, _ in fetcher.told] == ["not_advertised", "not_introduced"]
+        assert not fetcher.state._lists, "strangers leave nothing behind"

@@ -12,7 +12,7 @@ from typing import Any
 import aitp
 import pytest
 
-from base.protocol.aids import canonical, public_key, same_key
+from base.aids import canonical, public_key, same_key
 from base.protocol.presented import check_commit, check_greeting, check_manifest
 from base.refusals import Refusal
 

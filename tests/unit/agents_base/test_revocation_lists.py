@@ -12,10 +12,11 @@ import aitp
 import pytest
 
 from base.process.bootstrap import ControlPlaneConfig, RevocationConfig
-from base.protocol import revocation_lists
+from base.protocol import revocation, revocation_lists
+from base.protocol.list_fetching import MAX_PEER_LIST
 from base.protocol.revocation import RevocationState
 from base.protocol.revocation_lists import IssuerList, ListRejectedError, SignedList, read_list
-from base.refusals import Refusal
+from base.refusals import Fault, Refusal
 from tests.integration.agents.harness import SdkPeer
 
 #: The time at which the clock stands in the tests that stop it; lists that the SDK verifies are dated by the real one.
@@ -291,3 +292,24 @@ def test_inherited_revocation_is_on_the_agents_own_list() -> None:
     [entry] = json.loads(state.signed_list(identity))["revocation_list"]["entries"]
     assert (entry["jti"], entry["reason"], state.source_of(jti)) == (jti, "lost", "lineage")
     aitp.verify_revocation_list(state.signed_list(identity), owner.aid)
+
+
+def test_own_list_stays_one_that_a_peer_takes_and_says_when_it_is_full() -> None:
+    state, now = RevocationState(RevocationConfig("fail_open", 300, 60), None), time.time()
+    owner = SdkPeer("owner")
+    identity: Any = SimpleNamespace(serving=SimpleNamespace(agent=lambda: owner.agent))
+    expired = str(uuid.uuid4())
+    state.revoke(expired, "\U0001f512" * 500, expires_at=now - 3600)
+
+    def revoke_many() -> None:
+        for _ in range(revocation.MAX_LIST):
+            state.revoke(str(uuid.uuid4()), "\U0001f512" * 50, expires_at=now + 3600)
+
+    with pytest.raises(Fault, match=str(revocation.MAX_LIST)) as caught:
+        revoke_many()
+    assert caught.value.status == 503
+    raw = state.signed_list(identity)
+    assert len(raw.encode()) <= MAX_PEER_LIST
+    entries = read_list(raw, owner.aid).entries
+    assert len(entries) > 1000
+    assert expired not in entries
