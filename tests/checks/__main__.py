@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.checks.circles import circles, imports_of
+from tests.checks.clocks import dated_at_collection
 from tests.checks.lengths import MOST_LINES, too_long
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,6 +23,9 @@ def faults() -> Iterator[str]:
         name = file.relative_to(ROOT).as_posix()
         if name not in TABLES:
             yield f"{name} has {lines} lines, more than {MOST_LINES}: break it up"
+    for file, numbers in sorted(dated_at_collection([ROOT / "tests"]).items()):
+        where = ", ".join(map(str, numbers))
+        yield f"{file.relative_to(ROOT).as_posix()} reads a clock when it is collected, line {where}: do it in the test"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A server that will be killed: tells on stdout what its clients are shown, one JSON document a line.
 
-``python -m serving STATE_DIR RUNS``: the first four runs last for a minute, the others not at all.
+``python -m serving STATE_DIR RUNS``: the first four runs last until the server is killed, the others not at all.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from aitp_playground.runs import recovery
 from aitp_playground.service import Playground, playground
 
 from .watching import ACT, submit, unruly_settings, until
@@ -29,11 +30,13 @@ async def show(running: Playground, run_id: str) -> None:
 
 
 async def main(state: Path, count: int) -> None:
+    # A server that has time to heed the cancel gives its place to the next run, which is then killed in the middle.
+    recovery.INTENT_POLL = 3600.0
     async with playground(unruly_settings(state, max_concurrent_runs=AT_ONCE)) as running:
         runs = []
         for number in range(count):
             long = number < AT_ONCE
-            runs.append(await submit(running, ACT, inputs={"act": "sleep", "seconds": 60 if long else 0}))
+            runs.append(await submit(running, ACT, inputs={"act": "sleep", "seconds": 3600 if long else 0}))
         async with asyncio.TaskGroup() as group:
             for run_id in runs:
                 group.create_task(show(running, run_id))

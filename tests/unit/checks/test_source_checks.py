@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.checks.circles import circles, imports_of
+from tests.checks.clocks import dated_at_collection
 from tests.checks.lengths import too_long
 
 
@@ -55,3 +56,34 @@ def test_a_module_may_import_from_the_package_it_is_in(tmp_path: Path) -> None:
 def test_a_file_over_the_limit_is_counted(tmp_path: Path) -> None:
     root = write(tmp_path, long="x = 1\n" * 4, short="x = 1\n" * 3)
     assert too_long([root], most=3) == {root / "long.py": 4}
+
+
+DATED = """
+import time
+from datetime import datetime
+
+def now() -> float:
+    return time.time()
+
+def later() -> float:
+    return now() + 60
+
+@parametrize("moment", [later(), lambda: later(), time.time()])
+def test_it(moment: float, start: float = time.monotonic()) -> None:
+    assert now() < moment
+
+class Kept:
+    since = datetime.now()
+
+    def age(self) -> float:
+        return time.time()
+
+if __name__ == "__main__":
+    print(now())
+"""
+
+
+def test_a_clock_that_is_read_when_tests_are_collected_is_found(tmp_path: Path) -> None:
+    (tmp_path / "dated.py").write_text(DATED)
+    (tmp_path / "fine.py").write_text("import time\nMADE = lambda: time.time()\n\ndef now():\n    return time.time()\n")
+    assert dated_at_collection([tmp_path]) == {tmp_path / "dated.py": [11, 12, 16]}

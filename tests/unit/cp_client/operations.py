@@ -18,7 +18,8 @@ KEY = AGENT.aid.removeprefix("aid:pubkey:")
 JTI = "9a12be2d-0e1c-4953-8351-17ed8c8406f8"
 HOOK = str(uuid.UUID(int=7))
 ENTRY = {"jti": JTI, "reason": "lost"}
-SIGNED = json.loads(CP.sign_revocation_list([ENTRY]))
+#: Good for longer than any suite takes.
+SIGNED = json.loads(CP.sign_revocation_list([ENTRY], expires_in_secs=7 * 86400))
 ANCHOR = {
     "id": str(uuid.UUID(int=9)),
     "namespace": "default",
