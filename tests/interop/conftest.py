@@ -76,16 +76,19 @@ class Room:
 
     async def served_client(self, *, beside: Sequence[ForeignAgent] = (), **about: Any) -> Client:
         """The client of a :meth:`meeting` that lasts as long as the module."""
-        met = await self.lasting.enter_async_context(self.meeting(beside=beside, **about))
-        return met.client
+        return (await self.meet(beside=beside, **about)).client
+
+    async def meet(self, style: Style = "rfc", **about: Any) -> Meeting:
+        """A :meth:`meeting` that lasts as long as the module."""
+        return await self.lasting.enter_async_context(self.meeting(style, **about))
 
     def client_of(self, foreign: ForeignAgent, style: Style = "rfc") -> Client:
         return Client(foreign, self.http, self.ours.base_url, self.ours.aid, style)
 
-    def stranger(self, suite: Suite = "ed25519", **about: Any) -> ForeignAgent:
+    def stranger(self, suite: Suite = "ed25519", *, key: Key | None = None, **about: Any) -> ForeignAgent:
         """A foreign agent that ours knows nothing of, under a name that nobody had before."""
         self._made += 1
-        return ForeignAgent(f"foreign-{self._made}", Key(suite), trusted={self.ours.aid}, **about)
+        return ForeignAgent(f"foreign-{self._made}", key or Key(suite), trusted={self.ours.aid}, **about)
 
     @asynccontextmanager
     async def meeting(
