@@ -192,6 +192,17 @@ REFUSED: list[Row] = [
     row("an id that is no UUID", *_JTI, *_SUSPECT, *_STRUCTURE, signed=claims(jti="one")),
     row("grants that are not offered", *_GRANTS, "GRANT_OVERFLOW", signed=claims(grants=["far.look", "far.away"])),
     row("no grants", *_GRANTS, *_SUSPECT, "POLICY_VIOLATION", *_STRUCTURE, signed=claims(grants=[])),
+    row("lists for grants", *_GRANTS, *_SUSPECT, *_STRUCTURE, signed=claims(grants=[[]])),
+    row("a list for an issuer", *_CLAIMS, *_SUSPECT, *_STRUCTURE, signed=claims(iss=[])),
+    row("an object for a subject", *_CLAIMS, *_SUSPECT, *_STRUCTURE, "TCT_CNF_MISMATCH", signed=claims(sub={})),
+    row("a list for an audience", *_CLAIMS, *_SUSPECT, *_STRUCTURE, "AUDIENCE_MISMATCH", signed=claims(aud=[])),
+    row("a list for an id", *_CLAIMS, *_SUSPECT, *_STRUCTURE, signed=claims(jti=[])),
+    row("a list for a version", *_CLAIMS, *_SUSPECT, *_STRUCTURE, "UNKNOWN_VERSION", signed=claims(ver=[])),
+    row("a list for cnf", *_CLAIMS, *_SUSPECT, *_STRUCTURE, "TCT_CNF_MISMATCH", signed=claims(cnf=[])),
+    row("a list in cnf", *_CLAIMS, *_SUSPECT, *_STRUCTURE, "TCT_CNF_MISMATCH", signed=claims(cnf={"jkt": []})),
+    row("a list for alg", *_FORM, "TOKEN_ALG_MISMATCH", *_SUSPECT, signed=with_header(alg=[])),
+    row("an object for typ", *_FORM, "TOKEN_TYP_MISMATCH", *_SUSPECT, signed=with_header(typ={})),
+    row("a list for an echo", *_PAYLOAD, *_STRUCTURE, "NONCE_MISMATCH", signed=in_payload(pop_nonce_echo=[])),
     row("a text for grants", *_GRANTS, *_SUSPECT, *_STRUCTURE, signed=claims(grants="far.look")),
     row(
         "the mark of an attestation", *_GRANTS, *_SUSPECT, "GRANT_OVERFLOW", signed=claims(grants=["aitp.attestation"])

@@ -117,6 +117,11 @@ def without_nonce(agent: ForeignAgent, envelope: Envelope) -> None:
     del envelope["payload"]["pop_nonce"]
 
 
+def list_for_nonce(agent: ForeignAgent, envelope: Envelope) -> None:
+    described()(agent, envelope)
+    envelope["payload"]["pop_nonce"] = []
+
+
 def named_sender(_agent: ForeignAgent, envelope: Envelope) -> None:
     envelope["sender"]["name"] = "Foreigner"
 
@@ -259,6 +264,16 @@ GREETINGS: list[Row] = [
     row("an identity of type did", *_HINT, "IDENTITY_FAILED", signed=described(type="did")),
     row("an identity of type x509", *_HINT, "IDENTITY_FAILED", signed=described(type="x509")),
     row("an identity of type wallet", *_HINT, "IDENTITY_FAILED", signed=described(type="wallet")),
+    row("a list for a type of identity", *_HINT, "IDENTITY_FAILED", *_STRUCTURE, signed=described(type=[])),
+    row("an object for a subject", *_HINT, "IDENTITY_FAILED", *_STRUCTURE, signed=described(subject={})),
+    row("a list for a public key", *_HINT, "IDENTITY_FAILED", *_STRUCTURE, signed=described(public_key=[])),
+    row("a list for a proof", *_IDENTITY, "IDENTITY_FAILED", *_STRUCTURE, signed=described(proof=[])),
+    row("an unknown member of the identity", *_FIELD, "UNKNOWN_FIELD", signed=described(more=1)),
+    row("a list for a type of hint", *_MANIFEST, "MANIFEST_INVALID", signed=hint(type=[])),
+    row("a list for a manifest's AID", *_MANIFEST, "MANIFEST_INVALID", *_STRUCTURE, signed=manifest(aid=[])),
+    row("a list for a version", *_VERSION, "UNKNOWN_VERSION", *_STRUCTURE, signed=member(version=[])),
+    row("lists for grants", *_PAYLOAD, *_STRUCTURE, signed=in_payload(requested_grants=[[]])),
+    row("a list for a nonce", *_PAYLOAD, *_STRUCTURE, signed=list_for_nonce),
     row("a list for an identity", *_HINT, "IDENTITY_FAILED", *_STRUCTURE, signed=in_payload(identity=[])),
     row(
         "an identity that is not accepted",

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.interop.conftest import Room
+from tests.interop.foreign.envelopes import encode
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 requirement = pytest.mark.requirement
@@ -39,6 +40,11 @@ async def test_browsers_are_turned_away(room: Room, path: str) -> None:
         assert "evil" not in json.dumps(answer.body)
 
 
+#: Half a surrogate pair wherever a text stands: no UTF-8 can be made of it.
+HALF = encode(b'{"iss": "\\ud800", "sub": "\\ud800", "aud": "\\ud800", "jti": "\\ud800", "voucher": "\\ud800"}')
+HALVES = f"{HALF}.{HALF}.{HALF}"
+
+
 #: What no route may take for anything, and none may fall over.
 JUNK: dict[str, bytes] = {
     "nothing": b"",
@@ -53,6 +59,7 @@ JUNK: dict[str, bytes] = {
     "NaN": b'{"timestamp": NaN}',
     "not UTF-8": b"\xff\xfe",
     "a lone surrogate": b'{"delegation_token": "\\ud800"}',
+    "a delegation of half pairs": f'{{"delegation_token": "{HALVES}"}}'.encode(),
     "a NUL": b'{"delegation_token": "\\u0000"}',
     "a long text": b'{"delegation_token": "' + b"x" * 60_000 + b'"}',
 }
@@ -70,6 +77,11 @@ async def test_junk_is_refused_everywhere(room: Room, path: str, body: bytes) ->
 
 
 HEADERS: dict[str, dict[str, str]] = {
+    "a token of half pairs": {"X-AITP-TCT": HALVES},
+    "a proof of half pairs": {
+        "X-AITP-TCT": HALVES,
+        "X-AITP-PoP": encode(b'{"nonce_echo": "\\ud800", "tct_jti": "\\ud800"}'),
+    },
     "no token but words": {"X-AITP-TCT": "words"},
     "three segments of nothing": {"X-AITP-TCT": "a.b.c"},
     "a token of lists": {"X-AITP-TCT": "W10.W10.W10"},

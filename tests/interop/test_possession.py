@@ -329,6 +329,13 @@ BAD_TOKENS: dict[str, tuple[str, str, Forge, tuple[str, ...]]] = {
     ),
     "an expiry in words": ("0005 2", "claims have their types", claims(exp="soon"), _SUSPECT),
     "an expiry beyond all numbers": ("0005 2", "claims have their types", claims(exp=10**300), _SUSPECT),
+    "a list for an issuer": ("0005 2", "claims have their types", claims(iss=[]), _SUSPECT),
+    "a list for an id": ("0005 2", "claims have their types", claims(jti=[]), _SUSPECT),
+    "lists for grants": ("0005 2", "claims have their types", claims(grants=[[]]), _SUSPECT),
+    "a list for cnf": ("0005 2", "claims have their types", claims(cnf=[]), (*_SUSPECT, *_CNF)),
+    "a list for a version": ("0005 2", "claims have their types", claims(ver=[]), (*_SUSPECT, "UNKNOWN_VERSION")),
+    "a list for alg": ("0001 5.4.5", "the algorithm is the issuer's", header(alg=[]), _ALG),
+    "a list for typ": ("0001 5.4.5", "a token is of its type", header(typ=[]), (*_SUSPECT, "TOKEN_TYP_MISMATCH")),
     "two segments": (
         "0001 5.4.5",
         "a token has three segments",
