@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,6 +22,9 @@ READ_TIMEOUT = 10.0
 #: What aiohttp undoes, always and by itself; others it passes on as they came.
 ENCODINGS = ("identity", "gzip", "deflate")
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1"})
+
+#: As JSON escapes it; a text with half a pair cannot be encoded, and would fail wherever it is hashed or passed on.
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -76,9 +80,11 @@ async def read_object(request: web.Request, limit: int) -> dict[str, Any]:
 
 
 def parse_object(text: str) -> dict[str, Any]:
-    """Parse a JSON object; NaN and Infinity are not JSON. Raises 400."""
+    """Parse a JSON object. NaN and Infinity are not JSON, and half a surrogate pair is no text. Raises 400."""
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise malformed("the body is not JSON") from None
     if not isinstance(value, dict):

@@ -48,6 +48,9 @@ _HINT_MAY: Final[_Types] = {"issuer": str, "public_key": str}
 _GREETING: Final[_Types] = {"identity": dict, "manifest": dict, "requested_grants": list, "pop_nonce": str}
 #: The echo is in the acknowledgement alone; that it is there, the SDK sees to.
 _GREETING_MAY: Final[_Types] = {"pop_nonce_echo": str, "extensions": dict}
+#: Which of these go with which type, the SDK sees to.
+_IDENTITY: Final[_Types] = {"type": str, "subject": str, "proof": str}
+_IDENTITY_MAY: Final[_Types] = {"public_key": str, "issuer": str, "svid_type": str, "x5c": list, "extensions": dict}
 _COMMIT: Final[_Types] = {"tct": str, "pop_signature": str, "pop_nonce_echo": str}
 _COMMIT_MAY: Final[_Types] = {"grant_voucher": (str, type(None)), "extensions": dict}
 
@@ -85,7 +88,7 @@ def check_commit(payload: Any) -> dict[str, Any]:
 
 
 def _check_identity(identity: dict[str, Any], manifest: dict[str, Any], receiver: str) -> None:
-    kind = identity.get("type")
+    kind = _members(identity, _IDENTITY, _IDENTITY_MAY, "identity", "IDENTITY_FAILED")["type"]
     if kind not in _IDENTITY_TYPES:
         raise _refused("IDENTITY_FAILED", "the type of the identity is not known")
     if kind == "oidc" and "public_key" in identity:
