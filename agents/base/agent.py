@@ -59,7 +59,9 @@ class Agent:
         self.delegations = Delegations(shared)
         self.redemptions = Redemptions(shared, bootstrap.redelegation)
         self.revoker = Revoker(self.tokens, self.revocations, self.telemetry)
-        self.refresher = Refresher(bootstrap.revocation, bootstrap.cp, self.peers, self.revocations, fetcher)
+        self.refresher = Refresher(
+            bootstrap.revocation, bootstrap.cp, self.peers, self.revocations, fetcher, self.client
+        )
         self.enrolment = Enrolment(bootstrap, self.identity, self.client, self.telemetry)
         self.capabilities = Capabilities(functions, self._context())
         self.invoker = Invoker(self.identity, self.peers, self.tokens, self.client)

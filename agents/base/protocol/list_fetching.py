@@ -54,11 +54,9 @@ class ListFetcher:
         turn = self._turns.setdefault(issuer, asyncio.Lock())
         async with turn:
             try:
-                answer = await self._client.get(url, timeout=EXCHANGE_TIMEOUT)
+                answer = await self._client.get(url, timeout=EXCHANGE_TIMEOUT, limit=most)
                 if reason := refusal_of(answer, 200):
                     return Fetched.failed(reason, status=answer.status)
-                if len(answer.body) > most:
-                    return Fetched.failed("too_large", status=answer.status)
                 raw = answer.text()
             except PeerFailed as failed:
                 return Fetched.failed(failure_of(failed))

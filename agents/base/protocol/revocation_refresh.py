@@ -9,13 +9,15 @@ from typing import Any
 
 import aitp
 
-from base.http.peer_client import MAX_ANSWER
+from base.http.peer_client import MAX_ANSWER, PeerClient
 from base.process.bootstrap import ControlPlaneConfig, RevocationConfig
 from base.process.tasks import end_task
+from base.protocol.control_plane import failure_of
 from base.protocol.list_fetching import MAX_PEER_LIST, Fetched, ListFetcher
+from base.protocol.manifests import fetch_manifest
 from base.protocol.peers import PeerBook
 from base.protocol.revocation import RevocationState
-from base.refusals import Fault
+from base.refusals import Fault, PeerFailed
 
 #: Seconds over which the agents of one run spread their first look, unless they serve nobody before it.
 FIRST_LOOK = 1.0
@@ -35,12 +37,14 @@ class Refresher:
         peers: PeerBook,
         revocations: RevocationState,
         fetcher: ListFetcher,
+        client: PeerClient,
     ) -> None:
         self._config = config
         self._cp = cp
         self._peers = peers
         self._revocations = revocations
         self._fetcher = fetcher
+        self._client = client
         self._last_said: Fetched | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -54,9 +58,20 @@ class Refresher:
             await end_task(self._task)
 
     async def from_issuer(self, agent_id: str, jti: str | None) -> dict[str, Any]:
-        """Pull the list of an introduced peer: ``{"revoked_count", "sees_jti", "cause"?}``. Raises ``peer_unknown``."""
+        """Pull the list of an introduced peer: ``{"revoked_count", "sees_jti", "cause"?}``. Raises ``peer_unknown``.
+
+        It is where the peer's manifest says; a peer that does not say is asked where an agent's list usually is.
+        """
         peer = self._peers.named(agent_id)
-        return await self._asked(peer.base_url + aitp.REVOCATION_LIST_PATH, peer.aid, jti, MAX_PEER_LIST)
+        try:
+            advertised = (await fetch_manifest(self._client, peer, peer.manifest_url)).revocation_list
+        except PeerFailed as failed:
+            fetched = Fetched.failed(failure_of(failed))
+            if failed.peer_code == "aid_mismatch":
+                fetched = Fetched("revocation.verify_failed", {"cause": "issuer_mismatch", "issuer": peer.aid})
+            return self._told(fetched, peer.manifest_url, peer.aid, jti)
+        url = advertised or peer.base_url + aitp.REVOCATION_LIST_PATH
+        return await self._asked(url, peer.aid, jti, MAX_PEER_LIST)
 
     async def from_control_plane(self, jti: str | None) -> dict[str, Any]:
         """The same with the Control Plane's. Raises 409 ``no_cp``; without its AID nothing is fetched."""
@@ -69,7 +84,9 @@ class Refresher:
         return await self._asked(url, self._cp.aid, jti)
 
     async def _asked(self, url: str, issuer: str, jti: str | None, most: int = MAX_ANSWER) -> dict[str, Any]:
-        fetched = await self._fetcher.fetch(url, issuer, most=most)
+        return self._told(await self._fetcher.fetch(url, issuer, most=most), url, issuer, jti)
+
+    def _told(self, fetched: Fetched, url: str, issuer: str, jti: str | None) -> dict[str, Any]:
         self._fetcher.report(fetched, url)
         known = self._revocations.list_of(issuer)
         outcome = {"revoked_count": len(known), "sees_jti": None if jti is None else jti.lower() in known}
