@@ -99,9 +99,9 @@ class Delegations:
             manifest = await fetch_manifest(self._shared.client, peer, manifest_url)
             base, look = manifest.origin, self._shared.issuer_lists.begin(peer, manifest.revocation_list)
         body = json.dumps({"delegation_token": delegation})
-        challenge = (await self._shared.client.post(base + CHALLENGE_PATH, body, to_pass_on())).expect_ok()
+        challenge = (await self._shared.client.post(base + CHALLENGE_PATH, body, to_pass_on())).expect_json(peer.aid)
         proof = self._prove(challenge, delegation, peer)
-        answer = (await self._shared.client.post(base + REDEEM_PATH, proof, to_pass_on())).expect_ok()
+        answer = (await self._shared.client.post(base + REDEEM_PATH, proof, to_pass_on())).expect_json(peer.aid)
         token = await self._received(answer, peer, look)
         if self._shared.tokens.held.with_jti(token.jti) is None:
             self._shared.tokens.held.add(token)

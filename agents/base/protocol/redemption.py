@@ -86,7 +86,9 @@ class Redemptions:
                     raise malformed("not a redemption: delegation_token is not a text")
                 delegation = read_delegation(text)
                 self._prove(envelope, delegation)
-                return await self._redeem(delegation, envelope.key)
+                answer = await self._redeem(delegation, envelope.key)
+                await self._shared.record.save()
+                return answer
         except Fault as fault:
             if fault.status != 400:
                 self._reports.rejected(fault, envelope.sender, text)
@@ -168,7 +170,6 @@ class Redemptions:
         minted = self._mint(verified, delegation.source_jti, self._delegatee(verified.delegatee))
         answer = {"tct": minted.tct} | ({"grant_voucher": minted.voucher} if minted.voucher else {})
         self._redeemed.record(delegation.text, Redeemed(key, minted.jti, verified.expires_at, answer))
-        await self._shared.record.save()
         self._reports.redeemed(minted, delegator, delegation)
         return answer
 

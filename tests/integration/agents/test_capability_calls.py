@@ -307,6 +307,7 @@ class Callee:
     def __init__(self, peer: SdkPeer) -> None:
         self.peer = peer
         self.challenge: Callable[[str], str] = peer.agent.new_pop_challenge
+        self.content_type = "application/json"
         self.proofs: list[dict[str, str]] = []
         self._runner: web.AppRunner | None = None
 
@@ -327,7 +328,7 @@ class Callee:
         return self.peer.agent.sign_envelope("pop_challenge", self.peer.agent.new_pop_challenge(token), **given)
 
     async def _challenge(self, request: web.Request) -> web.Response:
-        return web.json_response(text=self.challenge(request.headers["X-AITP-TCT"]))
+        return web.Response(text=self.challenge(request.headers["X-AITP-TCT"]), content_type=self.content_type)
 
     async def _capability(self, request: web.Request) -> web.Response:
         self.proofs.append({name: value for name, value in request.headers.items() if "pop" in name.lower()})
@@ -406,6 +407,13 @@ async def test_caller_signs_no_challenge_that_its_peer_did_not_make(worker: Work
         assert answer.body["error"]["details"]["code"] == "POP_CHALLENGE_INVALID", challenge
     callee.challenge = lambda token: callee.signed(token, timestamp=int(time.time()) - 400)
     assert (await worker.admin("invoke", CALL)).body["error"]["details"]["code"] == "TIMESTAMP_EXPIRED"
+    assert not callee.proofs
+
+
+async def test_caller_reads_no_challenge_that_does_not_say_it_is_json(worker: WorkerProcess, callee: Callee) -> None:
+    callee.content_type = "text/html"
+    answer = await worker.admin("invoke", CALL)
+    assert answer.body["error"]["details"]["class"] == "not_json"
     assert not callee.proofs
 
 

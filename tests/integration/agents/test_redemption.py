@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import shutil
 import time
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aitp
@@ -30,6 +32,7 @@ from tests.integration.agents.harness import (
     mint,
 )
 
+OPEN = {"fail_mode": "fail_open", "max_staleness_secs": 300, "poll_secs": 60}
 CHALLENGE, REDEEM = "/aitp/delegation/challenge", "/aitp/delegation/redeem"
 
 
@@ -183,6 +186,24 @@ async def test_lost_answer_is_had_again_by_proving_anew_and_by_nobody_else(bench
     denied(await bench.redeem(delegation, signer=SdkPeer("thief")), "REPLAY_DETECTED", None)
     unproven = await bench.send(bench.delegatee.agent, {"delegation_token": delegation})
     denied(unproven, "DELEGATION_POP_FAILED", "pop_required")
+
+
+async def test_token_whose_origin_cannot_be_kept_is_not_handed_out_by_asking_again(
+    start: Start, tmp_path: Path
+) -> None:
+    """What falls with a revoked token must be known after a restart too."""
+    kept = tmp_path / "record"
+    kept.mkdir(mode=0o700)
+    owner = await start("owner", accept="any-verified", revocation=OPEN | {"record_dir": str(kept)})
+    guest = SdkPeer("guest")
+    voucher = (await shaken(guest, owner, ["demo.echo"]))["grant_voucher"]
+    bench = Bench(owner, guest, SdkPeer("delegatee"), MaliciousResponder(guest, owner.aid), voucher)
+    delegation = bench.delegation()
+    shutil.rmtree(kept)
+    for _ in range(2):
+        assert (await bench.redeem(delegation)).status == 503
+    kept.mkdir(mode=0o700)
+    assert (await bench.redeem(delegation)).status == 200
 
 
 async def test_same_claims_signed_anew_are_the_same_delegation(bench: Bench) -> None:
