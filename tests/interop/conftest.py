@@ -76,16 +76,19 @@ class Room:
 
     async def served_client(self, *, beside: Sequence[ForeignAgent] = (), **about: Any) -> Client:
         """The client of a :meth:`meeting` that lasts as long as the module."""
-        met = await self.lasting.enter_async_context(self.meeting(beside=beside, **about))
-        return met.client
+        return (await self.meet(beside=beside, **about)).client
+
+    async def meet(self, style: Style = "rfc", **about: Any) -> Meeting:
+        """A :meth:`meeting` that lasts as long as the module."""
+        return await self.lasting.enter_async_context(self.meeting(style, **about))
 
     def client_of(self, foreign: ForeignAgent, style: Style = "rfc") -> Client:
         return Client(foreign, self.http, self.ours.base_url, self.ours.aid, style)
 
-    def stranger(self, suite: Suite = "ed25519", **about: Any) -> ForeignAgent:
+    def stranger(self, suite: Suite = "ed25519", *, key: Key | None = None, **about: Any) -> ForeignAgent:
         """A foreign agent that ours knows nothing of, under a name that nobody had before."""
         self._made += 1
-        return ForeignAgent(f"foreign-{self._made}", Key(suite), trusted={self.ours.aid}, **about)
+        return ForeignAgent(f"foreign-{self._made}", key or Key(suite), trusted={self.ours.aid}, **about)
 
     @asynccontextmanager
     async def meeting(
@@ -97,20 +100,18 @@ class Room:
         await server.start()
         try:
             await tell(self.ours, foreign, *beside)
-            yield Meeting(
-                self.ours, foreign, server, Client(foreign, self.http, self.ours.base_url, self.ours.aid, style)
-            )
+            yield Meeting(self.ours, foreign, server, self.client_of(foreign, style))
         finally:
             await server.close()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def room() -> AsyncIterator[Room]:
-    """For tests that send much to one worker, and each as somebody else."""
+@asynccontextmanager
+async def open_room(**changes: Any) -> AsyncIterator[Room]:
+    """A room; ``changes`` are to its worker's bootstrap document."""
     sink = TelemetrySink()
     await sink.start()
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http:
-        ours = WorkerProcess(http, sink, "alice")
+        ours = WorkerProcess(http, sink, "alice", **changes)
         try:
             await ours.start()
             async with AsyncExitStack() as lasting:
@@ -118,6 +119,13 @@ async def room() -> AsyncIterator[Room]:
         finally:
             await ours.close()
             await sink.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def room() -> AsyncIterator[Room]:
+    """For tests that send much to one worker, and each as somebody else."""
+    async with open_room() as one:
+        yield one
 
 
 Meet = Callable[..., Awaitable[Meeting]]
@@ -132,7 +140,6 @@ async def meet(start: Start, http: aiohttp.ClientSession) -> AsyncIterator[Meet]
         foreign: ForeignAgent | None = None,
         style: Style = "rfc",
         *,
-        ours: WorkerProcess | None = None,
         known: bool = True,
         **changes: Any,
     ) -> Meeting:
@@ -140,7 +147,7 @@ async def meet(start: Start, http: aiohttp.ClientSession) -> AsyncIterator[Meet]
         server = Server(foreign, style)
         servers.append(server)
         await server.start()
-        worker = ours or await start("alice", **changes)
+        worker = await start("alice", **changes)
         foreign.trusted.add(worker.aid)
         meeting = Meeting(worker, foreign, server, Client(foreign, http, worker.base_url, worker.aid, style))
         if known:

@@ -11,7 +11,7 @@ import pytest
 from aitp_verifier.delegation import compute_chain_hash
 
 from tests.interop import hello_rows
-from tests.interop.conftest import Room, tell
+from tests.interop.conftest import Room, open_room, tell
 from tests.interop.foreign import possession, tokens
 from tests.interop.foreign.agent import ForeignAgent
 from tests.interop.foreign.client import Client, Reply
@@ -330,6 +330,16 @@ async def test_a_proof_for_another_delegation(room: Room) -> None:
     three.delegatee.wanted(await three.redeem(two))
 
 
+@requirement("RFC-AITP-0006 4", "a proof may name the owner in place of a signature over the nonce alone")
+async def test_a_proof_that_names_the_owner(room: Room) -> None:
+    three = await trio(room)
+    delegation = three.delegation()
+    named = {"audience": three.owner, "pop_signature": None, "tct_jti": None}
+    three.delegatee.wanted(await three.redeem(delegation, **named))
+    unnamed = await three.redeem(three.delegation(["demo.who"]), pop_signature=None, tct_jti=None)
+    check(three.delegatee, unnamed, "DELEGATION_POP_FAILED", "INVALID_ENVELOPE")
+
+
 @requirement("RFC-AITP-0006 4", "a redemption is a signed envelope")
 async def test_a_redemption_that_somebody_else_signed(room: Room) -> None:
     three = await trio(room)
@@ -353,6 +363,33 @@ async def test_after_the_delegators_token_was_revoked(room: Room) -> None:
     check(three.delegatee, await three.redeem(three.delegation(["demo.who"])), "DELEGATION_SOURCE_TCT_REVOKED")
     refused = await three.delegatee.call("demo.echo", tct=redeemed["tct"])
     assert (refused.status, three.delegatee.told(refused).code) == (403, "TCT_REVOKED")
+
+
+@requirement("RFC-AITP-0006 7", "an owner that has it so lets what was delegated be passed on, to a bounded depth")
+@requirement("RFC-AITP-0008 1.1", "what was made from a revoked token falls with it")
+@pytest.mark.parametrize("allowed", [1, 2])
+@pytest.mark.asyncio(loop_scope="function")
+async def test_passing_on_as_often_as_the_owner_allows(allowed: int) -> None:
+    async with open_room(redelegation=allowed) as room:
+        three = await trio(room)
+        givers = [three.delegator]
+        tokens_given = []
+        for depth in range(allowed + 1):
+            taker = await room.served_client(beside=[giver.agent for giver in givers])
+            delegation = givers[-1].agent.delegate(room.ours.aid, taker.agent.aid, ["demo.echo"])
+            answer = taker.wanted(await taker.redeem(delegation))
+            tokens_given.append((taker, answer["tct"]))
+            assert (answer.get("grant_voucher") is not None) is (depth < allowed)
+            if depth < allowed:
+                taker.agent.held[room.ours.aid] = tokens.Grant(answer["tct"], answer["grant_voucher"])
+                givers.append(taker)
+        for taker, token in tokens_given:
+            assert (await taker.call("demo.echo", tct=token)).status == 200
+        await tell(room.ours, three.holder, *(taker.agent for taker, _ in tokens_given))
+        await room.ours.admin("revoke-tct", {"audience": three.holder.agent_id})
+        for taker, token in tokens_given:
+            refused = await taker.call("demo.echo", tct=token)
+            assert (refused.status, taker.told(refused).code) == (403, "TCT_REVOKED")
 
 
 # --- ours delegates, ours redeems

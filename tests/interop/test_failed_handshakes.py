@@ -46,6 +46,10 @@ async def broken(_request: web.Request, _message: Envelope) -> web.StreamRespons
     return web.Response(status=500, text="oh dear")
 
 
+async def eight_mib(_request: web.Request, message: Envelope) -> web.StreamResponse:
+    return web.Response(text=json.dumps(message) + " " * (8 << 20), content_type="application/json")
+
+
 async def elsewhere(_request: web.Request, _message: Envelope) -> web.StreamResponse:
     return web.Response(status=302, headers={"Location": "/somewhere/else"})
 
@@ -62,6 +66,7 @@ BREAKS: dict[str, Instead] = {
     "half an answer": half_an_answer,
     "an error of the server": broken,
     "a redirection": elsewhere,
+    "eight MiB": eight_mib,
     "another key's signature": by_another_key,
 }
 
@@ -79,7 +84,7 @@ def instead(row: Row, met: Meeting, stage: str) -> None:
 
 async def presented(met: Meeting) -> tuple[int, Any]:
     """What becomes of the token in our commit when its holder shows it: ``(status, code)``."""
-    [token] = met.server.tokens_of()
+    [token] = met.server.tokens
     reply = await met.client.call("demo.echo", tct=token)
     return reply.status, met.client.told(reply).code
 
@@ -87,7 +92,7 @@ async def presented(met: Meeting) -> tuple[int, Any]:
 async def is_worthless(met: Meeting) -> None:
     """The token in our commit is refused and on our list."""
     assert await presented(met) == (403, "TCT_REVOKED")
-    [token] = met.server.tokens_of()
+    [token] = met.server.tokens
     assert claims_of(token)["jti"] in await met.client.denied()
 
 

@@ -58,6 +58,14 @@ async def test_two_of_its_kind_understand_each_other(http: aiohttp.ClientSession
         redeeming = Client(stranger, http, owner.base_url, owner.aid, style)
         redeemed = await redeeming.redeem(holder.delegate(owner.aid, stranger.aid, ["far.look"]))
         assert (await redeeming.call("far.look", tct=redeemed.body["tct"])).status == 200
+        thief = Client(ForeignAgent("thief"), http, owner.base_url, owner.aid, style)
+        stolen = holder.delegate(owner.aid, stranger.aid, ["far.look"])
+        assert thief.told(await thief.redeem(stolen)).code == "DELEGATION_POP_FAILED"
+        unsigned = await redeeming.redeem(stolen, pop_signature=holder.key.sign(b"something else"))
+        assert redeeming.told(unsigned).code == "DELEGATION_POP_FAILED"
+        initiator = await client.begin()
+        hello = initiator.hello()
+        assert [(await client.send_hello(initiator, hello)).status for _ in range(2)] == [200, 400]
         owner.revoke(granted.jti)
         assert client.told(await client.call("far.look")).code == "TCT_REVOKED"
         with pytest.raises(Refused) as unknown:

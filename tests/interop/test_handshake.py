@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.interop.conftest import Meet, Meeting
-from tests.interop.foreign.agent import ForeignAgent
+from tests.interop.conftest import Meeting, Room
 from tests.interop.foreign.client import SESSION, Style
 from tests.interop.foreign.keys import Key
-from tests.interop.foreign.tokens import VOUCHER, claims_of
+from tests.interop.foreign.tokens import claims_of
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 requirement = pytest.mark.requirement
 KINDS: dict[str, Callable[[], Key]] = {
     "ed25519": lambda: Key("ed25519"),
@@ -24,8 +24,8 @@ every_style = pytest.mark.parametrize("style", ["rfc", "binding"])
 with_or_without = pytest.mark.parametrize("vouchers", [True, False], ids=["vouchers", "no vouchers"])
 
 
-async def meeting(meet: Meet, style: Style, kind: str, vouchers: bool = True) -> Meeting:
-    return await meet(ForeignAgent(key=KINDS[kind](), vouchers=vouchers), style)
+async def meeting(room: Room, style: Style, kind: str, vouchers: bool = True) -> Meeting:
+    return await room.meet(style, key=KINDS[kind](), vouchers=vouchers)
 
 
 @requirement("RFC-AITP-0004 2", "four messages give each side a token of the other's")
@@ -34,8 +34,8 @@ async def meeting(meet: Meet, style: Style, kind: str, vouchers: bool = True) ->
 @every_style
 @every_kind
 @with_or_without
-async def test_it_greets_ours(meet: Meet, style: Style, kind: str, vouchers: bool) -> None:
-    met = await meeting(meet, style, kind, vouchers)
+async def test_it_greets_ours(room: Room, style: Style, kind: str, vouchers: bool) -> None:
+    met = await meeting(room, style, kind, vouchers)
     grant = await met.client.shake(["demo.echo"])
     claims = grant.claims
     assert claims["grants"] == ["demo.echo"]
@@ -52,8 +52,8 @@ async def test_it_greets_ours(meet: Meet, style: Style, kind: str, vouchers: boo
 @every_style
 @every_kind
 @with_or_without
-async def test_ours_greets_it(meet: Meet, style: Style, kind: str, vouchers: bool) -> None:
-    met = await meeting(meet, style, kind, vouchers)
+async def test_ours_greets_it(room: Room, style: Style, kind: str, vouchers: bool) -> None:
+    met = await meeting(room, style, kind, vouchers)
     answer = await met.shake(requested_grants=["far.look"], direction="both")
     assert answer.status == 200, answer
     assert answer.body["received"]["grants"] == ["far.look"]
@@ -68,8 +68,8 @@ async def test_ours_greets_it(meet: Meet, style: Style, kind: str, vouchers: boo
 @requirement("RFC-AITP-0005 6.1", "a token is used with a proof of possession, in a signed envelope")
 @every_style
 @every_kind
-async def test_what_ours_grants_can_be_used(meet: Meet, style: Style, kind: str) -> None:
-    met = await meeting(meet, style, kind)
+async def test_what_ours_grants_can_be_used(room: Room, style: Style, kind: str) -> None:
+    met = await meeting(room, style, kind)
     await met.client.shake(["demo.echo"])
     answer = await met.client.call("demo.echo", {"n": 1})
     assert (answer.status, answer.body) == (200, {"echo": {"n": 1}})
@@ -80,8 +80,8 @@ async def test_what_ours_grants_can_be_used(meet: Meet, style: Style, kind: str)
 @requirement("RFC-AITP-0005 6.1", "a challenge in a signed envelope is answered in one")
 @every_style
 @every_kind
-async def test_what_it_grants_ours_can_be_used(meet: Meet, style: Style, kind: str) -> None:
-    met = await meeting(meet, style, kind)
+async def test_what_it_grants_ours_can_be_used(room: Room, style: Style, kind: str) -> None:
+    met = await meeting(room, style, kind)
     assert (await met.shake(requested_grants=["far.look"])).status == 200
     answer = await met.invoke("far.look", input={"n": 1})
     assert (answer.body["status_code"], answer.body["body"]) == (200, {"did": "far.look", "with": {"n": 1}})
@@ -89,21 +89,23 @@ async def test_what_it_grants_ours_can_be_used(meet: Meet, style: Style, kind: s
 
 
 @requirement("RFC-AITP-0004 3.3", "the grant voucher is optional; without one nothing can be delegated")
-async def test_without_a_voucher_only_delegation_fails(meet: Meet) -> None:
-    met = await meet(ForeignAgent(vouchers=False))
+async def test_without_a_voucher_only_delegation_fails(room: Room) -> None:
+    met = await room.meet(vouchers=False)
+    other = room.stranger()
+    await met.introduce(other)
+    asked = {"delegatee": other.agent_id, "via_peer": met.foreign.agent_id, "scope": ["far.look"]}
     assert (await met.shake()).status == 200
-    asked = {"delegatee": met.foreign.agent_id, "via_peer": met.foreign.agent_id, "scope": ["far.look"]}
+    assert (await met.invoke("far.look")).body["status_code"] == 200
     answer = await met.ours.admin("delegate", asked)
     assert (answer.status, answer.body["error"]["code"]) == (409, "no_voucher_held")
     met.foreign.vouchers = True
     assert (await met.shake()).status == 200
-    assert VOUCHER == "aitp-grant+jwt"
-    assert met.foreign.given[-1].voucher is not None
+    assert (await met.ours.admin("delegate", asked)).status == 200
 
 
 @requirement("RFC-AITP-0003 3.1", "the handshake endpoint is one absolute URL")
-async def test_ours_publishes_one_endpoint_below_which_the_binding_finds_its_places(meet: Meet) -> None:
-    met = await meet()
+async def test_ours_publishes_one_endpoint_below_which_the_binding_finds_its_places(room: Room) -> None:
+    met = await room.meet()
     manifest = await met.client.manifest()
     assert manifest["handshake_endpoint"] == f"{met.ours.base_url}/aitp/handshake/"
 
@@ -114,8 +116,8 @@ PLACES = ["/aitp/handshake/", "/aitp/handshake/hello", "/aitp/handshake/commit"]
 @requirement("RFC-AITP-0004 10", "one endpoint takes both messages")
 @pytest.mark.parametrize("hello_at", PLACES)
 @pytest.mark.parametrize("commit_at", PLACES)
-async def test_either_message_is_taken_at_each_place(meet: Meet, hello_at: str, commit_at: str) -> None:
-    met = await meet()
+async def test_either_message_is_taken_at_each_place(room: Room, hello_at: str, commit_at: str) -> None:
+    met = await room.meet()
     initiator = await met.client.begin(["demo.echo"])
     ack = await met.client.post(hello_at, initiator.hello())
     initiator.take_ack(met.client.wanted(ack))
@@ -124,8 +126,8 @@ async def test_either_message_is_taken_at_each_place(meet: Meet, hello_at: str, 
 
 
 @requirement("RFC-AITP-0004 5.3", "a commit belongs to the handshake whose nonce it echoes and whose sender it has")
-async def test_two_handshakes_at_once_are_told_apart_by_their_nonces(meet: Meet) -> None:
-    met = await meet()
+async def test_two_handshakes_at_once_are_told_apart_by_their_nonces(room: Room) -> None:
+    met = await room.meet()
     one, two = await met.client.greet(["demo.echo"]), await met.client.greet(["demo.who"])
     for initiator, name in ((two, "demo.who"), (one, "demo.echo")):
         reply = await met.client.send_commit(initiator, initiator.commit())
@@ -133,8 +135,8 @@ async def test_two_handshakes_at_once_are_told_apart_by_their_nonces(meet: Meet)
 
 
 @requirement("HTTP binding", "the acknowledgement carries a session id, and a commit under another one is refused")
-async def test_a_session_header_that_is_sent_must_be_right(meet: Meet) -> None:
-    met = await meet(style="binding")
+async def test_a_session_header_that_is_sent_must_be_right(room: Room) -> None:
+    met = await room.meet("binding")
     initiator = await met.client.begin(["demo.echo"])
     ack = await met.client.send_hello(initiator, initiator.hello())
     initiator.take_ack(met.client.wanted(ack))
@@ -147,6 +149,7 @@ async def test_a_session_header_that_is_sent_must_be_right(meet: Meet) -> None:
 
 
 @requirement("RFC-AITP-0001 8", "a handshake's messages go where the manifest says")
+@pytest.mark.parametrize("missing", [404, 405])
 @pytest.mark.parametrize(
     ("endpoint", "places"),
     [
@@ -157,24 +160,22 @@ async def test_a_session_header_that_is_sent_must_be_right(meet: Meet) -> None:
     ],
     ids=["one URL", "below a slash", "beside a hello", "one URL that ends in a slash"],
 )
-async def test_ours_finds_the_places_by_the_end_of_the_endpoint(meet: Meet, endpoint: str, places: list[str]) -> None:
-    met = await meet()
+async def test_ours_finds_the_places_by_the_end_of_the_endpoint(
+    room: Room, endpoint: str, places: list[str], missing: int
+) -> None:
+    met = await room.meet()
+    met.server.conduct.missing = missing
     met.server.place(endpoint, only_itself=endpoint == "/slash/")
     answer = await met.shake(requested_grants=["far.look"])
     assert answer.status == 200, answer
     assert met.server.paths == places
 
 
-async def refused(met: Meeting, answer: Any) -> str:
-    assert answer.status == 502, answer
-    return str(answer.body["error"]["details"]["code"])
-
-
 @requirement("RFC-AITP-0001 5.3", "two spellings of one Ed25519 key are one agent")
 @pytest.mark.parametrize(("known_as", "speaks_as"), [("plain", "tagged"), ("tagged", "plain")])
-async def test_a_peer_may_speak_under_the_other_spelling_of_its_key(meet: Meet, known_as: Any, speaks_as: Any) -> None:
+async def test_a_peer_may_speak_under_the_other_spelling_of_its_key(room: Room, known_as: Any, speaks_as: Any) -> None:
     key = Key("ed25519", known_as)
-    met = await meet(ForeignAgent(key=key))
+    met = await room.meet(key=key)
     met.foreign.key = key.spelled(speaks_as)
     met.foreign.publish()
     grant = await met.client.shake(["demo.echo"])
@@ -184,8 +185,8 @@ async def test_a_peer_may_speak_under_the_other_spelling_of_its_key(meet: Meet, 
 
 
 @requirement("RFC-AITP-0001 5.3", "another key is another agent")
-async def test_but_not_under_another_key(meet: Meet) -> None:
-    met = await meet()
+async def test_but_not_under_another_key(room: Room) -> None:
+    met = await room.meet()
     met.foreign.key = Key()
     met.foreign.publish()
     reply = await met.client.send_hello(initiator := await met.client.begin(), initiator.hello())

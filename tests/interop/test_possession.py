@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from aiohttp import web
 from aitp_verifier.b64 import b64url_decode, b64url_encode
 
 from tests.interop import hello_rows
@@ -115,6 +116,11 @@ def nonce_of(given: dict[str, Any]) -> bytes:
 
 def later(client: Client, envelope: Envelope) -> None:
     envelope["timestamp"] = client.agent.now() + 9
+
+
+async def by_another_key(_request: web.Request, envelope: Envelope) -> web.StreamResponse:
+    hello_rows.by_another_key(ForeignAgent(), envelope)
+    return web.json_response(envelope)
 
 
 def raw(text: str) -> Spoil:
@@ -362,6 +368,48 @@ async def test_an_extension_claim_is_no_harm(room: Room) -> None:
     given = client.agent.held[room.ours.aid].claims
     token = claims(jti=str(uuid.uuid4()), ext={"com.example.x": 1})(room, given)
     assert (await client.call("demo.echo", tct=token)).status == 200
+
+
+# --- ours calls
+
+
+@requirement("RFC-AITP-0005 6.1", "a challenge in the older, bare form is answered in it")
+@pytest.mark.parametrize("bare", [True, False])
+async def test_ours_answers_a_challenge_in_its_form(room: Room, bare: bool) -> None:
+    async with room.meeting() as met:
+        assert (await met.shake()).status == 200
+        met.server.conduct.bare_challenges = bare
+        called = await met.invoke("far.look")
+        assert called.body["status_code"] == 200, called
+        assert met.server.served == [("far.look", room.ours.aid)]
+
+
+BAD_CHALLENGES: dict[str, Callable[[ForeignAgent, Envelope], None]] = {
+    "about another token": lambda _agent, envelope: envelope["payload"].update(tct_jti=str(uuid.uuid4())),
+    "over": lambda agent, envelope: envelope["payload"].update(expires_at=agent.now() - 10),
+    "without a nonce": lambda _agent, envelope: envelope["payload"].pop("nonce"),
+    "with a nonce in words": lambda _agent, envelope: envelope["payload"].update(nonce="!"),
+    "of another type": lambda _agent, envelope: envelope.update(message_type="pop_response"),
+    "of another sender": lambda _agent, envelope: envelope["sender"].update(agent_id=OTHER.aid),
+    "of an old date": lambda agent, envelope: envelope.update(timestamp=agent.now() - 400),
+    "of another version": lambda _agent, envelope: envelope.update(version="aitp/9"),
+}
+
+
+@requirement("RFC-AITP-0005 6.1", "a proof is made only for the verifier that signed the challenge, and for its token")
+@pytest.mark.parametrize("name", [*BAD_CHALLENGES, "signed by another key"])
+async def test_ours_signs_no_bad_challenge(room: Room, name: str) -> None:
+    async with room.meeting() as met:
+        assert (await met.shake()).status == 200
+        if name in BAD_CHALLENGES:
+            met.server.conduct.alter["challenge"] = lambda envelope: BAD_CHALLENGES[name](met.foreign, envelope)
+        else:
+            met.server.conduct.instead["challenge"] = by_another_key
+        answer = await met.invoke("far.look")
+        assert (answer.status, answer.body["error"]["code"]) == (502, "peer_failed"), answer
+        assert met.server.called == 0, "nothing was shown"
+        met.server.conduct.alter, met.server.conduct.instead = {}, {}
+        assert (await met.invoke("far.look")).body["status_code"] == 200
 
 
 @requirement("RFC-AITP-0001 5.6", "a refusal says more only to whoever has proven who it is")

@@ -44,7 +44,7 @@ class Client:
         self.agent = agent
         self.style = style
         self.peer_aid = peer_aid
-        self._http = http
+        self.http = http
         self._peer_url = peer_url.rstrip("/")
         #: As the last acknowledgement had it in its header.
         self.session: str | None = None
@@ -61,7 +61,7 @@ class Client:
     async def _ask(self, method: str, url: str, body: bytes | None, headers: dict[str, str]) -> Reply:
         given = {name: value for name, value in headers.items() if value}
         left_out = [name for name, value in headers.items() if not value]
-        async with self._http.request(
+        async with self.http.request(
             method,
             url,
             data=None if body is None else io.BytesIO(body),

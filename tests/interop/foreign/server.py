@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import json
 import secrets
-import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
-from aitp_verifier.delegation import verify_delegation_token
 from aitp_verifier.errors import AitpError
-from aitp_verifier.tct import verify_tct_as_issuer
 
-from tests.interop.foreign import errors, tokens
+from tests.interop.foreign import errors
 from tests.interop.foreign.agent import ForeignAgent
 from tests.interop.foreign.client import SESSION, Style
-from tests.interop.foreign.envelopes import Alter, Envelope, decode, encode, opened
+from tests.interop.foreign.envelopes import Alter, Envelope, decode, opened
 from tests.interop.foreign.handshake import Responder, check_greeting
 from tests.interop.foreign.keys import same_key
 from tests.interop.foreign.manifests import WELL_KNOWN
+from tests.interop.foreign.owner import Owner
+from tests.interop.foreign.possession import HEADERS
 from tests.interop.foreign.tokens import Grant, claims_of
 
 #: What is answered in place of an honest message: given the request and that message.
@@ -30,12 +29,16 @@ ENDPOINTS = {"rfc": "/talk", "binding": "/aitp/handshake/"}
 
 @dataclass
 class Conduct:
-    """How it departs from the honest course; stages are ``ack`` and ``commit_ack``."""
+    """How it departs from the honest course; stages are ``ack``, ``commit_ack`` and ``challenge``."""
 
     alter: dict[str, Alter] = field(default_factory=dict)
     instead: dict[str, Instead] = field(default_factory=dict)
     #: The token of the acknowledged commit, in place of the one that the policy gives.
     grant: Callable[[Responder], Grant] | None = None
+    #: Whether it challenges as agents did before envelopes, and takes an answer in that form.
+    bare_challenges: bool = False
+    #: How it answers at a place where there is nothing.
+    missing: int = 404
     #: What is served under the well-known path, in place of the manifest that the messages carry.
     manifest: Callable[[], web.StreamResponse] | None = None
     #: What is served where the list should be.
@@ -53,12 +56,15 @@ class Server:
         self.received: list[tuple[str, str | None, Any]] = []
         #: Calls that were let in: capability, caller.
         self.served: list[tuple[str, str]] = []
+        #: Calls that came, and requests for the list.
+        self.called = 0
         self.list_asked = 0
         #: The header that goes with an acknowledgement, as it was the last time.
         self.session: dict[str, str] = {}
         self._places: dict[str, str] = {}
         self._open: dict[str, Responder] = {}
-        self._challenges: dict[str, dict[str, Any]] = {}
+        self._seen: set[str] = set()
+        self._owner = Owner(agent)
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -100,9 +106,10 @@ class Server:
         """The envelopes of one type that came."""
         return [body for _, _, body in self.received if isinstance(body, dict) and body.get("message_type") == kind]
 
-    def tokens_of(self, kind: str = "mutual_commit") -> list[str]:
-        """The tokens in the messages that came, verified or not."""
-        return [message["payload"]["tct"] for message in self.messages(kind)]
+    @property
+    def tokens(self) -> list[str]:
+        """The tokens in the commits that came, verified or not."""
+        return [message["payload"]["tct"] for message in self.messages("mutual_commit")]
 
     async def _manifest(self, _request: web.Request) -> web.StreamResponse:
         if self.conduct.manifest is not None:
@@ -123,7 +130,7 @@ class Server:
             envelope = await request.json()
             self.received.append((request.path, session, envelope))
             if request.path not in self._places.values():
-                return web.Response(status=404, text="nothing here")
+                return web.Response(status=self.conduct.missing, text="nothing here")
             if envelope["message_type"] == "error":
                 return self._give_up(envelope)
             kind = self._kind(request, envelope)
@@ -146,6 +153,9 @@ class Server:
         kind = str(envelope["message_type"])
         if self._places.get(kind) != request.path:
             raise AitpError("INVALID_ENVELOPE", f"a {kind} does not belong here")
+        if envelope["message_id"] in self._seen:
+            raise AitpError("REPLAY_DETECTED", "this was received before")
+        self._seen.add(envelope["message_id"])
         return kind
 
     async def _hello(self, request: web.Request, envelope: Envelope) -> web.StreamResponse:
@@ -196,69 +206,44 @@ class Server:
     # --- calls under a token (RFC-AITP-0005 6.1, 10.5)
 
     async def _challenge(self, request: web.Request) -> web.StreamResponse:
-        jti = str(claims_of(request.headers["X-AITP-TCT"])["jti"])
-        return web.json_response(self._new_challenge(jti))
+        challenge = self._owner.challenge(str(claims_of(request.headers["X-AITP-TCT"])["jti"]))
+        return await self._answer(request, "challenge", self._formed(challenge), {})
 
-    def _new_challenge(self, jti: str) -> Envelope:
-        nonce = encode(secrets.token_bytes(16))
-        self._challenges[nonce] = {"tct_jti": jti, "nonce": nonce, "expires_at": self.agent.now() + 60}
-        return self.agent.message("pop_challenge", self._challenges[nonce])
+    def _formed(self, challenge: dict[str, Any]) -> Envelope:
+        if self.conduct.bare_challenges:
+            return challenge
+        return self.agent.message("pop_challenge", challenge, self.conduct.alter.get("challenge"))
 
     async def _capability(self, request: web.Request) -> web.StreamResponse:
         name, tct = request.match_info["name"], request.headers.get("X-AITP-TCT", "")
+        self.called += 1
         try:
-            proof = request.headers.get("X-AITP-PoP") or request.headers.get("x-aitp-pop-response")
-            envelope = json.loads(decode(proof)) if proof else None
-            caller = self._caller(tct, envelope, name)
+            proof = next((request.headers[header] for header in HEADERS if header in request.headers), None)
+            response = json.loads(decode(proof)) if proof else None
+            if self.conduct.bare_challenges and response is not None:
+                response = self._as_envelope(response)
+            caller = self._owner.caller(tct, response, name)
         except AitpError as error:
             return self._refuse(error, 403)
         self.served.append((name, caller))
         return web.json_response({"did": name, "with": await request.json()})
 
-    def _caller(self, tct: str, envelope: Any, capability: str) -> str:
-        found = verify_tct_as_issuer(
-            {
-                "tct_token": tct,
-                "self_aid": self.agent.aid,
-                "envelope": envelope,
-                "outstanding_pop_challenges": list(self._challenges.values()),
-                "issuer_revocation_list": {"snapshot": self.agent.revocation_list()},
-            },
-            self.agent.now(),
-        )
-        self._challenges.pop(envelope["payload"]["nonce_echo"], None)
-        if capability not in found["grants"]:
-            raise AitpError("POLICY_VIOLATION", "the token does not grant this")
-        return str(found["presenter_aid"])
+    def _as_envelope(self, response: dict[str, Any]) -> Envelope:
+        """A bare response in the form that is checked. Nobody signed it, so it is signed here; the proof inside is
+        verified all the same, under the key of the token's subject."""
+        assert "message_type" not in response, "a bare challenge is answered in its own form"
+        return self.agent.message("pop_response", response)
 
-    # --- redemption (RFC-AITP-0006 4, 8)
+    # --- redemption (RFC-AITP-0006 8)
 
     async def _delegation_challenge(self, request: web.Request) -> web.StreamResponse:
         await request.json()
-        return web.json_response(self._new_challenge(str(uuid.uuid4())))
+        return web.json_response(self._formed(self._owner.challenge()))
 
     async def _redeem(self, request: web.Request) -> web.StreamResponse:
         try:
-            envelope = await request.json()
-            self.received.append((request.path, None, envelope))
-            return web.json_response(self._redeemed(envelope))
-        except (AitpError, ValueError, KeyError) as error:
-            refusal = error if isinstance(error, AitpError) else AitpError("INVALID_ENVELOPE", repr(error))
-            return self._refuse(refusal)
-
-    def _redeemed(self, envelope: Envelope) -> dict[str, Any]:
-        caller = str(envelope["sender"]["agent_id"])
-        payload = opened(envelope, caller, "pop_response", self.agent.now())
-        delegation = payload["delegation_token"]
-        snapshot = {"issuer_aid": self.agent.aid, "snapshot": self.agent.revocation_list()}
-        asked = {"delegation_token": delegation, "self_aid": self.agent.aid, "revocation_snapshots": [snapshot]}
-        scope = verify_delegation_token(asked, self.agent.now())["grants"]
-        claims = claims_of(delegation)
-        challenge = self._challenges.pop(payload.get("nonce_echo", ""), None)
-        if challenge is None or not same_key(claims["sub"], caller):
-            raise AitpError("DELEGATION_POP_FAILED", "no proof of the delegatee's key")
-        made = self.agent.mint(claims["sub"], scope)
-        until = min(int(made.claims["exp"]), int(claims["exp"]))
-        made = Grant(self.agent.key.token(tokens.TCT, made.claims | {"exp": until}))
-        self.agent.given.append(made)
-        return {"tct": made.tct}
+            return web.json_response({"tct": self._owner.redeem(await request.json()).tct})
+        except AitpError as error:
+            return self._refuse(error)
+        except (ValueError, KeyError) as error:
+            return self._refuse(AitpError("INVALID_ENVELOPE", repr(error)))
