@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from base.protocol.identity import Speaker
+from base.process.bootstrap import Bootstrap
+from base.protocol.identity import Identity
 from writer.main import worker
 
 
@@ -23,14 +24,14 @@ class _Silent:
         return manifest
 
 
-class _Speaker(Speaker):
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+class _Identity(Identity):
+    def __init__(self, bootstrap: Bootstrap) -> None:
+        super().__init__(bootstrap)
         self._agent = _Silent(self._agent)  # type: ignore[assignment]
 
 
 if __name__ == "__main__":
-    import base.protocol.identity as identity
+    import base.agent
 
-    identity.Speaker = _Speaker  # type: ignore[misc]
+    base.agent.Identity = _Identity  # type: ignore[misc]
     worker.run()
