@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 MARKER = "requirement(section, sentence): what of the standard the test shows"
+HEAD = "| Section | Requirement | Test | Result |"
 _PROPERTY = "requirement"
 #: Worst first: what several runs of one test come to.
 _RESULTS = ("failed", "skipped", "passed")
@@ -53,7 +54,7 @@ class Table:
         return json.dumps({"requirements": rows}, indent=2) + "\n"
 
     def as_markdown(self) -> str:
-        lines = ["| Section | Requirement | Test | Result |", "| --- | --- | --- | --- |"]
+        lines = [HEAD, "| --- | --- | --- | --- |"]
         for section, sentence, tests in self._sorted():
             for test, counts in tests:
                 result = ", ".join(f"{counts[name]} {name}" for name in _RESULTS if counts[name])
@@ -81,8 +82,15 @@ class Writer:
         self._table.add(report)
 
     def pytest_sessionfinish(self) -> None:
-        text = self._table.as_json() if self._file.suffix == ".json" else self._table.as_markdown()
-        self._file.write_text(text, encoding="utf-8")
+        self._file.write_text(self._text(), encoding="utf-8")
+
+    def _text(self) -> str:
+        if self._file.suffix == ".json":
+            return self._table.as_json()
+        # A page says above its table what it is.
+        before = self._file.read_text("utf-8") if self._file.exists() else ""
+        above, head, _ = before.partition(HEAD)
+        return (above if head else "") + self._table.as_markdown()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -110,14 +110,16 @@ def test_an_agent_may_accept_one_aid_and_no_other(shell: Shell) -> None:
     for sdk_agent in (friend, other):
         sdk_agent.build_manifest("caller", "http://localhost:1/aitp/handshake/hello", ["peer.thing"])
     with agent(shell, "analyzer", "--accept", friend.aid) as analyzer:
-        assert (_hello(friend, analyzer), _hello(other, analyzer)) == (200, 403)
+        assert (_hello(friend, analyzer), _hello(other, analyzer)) == (200, 400)
 
 
 def _hello(caller: aitp.AitpAgent, callee: Agent) -> int:
     """The status of the answer to a hello."""
     manifest = ask(f"{callee.url}/.well-known/aitp-manifest").decode()
     hello = caller.new_session(pinned_keys=[callee.aid]).build_hello(manifest, ["analyze.data"])
-    request = urllib.request.Request(f"{callee.url}/aitp/handshake/hello", hello.encode())
+    request = urllib.request.Request(
+        f"{callee.url}/aitp/handshake/hello", hello.encode(), {"Content-Type": "application/json"}
+    )
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
             return int(answer.status)

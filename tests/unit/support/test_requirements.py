@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 
 import pytest
+
+from tests.support.requirements import HEAD
 
 pytest_plugins = ["pytester"]
 
@@ -83,3 +86,31 @@ def test_markdown_is_a_table_with_a_row_per_requirement_and_test(inner: pytest.P
 def test_nothing_is_written_unasked(inner: pytest.Pytester) -> None:
     inner.runpytest_subprocess("-p", "no:cacheprovider")
     assert not list(inner.path.glob("table*"))
+
+
+def test_what_stands_above_the_table_of_a_page_stays(inner: pytest.Pytester) -> None:
+    page = inner.path / "page.md"
+    page.write_text(f"# Title\n\nWhat it is.\n\n{HEAD}\n| --- | --- | --- | --- |\n| old | old | old | old |\n")
+    inner.runpytest_subprocess("--requirements", "page.md", "-p", "no:cacheprovider")
+    text = page.read_text()
+    assert text.startswith(f"# Title\n\nWhat it is.\n\n{HEAD}\n")
+    assert "| old |" not in text
+    assert "the voucher is optional" in text
+
+
+def test_the_page_has_the_requirements_that_the_tests_show() -> None:
+    """By the marks in the sources: results are for a run to say."""
+    root = Path(__file__).resolve().parents[3]
+    rows = [
+        line.split(" | ") for line in (root / "docs" / "requirements.md").read_text().splitlines() if ".py::" in line
+    ]
+    shown = {row[2].strip("`").partition("::")[2] for row in rows}
+    marked = set()
+    # What is tested of the foreign agent itself shows nothing of ours.
+    for file in sorted({*(root / "tests" / "interop").glob("test_*.py")} - {root / "tests/interop/test_foreign.py"}):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                marked.add(node.name)
+    assert shown <= marked, "a test of the page is gone: make requirements"
+    assert {row[3].removesuffix(" |").split(" ", 1)[1] for row in rows} == {"passed"}
+    assert marked <= shown, "a test is not on the page: make requirements"
