@@ -4,6 +4,7 @@ bodies."""
 from __future__ import annotations
 
 import ipaddress
+import secrets
 import socket
 
 import aiohttp
@@ -31,9 +32,13 @@ def url_of(host: str, port: int) -> str:
     return f"http://[{host.replace('%', '%25')}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+_AGENTS = ".agent.localhost"
+
+
 class LocalResolver(AbstractResolver):
     """``localhost`` and names below it are this machine, whatever a hosts file says (RFC 6761, section 6.3): 127.0.0.1
-    first, then ::1, for a server may be bound to either. No thread is needed. Other names go to aiohttp's own resolver.
+    first, then ::1, for a server may be bound to either; but agents are at 127.0.0.1 alone (:func:`agent_host`). No
+    thread is needed. Other names go to aiohttp's own resolver.
     """
 
     def __init__(self) -> None:
@@ -47,11 +52,20 @@ class LocalResolver(AbstractResolver):
         return [
             ResolveResult(hostname=host, host=address, port=port, family=own, proto=0, flags=socket.AI_NUMERICHOST)
             for own, address in _LOOPBACK
-            if family in {socket.AF_UNSPEC, own}
+            if family in {socket.AF_UNSPEC, own} and (own == socket.AF_INET or not host.endswith(_AGENTS))
         ]
 
     async def close(self) -> None:
         await self._elsewhere.close()
+
+
+def agent_host() -> str:
+    """A name of 127.0.0.1 for one launched agent, which no other has.
+
+    A client keeps connections by host and port. An agent that is ending has let its port go while connections to it
+    are still open; under its number alone, what is meant for the next agent with that port would go to the last one.
+    """
+    return f"{secrets.token_hex(8)}{_AGENTS}"
 
 
 def is_local_name(host: str) -> bool:

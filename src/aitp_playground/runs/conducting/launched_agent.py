@@ -12,7 +12,7 @@ import orjson
 
 from aitp_playground import strict_json
 from aitp_playground.errors import AgentCallError
-from aitp_playground.net import read_bounded
+from aitp_playground.net import agent_host, read_bounded
 from aitp_playground.runs.concurrency import READING
 from aitp_playground.runs.conducting import step_marks
 
@@ -37,7 +37,8 @@ class LaunchedAgent:
         self.manifest_url = f"{self.base_url}/.well-known/aitp-manifest"
         self.emitter_seq = 0
         self._session = session
-        self._headers = {"Authorization": f"Bearer {admin_token}"}
+        self._origin = f"http://{agent_host()}:{port}"
+        self._headers = {"Authorization": f"Bearer {admin_token}", "Host": f"localhost:{port}"}
 
     async def post(self, route: str, body: Mapping[str, Any], *, timeout: float | None = None) -> dict[str, Any]:
         """``POST /admin/<route>``."""
@@ -48,7 +49,7 @@ class LaunchedAgent:
         return await self._call("PUT", route, body, ADMIN_TIMEOUT)
 
     async def _call(self, method: str, route: str, body: Mapping[str, Any], timeout: float) -> dict[str, Any]:
-        url = f"http://127.0.0.1:{self.port}/admin/{route}"
+        url = f"{self._origin}/admin/{route}"
         try:
             async with self._session.request(
                 method,

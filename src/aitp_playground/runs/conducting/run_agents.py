@@ -179,9 +179,10 @@ class RunAgents:
 
     @staticmethod
     def _lost_contact(failure: BaseException | None) -> bool:
-        """The failure may be the echo of an agent's death."""
+        """The failure may be the echo of an agent's death: no answer, or that of another agent on its port."""
         cause = failure.__cause__ if failure is not None and failure.__cause__ is not None else failure
-        return isinstance(cause, AgentCallError) and (cause.transport or cause.refusal == "agent_unreachable")
+        echoes = {"agent_unreachable", "unauthorized"}
+        return isinstance(cause, AgentCallError) and (cause.transport or cause.refusal in echoes)
 
     async def _watch(self, agent_id: str, process: AgentProcess) -> None:
         gone = await process.wait()
