@@ -11,10 +11,10 @@ TOPIC  ?= How autonomous agents earn trust
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve demo-cp test check bench soak format lock clean
+.PHONY: help run serve demo-cp test check bench soak requirements format lock clean
 
 help: ## Say what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## Run a scenario end to end, watched live (REF=pack/scenario@version TOPIC="…")
 	@$(BIN)/aitp-playground run $(REF) --input topic="$(TOPIC)"
@@ -41,6 +41,9 @@ bench: $(VENV)/.dev ## Measure; against another version pair by pair with AGAINS
 
 soak: $(VENV)/.dev ## Try for long what only shows after many rounds (RUNS=3000 ROUNDS=50)
 	$(BIN)/python -m tests.bench.soak --runs $(RUNS) --rounds $(ROUNDS)
+
+requirements: $(VENV)/.dev ## Write docs/requirements.md from a run of the tests that show them
+	$(BIN)/python -m pytest tests/interop -q --requirements docs/requirements.md
 
 format: $(VENV)/.dev ## Put the code into shape
 	$(BIN)/ruff check --fix .

@@ -8,6 +8,10 @@ import os
 
 from hypothesis import HealthCheck, settings
 
+from tests.support.requirements import pytest_addoption, pytest_collection_modifyitems, pytest_configure
+
+__all__ = ["pytest_addoption", "pytest_collection_modifyitems", "pytest_configure"]
+
 #: Hundreds of databases are made; those that are to keep a reserve say so.
 os.environ.setdefault("RUN_HISTORY_RESERVE_BYTES", "0")
 

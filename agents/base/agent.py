@@ -9,12 +9,17 @@ from base.http.peer_client import PeerClient
 from base.process.bootstrap import Bootstrap
 from base.protocol.delegation import Delegations
 from base.protocol.enrolment import Enrolment
-from base.protocol.handshake import Handshakes
 from base.protocol.identity import Identity
+from base.protocol.initiating import Initiator
 from base.protocol.invocation import Invoker
+from base.protocol.issuer_lists import IssuerLists
+from base.protocol.list_fetching import ListFetcher
+from base.protocol.oidc import OidcTrust
 from base.protocol.peers import PeerBook
 from base.protocol.redemption import Redemptions
+from base.protocol.responding import Responder
 from base.protocol.revocation import RevocationState
+from base.protocol.revocation_record import RevocationRecord
 from base.protocol.revocation_refresh import Refresher
 from base.protocol.revoking import Revoker
 from base.protocol.shared import Shared
@@ -33,15 +38,29 @@ class Agent:
         self.telemetry = Telemetry(bootstrap.telemetry, self.client.session)
         self.peers = PeerBook(open_to_verified=bootstrap.accept == "any-verified")
         self.tokens = TokenBook()
-        self.revocations = RevocationState(bootstrap.revocation, bootstrap.cp, self.tokens.expiry_of)
-        self.verifier = Verifier(self.identity, self.revocations)
-        shared = Shared(self.identity, self.peers, self.tokens, self.revocations, self.client, self.telemetry)
-        self.handshakes = Handshakes(bootstrap, shared)
+        self.revocations = RevocationState(bootstrap.revocation, bootstrap.cp, self.tokens.expiries)
+        self.record = RevocationRecord(bootstrap.revocation.record_dir, self.identity.aid, self.revocations)
+        self.verifier = Verifier(self.identity, self.revocations, self.peers.introduced)
+        fetcher = ListFetcher(self.revocations, self.client, self.telemetry)
+        self.issuer_lists = IssuerLists(bootstrap.revocation, self.peers, self.revocations, fetcher, self.client)
+        shared = Shared(
+            self.identity,
+            self.peers,
+            self.tokens,
+            self.revocations,
+            self.client,
+            self.telemetry,
+            self.issuer_lists,
+            self.record,
+        )
+        oidc = OidcTrust(bootstrap.oidc, self.identity, self.client)
+        self.initiator = Initiator(bootstrap, shared, oidc)
+        self.responder = Responder(bootstrap, shared, oidc)
         self.delegations = Delegations(shared)
-        self.redemptions = Redemptions(shared)
+        self.redemptions = Redemptions(shared, bootstrap.redelegation)
         self.revoker = Revoker(self.tokens, self.revocations, self.telemetry)
         self.refresher = Refresher(
-            bootstrap.revocation, bootstrap.cp, self.peers, self.revocations, self.client, self.telemetry
+            bootstrap.revocation, bootstrap.cp, self.peers, self.revocations, fetcher, self.client
         )
         self.enrolment = Enrolment(bootstrap, self.identity, self.client, self.telemetry)
         self.capabilities = Capabilities(functions, self._context())
@@ -54,9 +73,11 @@ class Agent:
 
     async def close(self) -> None:
         """End it."""
+        await self.issuer_lists.close()
         await self.refresher.close()
         await self.telemetry.close()
         await self.client.close()
+        await self.record.close()
 
     def _context(self) -> WorkerContext:
         given = self.bootstrap

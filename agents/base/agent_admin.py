@@ -77,7 +77,7 @@ class AdminRoutes:
     async def _initiate_handshake(self, body: Body) -> dict[str, Any]:
         given = take(body, {"peer": str}, {"requested_grants": list, "direction": str, "manifest_url": str})
         grants = _names(given.get("requested_grants", []), "requested_grants")
-        return await self._agent.handshakes.initiate(
+        return await self._agent.initiator.initiate(
             given["peer"],
             grants,
             one_way=_choice(given, "direction", "both", "one") == "one",
@@ -121,7 +121,9 @@ class AdminRoutes:
         reason = given.get("reason")
         if reason is not None and len(reason) > MAX_REASON:
             raise malformed(f"reason: longer than {MAX_REASON} characters")
-        return self._agent.revoker.revoke(given["audience"], reason, local=given.get("local", True))
+        revoked = self._agent.revoker.revoke(given["audience"], reason, local=given.get("local", True))
+        await self._agent.record.save()
+        return revoked
 
     async def _refresh_revocations(self, body: Body) -> dict[str, Any]:
         given = take(body, {"from": str}, {"peer": str, "jti": str})

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from base.refusals import CapabilityError, Fault
+from base.refusals import CapabilityError, Fault, Refusal
 
 if TYPE_CHECKING:
     from base.text.llm import LlmClient
@@ -50,9 +50,11 @@ class Capabilities:
         return name in self._functions
 
     def require(self, name: str) -> None:
-        """Raise 404 unless ``name`` is served here."""
+        """Raise ``capability_unknown``, 404, unless ``name`` is served here."""
         if name not in self._functions:
-            raise Fault(404, "capability_unknown", f"this agent does not offer {name[:100]!r}")
+            refusal = Refusal("capability_unknown", f"this agent does not offer {name[:100]!r}")
+            refusal.status = 404
+            raise refusal
 
     async def execute(self, name: str, task: Task) -> dict[str, Any]:
         """Run one. A :class:`Fault` it raises is passed on; anything else is 500, its trace on stderr alone."""

@@ -1,34 +1,24 @@
 """What an agent answers when it does not do what was asked: codes, statuses and the one error shape.
 
-Fault                a status and a code
-├── Refusal          403: a decision about trust; reported in the log
-├── PeerFailed       502: another agent did not answer as it should
-└── CapabilityError  400: a capability's own word for bad input
+Fault                    a status and a code
+├── Refusal              403: a decision about trust; reported in the log
+│   └── RedemptionRefusal    the same about a delegation, which has codes of its own in the registry
+├── Flooded              429: too much from one sender, or from strangers together
+├── PeerFailed           502: another agent did not answer as it should
+└── CapabilityError      400: a capability's own word for bad input
+
+An admin is told all of it as it is; what a peer is told is made in :mod:`base.http.answers`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-RefusalCode = Literal[
-    "tct_missing",
-    "tct_invalid",
-    "tct_expired",
-    "tct_revoked",
-    "wrong_issuer",
-    "wrong_audience",
-    "grant_missing",
-    "pop_required",
-    "pop_invalid",
-    "peer_unknown",
-    "replay",
-    "stale",
-    "revocation_unknown",
-    "delegation_redeemed",
-    "handshake_refused",
-]
+from base.registry_codes import MALFORMED, OF_FAULT, OF_REDEMPTION, OF_REFUSAL, RefusalCode, registered
+
 Source = Literal["local", "cp-snapshot", "issuer-list", "lineage"]
 FailureClass = Literal["refused", "timeout", "http_4xx", "http_5xx", "not_json", "truncated", "protocol"]
 
@@ -37,16 +27,25 @@ MAX_MESSAGE = 300
 
 
 class Fault(Exception):
-    """An answer that is an error. ``details`` is JSON-ready and holds no secret."""
+    """An answer that is an error. ``details`` is JSON-ready and holds no secret.
+
+    ``disclosed`` says that the peer that is refused has proven who it is and was introduced, so it may be told why.
+    """
 
     def __init__(self, status: int, code: str, message: str, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.details = dict(details or {})
+        self.disclosed = False
+
+    @property
+    def registry_code(self) -> str:
+        """What it is called in the registry of AITP error codes."""
+        return OF_FAULT.get(self.code, MALFORMED)
 
     def body(self) -> dict[str, Any]:
-        """The error document: ``{"error": {"code", "message", "details"?}}``."""
+        """The whole of it: ``{"error": {"code", "message", "details"?}}``."""
         error: dict[str, Any] = {"code": self.code, "message": str(self)[:MAX_MESSAGE]}
         if self.details:
             error["details"] = self.details
@@ -54,17 +53,56 @@ class Fault(Exception):
 
 
 class Refusal(Fault):
-    """No, and why. ``source`` says who revoked; ``sdk_code`` is the protocol library's own word, where it has one."""
+    """No, and why. ``source`` says who revoked; ``sdk_code`` is the protocol library's own word, where it has one;
+    ``registry`` is the registry's, where it is known better than the table does."""
+
+    _table: ClassVar[Mapping[RefusalCode, str]] = OF_REFUSAL
 
     def __init__(
-        self, code: RefusalCode, message: str, *, source: Source | None = None, sdk_code: str | None = None
+        self,
+        code: RefusalCode,
+        message: str,
+        *,
+        source: Source | None = None,
+        sdk_code: str | None = None,
+        registry: str | None = None,
+        **details: Any,
     ) -> None:
-        details = {name: value for name, value in (("source", source), ("sdk_code", sdk_code)) if value}
-        super().__init__(403, code, message, details)
+        named = {"source": source, "sdk_code": sdk_code, **details}
+        super().__init__(403, code, message, {name: value for name, value in named.items() if value is not None})
+        self.refusal: RefusalCode = code
+        self._registry = registry
+
+    @property
+    def registry_code(self) -> str:
+        if self._registry is not None:
+            return self._registry
+        if self.refusal == "handshake_refused":
+            return registered(self.details.get("sdk_code")) or OF_REFUSAL[self.refusal]
+        return self._table.get(self.refusal, OF_REFUSAL[self.refusal])
+
+    def told(self) -> dict[str, Any]:
+        """What the log says of it: ``{"code", "registry_code", …details}``."""
+        return {"code": self.code, "registry_code": self.registry_code, **self.details}
+
+
+class RedemptionRefusal(Refusal):
+    """No to a delegation."""
+
+    _table = OF_REDEMPTION
+
+
+class Flooded(Fault):
+    """Too many messages: 429, with nothing in it but when to come again."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(429, "rate_limited", "too many messages; come again later")
+        self.retry_after = max(1, math.ceil(retry_after))
 
 
 class PeerFailed(Fault):
-    """A peer could not be reached or broke the protocol. ``peer_code`` is its error code or the SDK's."""
+    """A peer could not be reached or broke the protocol. ``peer_code`` is its error code, or ours for what it did;
+    ``retryable`` is its word on whether to try again."""
 
     def __init__(
         self,
@@ -74,13 +112,12 @@ class PeerFailed(Fault):
         url: str,
         status: int | None = None,
         peer_code: str | None = None,
+        retryable: bool | None = None,
+        **details: Any,
     ) -> None:
-        details: dict[str, Any] = {"class": failure, "url": url}
-        if status is not None:
-            details["status"] = status
-        if peer_code:
-            details["code"] = peer_code
-        super().__init__(502, "peer_failed", message, details)
+        named = {"status": status, "code": peer_code or None, "retryable": retryable, **details}
+        told = {"class": failure, "url": url, **{name: value for name, value in named.items() if value is not None}}
+        super().__init__(502, "peer_failed", message, told)
         self.failure = failure
         self.peer_code = peer_code
 
@@ -108,7 +145,8 @@ def protocol_errors(url: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise PeerFailed("protocol", first_line(error), url=url, peer_code=sdk_code(error)) from error
+        code = registered(sdk_code(error)) or MALFORMED
+        raise PeerFailed("protocol", first_line(error), url=url, peer_code=code) from error
 
 
 def first_line(error: Exception) -> str:

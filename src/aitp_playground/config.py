@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -100,7 +100,9 @@ class Settings(BaseSettings):
     cp_webhook_linger_secs: Seconds = Field(default=300, ge=0)
     cp_ingest_settle_secs: Seconds = Field(default=5, ge=0)
 
-    revocation_fail_mode: Literal["soft_fail", "fail_closed"] = "soft_fail"
+    revocation_fail_mode: Literal["fail_open", "soft_fail", "fail_closed"] = "fail_open"
+    revocation_safe_caps: Annotated[Words, Field(validate_default=True), AfterValidator(settings_values.names)] = ()
+    issuer_list_fail_mode: Literal["fail_closed", "fail_open"] = "fail_closed"
     revocation_max_staleness_secs: Seconds = Field(default=300, gt=0)
     revocation_poll_secs: Seconds = Field(default=60, gt=0)
     aitp_didweb_insecure_hosts: Words = ()
@@ -119,6 +121,17 @@ class Settings(BaseSettings):
     @classmethod
     def _upper(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
+
+    @field_validator("revocation_safe_caps")
+    @classmethod
+    def _needed_by_soft_fail(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if info.data.get("revocation_fail_mode") == "soft_fail" and not value:
+            raise ValueError(
+                "is empty, and REVOCATION_FAIL_MODE is soft_fail, which without a fresh list serves only the "
+                "capabilities named here. Name them, or set REVOCATION_FAIL_MODE to fail_open, which goes on with all "
+                "of them: that is what soft_fail used to mean"
+            )
+        return value
 
     @field_validator("scenarios_dir")
     @classmethod

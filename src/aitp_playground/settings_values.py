@@ -139,6 +139,13 @@ def comma_separated(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",")) if value.strip() else ()
 
 
+def names(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Names between commas, none of them empty, each once."""
+    if not all(values):
+        raise ValueError("has an empty name; names are separated by one comma")
+    return tuple(dict.fromkeys(values))
+
+
 def bearer_keys(keys: Iterable[SecretStr]) -> tuple[SecretStr, ...]:
     """Keys that a client can present (RFC 6750, section 2.1): visible ASCII, none of them empty."""
     checked = tuple(keys)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from tests.bench import bench_control_plane, bench_dead_cp, bench_events, bench_runs, bench_streams
+from tests.bench import bench_control_plane, bench_dead_cp, bench_events, bench_floods, bench_runs, bench_streams
 from tests.bench.report import machine
 
 BENCHES = {
@@ -14,6 +14,7 @@ BENCHES = {
     "streams": bench_streams,
     "control_plane": bench_control_plane,
     "dead_cp": bench_dead_cp,
+    "floods": bench_floods,
 }
 
 

@@ -20,6 +20,8 @@ Document = dict[str, Any]
 #: Manifest of a variant -> the shipped manifest it is a variant of, and its module.
 VARIANT_AGENTS = {
     "open-writer": ("writer", "open_writer.main"),
+    "unlisted-writer": ("writer", "unlisted_writer.main"),
+    "listless-writer": ("writer", "listless_writer.main"),
     "deaf-researcher": ("researcher", "deaf_researcher.main"),
     "altered-researcher": ("researcher", "altered_researcher.main"),
 }

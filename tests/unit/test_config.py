@@ -303,6 +303,28 @@ def attributes(file: Path) -> set[str]:
     return {node.attr for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)}
 
 
+def test_soft_fail_without_safe_capabilities_names_what_it_used_to_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for safe in ("", "  "):
+        said = refusal(monkeypatch, REVOCATION_FAIL_MODE="soft_fail", REVOCATION_SAFE_CAPS=safe)
+        assert said.startswith("wrong setting: REVOCATION_SAFE_CAPS")
+        assert "fail_open" in said
+    monkeypatch.delenv("REVOCATION_SAFE_CAPS")
+    assert "fail_open" in refusal(monkeypatch, REVOCATION_FAIL_MODE="soft_fail")
+    assert "REVOCATION_SAFE_CAPS: has an empty name" in refusal(monkeypatch, REVOCATION_SAFE_CAPS="a,,b")
+    monkeypatch.setenv("REVOCATION_SAFE_CAPS", "research.query, write.content,research.query")
+    settings = Settings.load()
+    assert (settings.revocation_fail_mode, settings.revocation_safe_caps) == (
+        "soft_fail",
+        ("research.query", "write.content"),
+    )
+
+
+def test_what_goes_on_without_a_list_unless_set(secrets: Path) -> None:
+    assert secrets.is_dir()
+    settings = Settings.load()
+    assert (settings.revocation_fail_mode, settings.issuer_list_fail_mode) == ("fail_open", "fail_closed")
+
+
 @pytest.mark.parametrize(
     ("line", "meant"),
     [

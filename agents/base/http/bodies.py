@@ -13,3 +13,9 @@ async def read_bounded(content: aiohttp.StreamReader, limit: int) -> bytes | Non
         if len(body) > limit:
             return None
     return bytes(body)
+
+
+def is_json(content_type: str) -> bool:
+    """Whether a Content-Type is JSON's, or that of something which is JSON underneath."""
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))

@@ -36,7 +36,7 @@ _SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 #: What may be wrong with a head; not a word of it is quoted, for tokens travel in heads.
 _FAULTS = (
     (http_exceptions.BadHttpMethod, "the method is not one of HTTP"),
-    (http_exceptions.LineTooLong, "the address or a header field is too long"),
+    (http_exceptions.LineTooLong, "the address or a header field is too long: at most {1} bytes"),
     (http_exceptions.InvalidURLError, "the address is not one of HTTP"),
 )
 Refusal = Callable[[int, str, str], str]  # the JSON text of a refusal, from its status, a code and a sentence
@@ -134,7 +134,7 @@ class Connection(web.RequestHandler):
             self.log_exception("a request failed", exc_info=exc)
             return Refused(status, "internal_error", "the request could not be answered; the log says why")
         self._bounds.note("not HTTP", f"not HTTP: {type(exc).__name__}")
-        said = (fault for kind, fault in _FAULTS if isinstance(exc, kind))
+        said = (fault.format(*getattr(exc, "args", ())) for kind, fault in _FAULTS if isinstance(exc, kind))
         return Refused(status, "invalid_request", next(said, "the head of the request is not HTTP/1.1"))
 
     def pause_writing(self) -> None:

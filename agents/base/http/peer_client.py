@@ -15,12 +15,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+import aitp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from base.http.bodies import read_bounded
+from base.aids import same_key
+from base.http.bodies import is_json, read_bounded
 from base.refusals import PeerFailed
 
+#: Of what a capability answers, and of a revocation list; and of any other document of the protocol.
 MAX_ANSWER = 4 << 20
+MAX_DOCUMENT = 256 << 10
 CONNECT_TIMEOUT = 3.0
 #: Shorter than a capability's own limit would cut honest answers off.
 CALL_TIMEOUT = 125.0
@@ -76,14 +80,32 @@ class Answer:
         except UnicodeDecodeError:
             raise PeerFailed("not_json", "the answer is not UTF-8", url=self.url, status=self.status) from None
 
-    def expect_ok(self) -> Answer:
-        """Itself when the status is 200. Raises ``PeerFailed`` with the peer's own code otherwise."""
-        if self.status == 200:
+    def expect_json(self, signer: str | None = None) -> Answer:
+        """Itself when the request was granted and the answer says that it is JSON (RFC-AITP-0001, section 8)."""
+        self.expect_ok(signer)
+        if not is_json(self.headers.get("Content-Type", "")):
+            raise PeerFailed("not_json", "the answer does not say that it is JSON", url=self.url, status=self.status)
+        return self
+
+    def expect_ok(self, signer: str | None = None) -> Answer:
+        """Itself when the request was granted. Raises ``PeerFailed`` with the peer's own code otherwise.
+
+        ``signer``: whose ``error`` envelope may say why; one of anybody else says nothing.
+        """
+        if 200 <= self.status < 300:
             return self
-        code = _error_code(self.body)
+        error = _error(self.body, signer)
         kind = "http_5xx" if self.status >= 500 else "http_4xx" if self.status >= 400 else "protocol"
-        message = f"the peer answered {self.status}" + (f" {code}" if code else "")
-        raise PeerFailed(kind, message, url=self.url, status=self.status, peer_code=code)  # type: ignore[arg-type]
+        message = f"the peer answered {self.status}" + (f" {error.code}" if error.code else "")
+        raise PeerFailed(
+            kind,  # type: ignore[arg-type]
+            message,
+            url=self.url,
+            status=self.status,
+            peer_code=error.code,
+            retryable=error.retryable,
+            reason=error.reason,
+        )
 
 
 class PeerClient:
@@ -108,18 +130,24 @@ class PeerClient:
         if self._session is not None:
             await self._session.close()
 
-    async def get(self, url: str, *, timeout: float = EXCHANGE_TIMEOUT) -> Answer:
+    async def get(self, url: str, *, timeout: float = EXCHANGE_TIMEOUT, limit: int = MAX_DOCUMENT) -> Answer:
         """GET, any status, from the source: a cache's copy of a revocation list says too little."""
-        return await self._request("GET", url, None, {"Cache-Control": "no-cache"}, timeout)
+        return await self._request("GET", url, None, {"Cache-Control": "no-cache"}, timeout, limit)
 
     async def post(
-        self, url: str, body: str, headers: Mapping[str, str] | None = None, *, timeout: float = EXCHANGE_TIMEOUT
+        self,
+        url: str,
+        body: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        timeout: float = EXCHANGE_TIMEOUT,
+        limit: int = MAX_DOCUMENT,
     ) -> Answer:
         """POST a JSON text, any status."""
-        return await self._request("POST", url, body, headers or {}, timeout)
+        return await self._request("POST", url, body, headers or {}, timeout, limit)
 
     async def _request(
-        self, method: str, url: str, body: str | None, headers: Mapping[str, str], timeout: float
+        self, method: str, url: str, body: str | None, headers: Mapping[str, str], timeout: float, limit: int
     ) -> Answer:
         if body is not None:
             headers = {**headers, "Content-Type": "application/json"}
@@ -134,7 +162,7 @@ class PeerClient:
                     allow_redirects=False,
                 ) as response,
             ):
-                return Answer(url, response.status, await _read(response, url), response.headers)
+                return Answer(url, response.status, await _read(response, url, limit), response.headers)
         except TimeoutError:
             raise PeerFailed("timeout", "the peer did not answer in time", url=url) from None
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, ConnectionResetError):
@@ -145,16 +173,52 @@ class PeerClient:
             raise PeerFailed("protocol", "the peer does not speak HTTP as it should", url=url) from None
 
 
-async def _read(response: aiohttp.ClientResponse, url: str) -> bytes:
-    body = await read_bounded(response.content, MAX_ANSWER)
+async def _read(response: aiohttp.ClientResponse, url: str, limit: int) -> bytes:
+    body = await read_bounded(response.content, limit)
     if body is None:
         raise PeerFailed("protocol", "the answer is too large", url=url, peer_code="too_large")
     return body
 
 
-def _error_code(body: bytes) -> str | None:
+@dataclass(frozen=True, slots=True)
+class _Error:
+    """What an error says; each part None where it says nothing of the kind."""
+
+    code: str | None = None
+    retryable: bool | None = None
+    reason: str | None = None
+
+
+def _error(body: bytes, signer: str | None) -> _Error:
+    """Read an error in either form: the binding's JSON body, or an ``error`` envelope (RFC-AITP-0001, section 5.6)."""
     try:
-        code = json.loads(body)["error"]["code"]
-    except (ValueError, TypeError, KeyError):
-        return None
-    return code[:100] if isinstance(code, str) else None
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return _Error()
+    if not isinstance(document, dict):
+        return _Error()
+    if document.get("message_type") == "error":
+        error = document.get("payload") if signer is not None and _is_signed(document, body, signer) else None
+    else:
+        error = document.get("error")
+    if not isinstance(error, dict):
+        return _Error()
+    code, retryable, details = error.get("code"), error.get("retryable"), error.get("details")
+    reason = details.get("reason") if isinstance(details, dict) else None
+    return _Error(
+        code=code[:100] if isinstance(code, str) else None,
+        retryable=retryable if isinstance(retryable, bool) else None,
+        reason=reason[:100] if isinstance(reason, str) else None,
+    )
+
+
+def _is_signed(envelope: dict[str, Any], body: bytes, signer: str) -> bool:
+    sender = envelope.get("sender")
+    aid = sender.get("agent_id") if isinstance(sender, dict) else None
+    if not isinstance(aid, str) or not same_key(aid, signer):
+        return False
+    try:
+        aitp.verify_envelope(body.decode(), aid)
+    except (ValueError, RuntimeError):
+        return False
+    return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,13 +15,16 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from base.http import step_mark
-from base.http.bodies import read_bounded
+from base.http.bodies import is_json, read_bounded
 from base.refusals import Fault, malformed
 
 READ_TIMEOUT = 10.0
 #: What aiohttp undoes, always and by itself; others it passes on as they came.
 ENCODINGS = ("identity", "gzip", "deflate")
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1"})
+
+#: As JSON escapes it; a text with half a pair cannot be encoded, and would fail wherever it is hashed or passed on.
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -61,15 +65,26 @@ async def read_text(request: web.Request, limit: int) -> str:
         raise malformed("the body could not be read to its end") from None
 
 
+def require_json(request: web.Request) -> None:
+    """Refuse a body that does not say that it is JSON (RFC-AITP-0001, section 8): so a page in a browser cannot send
+    one without asking first. Raises 400."""
+    if not request.body_exists:
+        return
+    if not is_json(request.headers.get("Content-Type", "")):
+        raise malformed("Content-Type: not application/json")
+
+
 async def read_object(request: web.Request, limit: int) -> dict[str, Any]:
     """The body as a JSON object. Raises as :func:`read_text`, and 400 when it is none."""
     return parse_object(await read_text(request, limit))
 
 
 def parse_object(text: str) -> dict[str, Any]:
-    """Parse a JSON object; NaN and Infinity are not JSON. Raises 400."""
+    """Parse a JSON object. NaN and Infinity are not JSON, and half a surrogate pair is no text. Raises 400."""
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise malformed("the body is not JSON") from None
     if not isinstance(value, dict):

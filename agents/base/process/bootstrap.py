@@ -11,18 +11,17 @@ import binascii
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, cast
-from urllib.parse import urlsplit
+
+from base.process.sections import BootstrapError, Section
 
 VERSION = 1
 MAX_BYTES = 1 << 20
+#: How often at most a token that was redeemed may be passed on: RFC-AITP-0011, section 2, ends at three hops.
+MAX_REDELEGATION = 2
 _SHA256_HEX = re.compile(r"[0-9a-f]{64}")
-
-
-class BootstrapError(Exception):
-    """The document is not one. The message names the key and never quotes a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +42,19 @@ class ControlPlaneConfig:
 
 @dataclass(frozen=True, slots=True)
 class RevocationConfig:
-    """``soft_fail`` goes on without a fresh list, ``fail_closed`` refuses. Times in seconds."""
+    """What to do without a fresh list; RFC-AITP-0008, section 3.1. Times in seconds.
 
-    fail_mode: Literal["soft_fail", "fail_closed"]
+    ``fail_mode`` is about the Control Plane's list: ``fail_open`` goes on, ``soft_fail`` with ``safe_caps`` alone,
+    ``fail_closed`` refuses. ``issuer_fail_mode`` is about the list that a peer advertises.
+    ``record_dir``: the directory in which an agent that keeps its key keeps what it revoked.
+    """
+
+    fail_mode: Literal["fail_open", "soft_fail", "fail_closed"]
     max_staleness_secs: int
     poll_secs: int
+    safe_caps: frozenset[str] = frozenset()
+    issuer_fail_mode: Literal["fail_closed", "fail_open"] = "fail_closed"
+    record_dir: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,7 @@ class Bootstrap:
     revocation: RevocationConfig
     llm: LlmConfig | None
     accept: Literal["introduced", "any-verified"] = "introduced"
+    redelegation: int = 0
 
 
 def read_bootstrap(fd: int) -> Bootstrap:
@@ -116,7 +124,7 @@ def parse_bootstrap(raw: bytes) -> Bootstrap:
     except ValueError:
         # `from None`: a decoder's error holds the text it choked on, and that text holds the seed.
         raise BootstrapError("the bootstrap document is not JSON") from None
-    root = _Section(document, "")
+    root = Section(document, "")
     if root.take("v", int) != VERSION:
         raise BootstrapError(f"v: this worker reads version {VERSION}")
     bootstrap = Bootstrap(
@@ -126,7 +134,7 @@ def parse_bootstrap(raw: bytes) -> Bootstrap:
         seed=_seed(root.text("seed")),
         signing_suite=root.choice("signing_suite", "ed25519", "p256"),
         display_name=root.text("display_name"),
-        offered_caps=_names(root, "offered_caps"),
+        offered_caps=_offered(root),
         ttl_secs=root.positive("ttl_secs"),
         identity_type=root.choice("identity_type", "pinned_key", "oidc"),
         oidc=root.optional("oidc", _oidc),
@@ -140,6 +148,7 @@ def parse_bootstrap(raw: bytes) -> Bootstrap:
         revocation=_revocation(root.section("revocation")),
         llm=root.optional("llm", _llm),
         accept=root.choice("accept", "introduced", "any-verified", default="introduced"),
+        redelegation=root.number("redelegation", 0, MAX_REDELEGATION, default=0),
     )
     root.finish()
     if not _SHA256_HEX.fullmatch(bootstrap.admin_token_sha256):
@@ -147,62 +156,6 @@ def parse_bootstrap(raw: bytes) -> Bootstrap:
     if bootstrap.identity_type == "oidc" and not (bootstrap.oidc and bootstrap.oidc.token_url):
         raise BootstrapError("oidc: an OIDC identity needs issuer, subject, token_url and token")
     return bootstrap
-
-
-class _Section:
-    """One JSON object being taken apart; what nobody took is an unknown key."""
-
-    def __init__(self, value: Any, path: str) -> None:
-        if not isinstance(value, dict):
-            raise BootstrapError(f"{path or 'the bootstrap document'}: not a JSON object")
-        self._left = dict(value)
-        self._path = path
-
-    def take(self, name: str, kind: type, *, none: bool = False) -> Any:
-        if name not in self._left:
-            raise BootstrapError(f"{self._path}{name}: missing")
-        value = self._left.pop(name)
-        if value is None and none:
-            return None
-        # True is an int to Python, never to the author of the document.
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise BootstrapError(f"{self._path}{name}: not of type {kind.__name__}")
-        return value
-
-    def text(self, name: str) -> str:
-        value: str = self.take(name, str)
-        if not value:
-            raise BootstrapError(f"{self._path}{name}: empty")
-        return value
-
-    def positive(self, name: str) -> int:
-        value: int = self.take(name, int)
-        if value <= 0:
-            raise BootstrapError(f"{self._path}{name}: not positive")
-        return value
-
-    def choice(self, name: str, *allowed: str, default: str | None = None) -> Any:
-        value = default if default is not None and name not in self._left else self.text(name)
-        if value not in allowed:
-            raise BootstrapError(f"{self._path}{name}: not one of {', '.join(allowed)}")
-        return value
-
-    def url(self, name: str) -> str:
-        value = self.text(name)
-        if urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname:
-            raise BootstrapError(f"{self._path}{name}: not an http or https URL")
-        return value
-
-    def section(self, name: str) -> _Section:
-        return _Section(self.take(name, dict), f"{self._path}{name}.")
-
-    def optional(self, name: str, build: Callable[[_Section], Any]) -> Any:
-        value = self.take(name, dict, none=True)
-        return None if value is None else build(_Section(value, f"{self._path}{name}."))
-
-    def finish(self) -> None:
-        if self._left:
-            raise BootstrapError(f"{self._path}{min(self._left)}: unknown key")
 
 
 def _seed(text: str) -> bytes:
@@ -215,38 +168,41 @@ def _seed(text: str) -> bytes:
     return seed
 
 
-def _names(root: _Section, name: str) -> tuple[str, ...]:
-    values = root.take(name, list)
-    if not values or not all(isinstance(value, str) and value.strip() == value and value for value in values):
-        raise BootstrapError(f"{name}: not a list of capability names")
-    if len(set(values)) != len(values):
-        raise BootstrapError(f"{name}: a name appears twice")
-    return tuple(values)
+def _offered(root: Section) -> tuple[str, ...]:
+    offered = root.names("offered_caps")
+    if not offered:
+        raise BootstrapError("offered_caps: empty")
+    return offered
 
 
-def _telemetry(section: _Section) -> TelemetryConfig:
+def _telemetry(section: Section) -> TelemetryConfig:
     config = TelemetryConfig(url=section.url("url"), token=section.text("token"))
     section.finish()
     return config
 
 
-def _control_plane(section: _Section) -> ControlPlaneConfig:
+def _control_plane(section: Section) -> ControlPlaneConfig:
     config = ControlPlaneConfig(url=section.url("url").rstrip("/"), aid=section.take("aid", str, none=True))
     section.finish()
     return config
 
 
-def _revocation(section: _Section) -> RevocationConfig:
+def _revocation(section: Section) -> RevocationConfig:
     config = RevocationConfig(
-        fail_mode=section.choice("fail_mode", "soft_fail", "fail_closed"),
+        fail_mode=section.choice("fail_mode", "fail_open", "soft_fail", "fail_closed"),
         max_staleness_secs=section.positive("max_staleness_secs"),
         poll_secs=section.positive("poll_secs"),
+        safe_caps=frozenset(section.names("safe_caps", absent_is_empty=True)),
+        issuer_fail_mode=section.choice("issuer_fail_mode", "fail_closed", "fail_open", default="fail_closed"),
+        record_dir=section.directory("record_dir"),
     )
     section.finish()
+    if config.fail_mode == "soft_fail" and not config.safe_caps:
+        raise BootstrapError("revocation.safe_caps: empty, and soft_fail serves nothing else without a fresh list")
     return config
 
 
-def _llm(section: _Section) -> LlmConfig:
+def _llm(section: Section) -> LlmConfig:
     config = LlmConfig(
         provider=section.choice("provider", "openai", "anthropic"),
         api_key=section.text("api_key"),
@@ -257,13 +213,13 @@ def _llm(section: _Section) -> LlmConfig:
     return config
 
 
-def _oidc(section: _Section) -> OidcConfig:
+def _oidc(section: Section) -> OidcConfig:
     trusted = section.take("trusted", dict)
     for keys in trusted.values():
         if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
             raise BootstrapError("oidc.trusted: not a map from issuer to a list of JWKs")
     own = {entry.name for entry in fields(OidcConfig)} - {"trusted"}
-    present = {name: section.text(name) for name in sorted(own & section._left.keys())}
+    present = {name: section.text(name) for name in sorted(own & section.left)}
     if present and present.keys() != own:
         raise BootstrapError(f"oidc.{min(own - present.keys())}: missing")
     section.finish()

@@ -28,12 +28,15 @@ from base.capabilities import Function
 from base.http.bounded_server import BoundedServer
 from base.http.wire import Unquoted, edge, quiet_headers, refusal_document
 from base.process import linux
-from base.process.bootstrap import Bootstrap, BootstrapError, read_bootstrap
+from base.process.bootstrap import Bootstrap, read_bootstrap
+from base.process.sections import BootstrapError
 from base.protocol.routes import ProtocolRoutes
 
 EXIT_FLUSH = 1.0
 EXIT_UNEXPECTED = 1
 EXIT_NOT_STARTED = 2
+#: Bytes of a header field: a token of about 400 grants, where aiohttp by itself ends at about 200.
+MAX_FIELD = 16 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ async def _serve(
     runner = web.AppRunner(application(agent), access_log=None, handle_signals=False)
     await runner.setup()
     assert runner.server is not None
-    server = BoundedServer(runner.server, refusal_document)
+    server = BoundedServer(runner.server, refusal_document, max_field_size=MAX_FIELD)
     server.listen(listener)
     agent.start()
     # What is alive now stays alive: looking at it again on every collection would be for nothing.

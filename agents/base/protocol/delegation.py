@@ -9,13 +9,16 @@ from typing import Any
 
 from base.http.peer_client import Answer
 from base.http.step_mark import to_pass_on
+from base.protocol.delegation_tokens import delegation_jti, reported
+from base.protocol.issuer_lists import Look
 from base.protocol.manifests import fetch_manifest
 from base.protocol.peers import Peer
+from base.protocol.possession import RESPONSE, Challenge, read_challenge
 from base.protocol.received import await_clock, belongs, token_with
-from base.protocol.redemption import CHALLENGE_PATH, PROOF_TYPE, REDEEM_PATH, delegation_jti, told
+from base.protocol.redemption import CHALLENGE_PATH, REDEEM_PATH
 from base.protocol.shared import Shared
 from base.protocol.tokens import Token, decode_claims
-from base.refusals import Fault, PeerFailed, first_line, protocol_errors
+from base.refusals import Fault, PeerFailed, Refusal, first_line, protocol_errors
 
 
 class Delegations:
@@ -39,7 +42,7 @@ class Delegations:
         voucher = self._newest_voucher(via_peer)
         granted = decode_claims(voucher)
         try:
-            token = self._shared.identity.serving.agent().build_delegation(voucher, peer.aid, scope, ttl_secs=ttl_secs)
+            token = self._shared.identity.agent().build_delegation(voucher, peer.aid, scope, ttl_secs=ttl_secs)
         except (ValueError, RuntimeError) as error:
             missing = sorted(set(scope) - set(granted.get("grants", ())))
             details = {"not_granted": missing} if missing else None
@@ -79,7 +82,7 @@ class Delegations:
                 "delegatee_aid": delegatee.aid,
                 "scope": list(claims["scope"]),
                 "parent_jti": parent,
-                "delegation": {"claims": told(claims)},
+                "delegation": {"claims": reported(claims)},
             },
         )
 
@@ -90,39 +93,64 @@ class Delegations:
         code when it refused. With a ``manifest_url`` the target is looked up there anew.
         """
         peer = self._shared.peers.named(target)
-        base = peer.base_url
-        if manifest_url is not None:
-            base = (await fetch_manifest(self._shared.client, peer, manifest_url)).origin
+        if manifest_url is None:
+            base, look = peer.base_url, self._shared.issuer_lists.begin_at_its_manifest(peer)
+        else:
+            manifest = await fetch_manifest(self._shared.client, peer, manifest_url)
+            base, look = manifest.origin, self._shared.issuer_lists.begin(peer, manifest.revocation_list)
         body = json.dumps({"delegation_token": delegation})
-        challenge = (await self._shared.client.post(base + CHALLENGE_PATH, body, to_pass_on())).expect_ok()
+        challenge = (await self._shared.client.post(base + CHALLENGE_PATH, body, to_pass_on())).expect_json(peer.aid)
         proof = self._prove(challenge, delegation, peer)
-        answer = (await self._shared.client.post(base + REDEEM_PATH, proof, to_pass_on())).expect_ok()
-        token = await self._received(answer, peer)
-        self._shared.tokens.held.add(token)
+        answer = (await self._shared.client.post(base + REDEEM_PATH, proof, to_pass_on())).expect_json(peer.aid)
+        token = await self._received(answer, peer, look)
+        if self._shared.tokens.held.with_jti(token.jti) is None:
+            self._shared.tokens.held.add(token)
         return {"ok": True, "peer_aid": peer.aid} | token.summary()
 
     def _prove(self, answer: Answer, delegation: str, peer: Peer) -> str:
-        """Sign the nonce together with the delegation and the peer it is meant for: of no use anywhere else."""
-        challenge = answer.json()
-        expected = {"delegation_sha256": hashlib.sha256(delegation.encode()).hexdigest(), "audience": peer.aid}
-        fits = isinstance(challenge, dict) and challenge | expected == challenge
-        if not fits or not isinstance(challenge.get("nonce"), str):
+        """Answer the challenge for a delegation: the nonce, signed together with the delegation and its owner.
+
+        A bare challenge, which agents like this one used to give, says in full what it is about, and has no id that
+        the standard's own signature could name.
+        """
+        try:
+            challenge = read_challenge(answer.text(), peer.aid)
+        except Refusal as refusal:
+            code = refusal.registry_code if refusal.code == "stale" else "POP_CHALLENGE_INVALID"
+            raise PeerFailed("protocol", str(refusal), url=answer.url, peer_code=code) from refusal
+        given, agent = challenge.payload, self._shared.identity.agent()
+        if not isinstance(given.get("nonce"), str) or not self._is_about(challenge, delegation, peer):
             message = "the challenge is about another delegation"
             raise PeerFailed("protocol", message, url=answer.url, peer_code="challenge_mismatch")
-        proof = {"delegation_token": delegation, "nonce_echo": challenge["nonce"], "audience": peer.aid}
+        proof = {"delegation_token": delegation, "nonce_echo": given["nonce"], "audience": peer.aid}
         with protocol_errors(answer.url):
-            return self._shared.identity.serving.agent().sign_envelope(PROOF_TYPE, json.dumps(proof))
+            if not challenge.bare:
+                proof |= json.loads(agent.sign_pop_response(json.dumps(given)))
+            return agent.sign_envelope(RESPONSE, json.dumps(proof))
 
-    async def _received(self, answer: Answer, peer: Peer) -> Token:
+    def _is_about(self, challenge: Challenge, delegation: str, peer: Peer) -> bool:
+        """Whether a challenge may be for this delegation at this peer.
+
+        An owner gives a delegation an id of its own choosing, but none of a token that is held here: its nonce might be
+        another agent's, who would take the answer for a proof of that token.
+        """
+        given = challenge.payload
+        if not challenge.bare:
+            return self._shared.tokens.held.with_jti(str(given.get("tct_jti"))) is None
+        expected = {"delegation_sha256": hashlib.sha256(delegation.encode()).hexdigest(), "audience": peer.aid}
+        return given | expected == given
+
+    async def _received(self, answer: Answer, peer: Peer, look: Look) -> Token:
         """The token in the answer, verified as its holder."""
         with protocol_errors(answer.url):
             given = answer.json()
-            token = token_with(given["tct"], given["grant_voucher"], peer)
+            token = token_with(given["tct"], given.get("grant_voucher"), peer)
             grant, jti = next(iter(token.claims["grants"]), ""), token.jti
         await await_clock(token.claims)
+        await look.settle()
         with protocol_errors(answer.url):
             deny = self._shared.revocations.deny(jti, peer.aid)
-            self._shared.identity.serving.agent().verify_tct(token.tct, grant, revoked_jtis=deny)
+            self._shared.identity.agent().verify_tct(token.tct, grant, revoked_jtis=deny)
             if not belongs(token, self._shared.identity.aid):
                 raise ValueError("the token or its voucher is not ours")
         return token

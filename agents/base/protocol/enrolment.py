@@ -58,8 +58,8 @@ class Enrolment:
         if self._bootstrap.ttl_secs <= SHORTEST_MANIFEST:
             raise _Refused("enroll", "manifest_too_short")
         # The registry drops an entry when its manifest expires, so it gets one with all its life ahead.
-        self._identity.serving.mint()
-        manifest = self._identity.serving.manifest()
+        self._identity.mint()
+        manifest = self._identity.manifest()
         given = await self._post("enroll", f"{base}/api/registry/enroll", manifest, {}, 200)
         token, expires_in = given.get("token"), given.get("expiresIn")
         if not (isinstance(token, str) and _is_header_text(token, 8192) and isinstance(expires_in, int)):

@@ -1,69 +1,162 @@
-"""The guard every inbound envelope passes before the SDK sees its content.
+"""The door that every envelope of another agent passes before the SDK sees what is in it.
 
 The SDK's handshake steps check proofs and tokens, and leave the envelope around them alone: a changed type, an old
-timestamp, a copy sent twice, even a broken envelope signature pass. So signature, type, freshness and novelty are
-checked here, first.
+timestamp, a copy sent twice, even a broken envelope signature pass. All of that is checked here, in the order of
+RFC-AITP-0009, section 3.1: seen before, too many, too old, of the wrong type, not signed by its sender. An id is
+*remembered* only once the signature held, so a forgery cannot use up the id of the message it was made from.
 """
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import aitp
 
+from base.aids import canonical
 from base.http.wire import parse_object
-from base.refusals import Fault, Refusal, malformed, sdk_code
+from base.protocol.budgets import PER_PEER, Clock, PeerBudgets, Strangers
+from base.protocol.peers import PeerBook
+from base.refusals import Fault, Flooded, Refusal, malformed, sdk_code
 
 #: Seconds a message may be old, or ahead.
-FRESHNESS = 300
-MAX_REMEMBERED = 10_000
+FRESHNESS: Final = 300
+#: Beyond, numbers in JSON are not what they seem.
+_LARGEST: Final = 1 << 53
+#: Ids remembered for one sender. Its budget lets no more through in the time in which a copy would be fresh.
+MAX_REMEMBERED: Final = PER_PEER * 2 * FRESHNESS
 
 
-def sender_of(raw: str) -> str:
-    """The AID an envelope claims to come from, unverified. Raises 400."""
-    sender = parse_object(raw).get("sender")
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message, parsed. ``sender`` is the AID as it stands there, ``key`` its one spelling."""
+
+    raw: str
+    message: dict[str, Any]
+    sender: str
+    key: str
+
+    @property
+    def kind(self) -> str:
+        """``message_type``."""
+        return str(self.message["message_type"])
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """What is in it; the SDK says whether it is what it should be."""
+        payload = self.message.get("payload")
+        return payload if isinstance(payload, dict) else {}
+
+
+def read_envelope(raw: str) -> Envelope:
+    """Parse an envelope, unverified. Raises 400 for what is none."""
+    message = parse_object(raw)
+    sender = message.get("sender")
     aid = sender.get("agent_id") if isinstance(sender, dict) else None
     if not isinstance(aid, str):
         raise malformed("the envelope names no sender")
-    return aid
+    if not isinstance(message.get("message_type"), str) or not isinstance(message.get("message_id"), str):
+        raise malformed("the envelope has no message_type or no message_id")
+    if type(message.get("timestamp")) is not int or not 0 <= message["timestamp"] < _LARGEST:
+        raise malformed("the envelope's timestamp is not a number of seconds")
+    return Envelope(raw, message, aid, canonical(aid))
+
+
+class SeenIds:
+    """The ids of one sender's messages, each for as long as a copy of it would still be fresh."""
+
+    def __init__(self, limit: int = MAX_REMEMBERED) -> None:
+        self._limit = limit
+        self._until: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    def __contains__(self, message: tuple[str, str]) -> bool:
+        self._forget()
+        return message in self._until
+
+    def __len__(self) -> int:
+        self._forget()
+        return len(self._until)
+
+    def _forget(self) -> None:
+        now = time.monotonic()
+        while self._until and next(iter(self._until.values())) <= now:
+            self._until.popitem(last=False)
+
+    def add(self, message: tuple[str, str]) -> None:
+        """Raises :class:`Flooded` at the bound: to forget an id that is still fresh would be to let its copy in."""
+        if len(self._until) >= self._limit:
+            raise Flooded(next(iter(self._until.values())) - time.monotonic())
+        self._until[message] = time.monotonic() + 2 * FRESHNESS
 
 
 class EnvelopeGuard:
-    """Checks envelopes and remembers their ids for as long as a copy would still be fresh."""
+    """Checks envelopes and remembers their ids, of each introduced peer apart, of all strangers together."""
 
-    def __init__(self, *, max_remembered: int = MAX_REMEMBERED) -> None:
-        self._seen: OrderedDict[tuple[str, str], float] = OrderedDict()
-        self._max_remembered = max_remembered
+    def __init__(self) -> None:
+        self._seen: dict[str, SeenIds] = {}
 
-    def open(self, raw: str, sender: str, kind: str) -> dict[str, Any]:
-        """The envelope, checked: signed by ``sender``, of type ``kind``, fresh, never seen before.
+    def check(self, envelope: Envelope, kinds: frozenset[str], owner: str) -> None:
+        """Whether it is new, fresh, of one of these types and signed by its sender; then its id is remembered.
 
-        Raises :class:`Refusal` (``handshake_refused``, ``stale``, ``replay``), or 400 for what is no envelope.
+        ``owner`` says in whose memory. Raises :class:`Refusal` (``replay``, ``stale``, ``handshake_refused``), or 400
+        for what is no envelope.
         """
-        try:
-            aitp.verify_envelope(raw, sender)
-        except ValueError:
-            raise malformed("the body is not an AITP envelope") from None
-        except RuntimeError as error:
-            raise Refusal("handshake_refused", "the envelope does not verify", sdk_code=sdk_code(error)) from error
-        envelope = parse_object(raw)
-        if envelope["message_type"] != kind:
-            raise Refusal("handshake_refused", f"expected a message of type {kind}", sdk_code="UNEXPECTED_MESSAGE_TYPE")
-        if abs(time.time() - envelope["timestamp"]) > FRESHNESS:
-            raise Refusal("stale", f"the message is more than {FRESHNESS} seconds away from now")
-        self._remember(sender, str(envelope["message_id"]))
-        return envelope
-
-    def _remember(self, sender: str, message_id: str) -> None:
-        now = time.monotonic()
-        while self._seen and next(iter(self._seen.values())) <= now:
-            self._seen.popitem(last=False)
-        key = (sender, message_id)
-        if key in self._seen:
+        if owner not in self._seen:
+            self._seen = {name: ids for name, ids in self._seen.items() if ids}
+        seen = self._seen.setdefault(owner, SeenIds())
+        message_id = (envelope.key, str(envelope.message["message_id"]).lower())
+        if message_id in seen:
             raise Refusal("replay", "this message was received before")
-        if len(self._seen) >= self._max_remembered:
-            # Forgetting one that is still fresh would let its copy in.
-            raise Fault(503, "overloaded", "too many messages in a short time; try again later")
-        self._seen[key] = now + 2 * FRESHNESS
+        if abs(time.time() - envelope.message["timestamp"]) > FRESHNESS:
+            raise Refusal("stale", f"the message is more than {FRESHNESS} seconds away from now")
+        if envelope.kind not in kinds:
+            message = f"expected a message of type {' or '.join(sorted(kinds))}"
+            raise Refusal("handshake_refused", message, sdk_code="UNEXPECTED_MESSAGE_TYPE")
+        verify_signature(envelope)
+        seen.add(message_id)
+
+
+def verify_signature(envelope: Envelope) -> None:
+    """Whether its sender signed it. Raises ``handshake_refused``, or 400."""
+    try:
+        aitp.verify_envelope(envelope.raw, envelope.sender)
+    except ValueError:
+        raise malformed("the body is not an AITP envelope") from None
+    except RuntimeError as error:
+        raise Refusal("handshake_refused", "the envelope does not verify", sdk_code=sdk_code(error)) from error
+
+
+#: In whose memory the ids of strangers are; no AID reads like this.
+_STRANGERS = "strangers"
+
+
+class Door:
+    """What other agents send here comes in through one of these, and has its sender's budget charged."""
+
+    def __init__(self, peers: PeerBook, clock: Clock = time.monotonic) -> None:
+        self._peers = peers
+        self._guard = EnvelopeGuard()
+        self._budgets = PeerBudgets(clock=clock)
+        self._strangers = Strangers(clock=clock)
+
+    def let_in(self, envelope: Envelope, kinds: frozenset[str], *, expected: bool = False) -> None:
+        """Check an envelope against its sender's budget and as :class:`EnvelopeGuard` does.
+
+        ``expected``: a stranger's message that answers one of ours, which its first one has paid for. Raises
+        :class:`Flooded` too.
+        """
+        if not self._peers.introduced(envelope.key):
+            if not expected:
+                self._strangers.charge(envelope.key)
+            self._guard.check(envelope, kinds, _STRANGERS)
+            return
+        self._budgets.check(envelope.key)
+        self._guard.check(envelope, kinds, envelope.key)
+        self._budgets.charge(envelope.key)
+
+
+def disclose(fault: Fault, to: PeerBook, aid: str) -> None:
+    """The sender has proven to be ``aid``: if it was introduced, it may be told why it is refused."""
+    fault.disclosed = to.introduced(canonical(aid))

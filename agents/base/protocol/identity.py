@@ -1,39 +1,45 @@
-"""The agent's key, its manifest, and a second manifest for handshakes in which it gives nothing away."""
+"""The agent's key and its manifest."""
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
 import aitp
 
+from base.aids import same_key
 from base.process.bootstrap import Bootstrap
 
-#: What the second manifest offers. The SDK refuses an empty offer, and gives a responder everything the initiator
-#: offers; a token for this grant opens nothing, and a responder throws it away.
-DUMMY_GRANT = "peer.hello"
-
 MANIFEST_PATH = "/.well-known/aitp-manifest"
-HELLO_PATH = "/aitp/handshake/hello"
-COMMIT_PATH = "/aitp/handshake/commit"
+#: What the manifest names, as it stands: the standard has a hello and a commit posted there, the HTTP binding joins
+#: ``hello`` and ``commit`` to it. Everything is taken everywhere.
+HANDSHAKE_PATH = "/aitp/handshake/"
 
 
-class Speaker:
-    """One SDK agent with a manifest that is minted anew at half its life.
+class Identity:
+    """Who this agent is: one SDK agent with a manifest that is minted anew at half its life.
 
     Sessions copy the manifest when they are made, so an old one must never be near its end.
     """
 
-    def __init__(self, bootstrap: Bootstrap, offered: list[str]) -> None:
+    def __init__(self, bootstrap: Bootstrap) -> None:
         self._bootstrap = bootstrap
-        self.offered = offered
+        self.offered = list(bootstrap.offered_caps)
         self._agent = aitp.AitpAgent.from_seed(bootstrap.seed, bootstrap.signing_suite)
         self._manifest = ""
         self._fresh_until = 0.0
+        self._expires_at = 0
+        #: Every AID under which this agent's own tokens may have been issued.
+        self.own_aids = frozenset({self.aid})
 
     @property
     def aid(self) -> str:
         return self._agent.aid
+
+    def is_own(self, aid: object) -> bool:
+        """Whether that is an AID of this agent's, in either of its spellings. What is no text is nobody's."""
+        return any(same_key(aid, own) for own in self.own_aids)
 
     def agent(self) -> aitp.AitpAgent:
         """The SDK agent, its manifest fresh."""
@@ -46,6 +52,10 @@ class Speaker:
             self.mint()
         return self._manifest
 
+    def published(self) -> tuple[str, int]:
+        """The current manifest document and when it expires, in Unix seconds."""
+        return self.manifest(), self._expires_at
+
     def mint(self) -> None:
         """Replace the manifest now. Tokens issued afterwards may live as long as the new one."""
         given = self._bootstrap
@@ -57,7 +67,7 @@ class Speaker:
                 options |= {"oidc_issuer": given.oidc.issuer, "oidc_subject": given.oidc.subject}
         self._manifest = self._agent.build_manifest(
             given.display_name,
-            given.base_url + HELLO_PATH,
+            given.base_url + HANDSHAKE_PATH,
             self.offered,
             ttl_secs=given.ttl_secs,
             identity_type=given.identity_type,
@@ -65,14 +75,4 @@ class Speaker:
             **options,
         )
         self._fresh_until = time.monotonic() + given.ttl_secs / 2
-
-
-class Identity:
-    """Who this agent is. ``serving`` answers; ``calling`` is the same key offering :data:`DUMMY_GRANT` alone."""
-
-    def __init__(self, bootstrap: Bootstrap) -> None:
-        self.serving = Speaker(bootstrap, list(bootstrap.offered_caps))
-        self.calling = Speaker(bootstrap, [DUMMY_GRANT])
-        self.aid = self.serving.aid
-        #: Every AID under which this agent's own tokens may have been issued.
-        self.own_aids = frozenset({self.aid})
+        self._expires_at = json.loads(self._manifest)["manifest"]["expires_at"]

@@ -7,17 +7,21 @@ import json
 from typing import Any, Literal
 from urllib.parse import quote
 
-from base.http.peer_client import CALL_TIMEOUT, Answer, PeerClient
+from base.http.peer_client import CALL_TIMEOUT, MAX_ANSWER, Answer, PeerClient
 from base.http.step_mark import to_pass_on
 from base.protocol.identity import Identity
 from base.protocol.manifests import fetch_manifest
 from base.protocol.peers import Peer, PeerBook
+from base.protocol.possession import RESPONSE, read_challenge
 from base.protocol.tokens import Token, TokenBook
-from base.refusals import Fault, PeerFailed, sdk_code
+from base.refusals import Fault, PeerFailed, Refusal, sdk_code
 
 CHALLENGE_PATH = "/aitp/pop/challenge"
 TCT_HEADER = "X-AITP-TCT"
-POP_HEADER = "X-AITP-PoP"
+#: For the SDK's bare response, and for the envelope: RFC-AITP-0005, section 6.3, suggests the second. Both are read.
+BARE_POP_HEADER = "X-AITP-PoP"
+POP_HEADER = "X-AITP-PoP-Response"
+POP_HEADERS = (POP_HEADER, BARE_POP_HEADER)
 
 
 class Invoker:
@@ -51,8 +55,8 @@ class Invoker:
             return _outcome(await self._call(base, capability, task, {}))
         token = self._newest(peer)
         answer = await self._challenge(base, token)
-        if answer.status == 200:
-            headers = {TCT_HEADER: token.tct, POP_HEADER: self._prove(answer, token)}
+        if 200 <= answer.status < 300:
+            headers = {TCT_HEADER: token.tct, **self._prove(answer.expect_json(), token, peer)}
             answer = await self._call(base, capability, task, headers)
         return _outcome(answer) | {"presented_jti": token.jti}
 
@@ -65,23 +69,41 @@ class Invoker:
     async def _challenge(self, base: str, token: Token) -> Answer:
         return await self._client.post(base + CHALLENGE_PATH, "{}", {TCT_HEADER: token.tct, **to_pass_on()})
 
-    def _prove(self, answer: Answer, token: Token) -> str:
-        """Answer the challenge, but only one about the token that was shown: the SDK signs for any."""
-        challenge = answer.json()
-        if not isinstance(challenge, dict) or challenge.get("tct_jti") != token.jti:
+    def _prove(self, answer: Answer, token: Token, peer: Peer) -> dict[str, str]:
+        """Answer the challenge, in the form that it has: the SDK signs any.
+
+        An envelope must be the peer's own, and either form about the token that was shown: the proof is over a nonce
+        alone, so it would serve whoever it is passed on to.
+        """
+        try:
+            challenge = read_challenge(answer.text(), peer.aid)
+        except Refusal as refusal:
+            code = refusal.registry_code if refusal.code == "stale" else "POP_CHALLENGE_INVALID"
+            raise PeerFailed("protocol", str(refusal), url=answer.url, peer_code=code) from refusal
+        if challenge.payload.get("tct_jti") != token.jti:
             raise PeerFailed(
                 "protocol", "the challenge is about another token", url=answer.url, peer_code="challenge_mismatch"
             )
+        agent = self._identity.agent()
         try:
-            response = self._identity.serving.agent().sign_pop_response(answer.text())
+            response = agent.sign_pop_response(json.dumps(challenge.payload))
         except (ValueError, RuntimeError) as error:
             code = sdk_code(error)
             raise PeerFailed("protocol", "the challenge is not usable", url=answer.url, peer_code=code) from error
-        return base64.urlsafe_b64encode(response.encode()).rstrip(b"=").decode()
+        if challenge.bare:
+            return {BARE_POP_HEADER: base64url(response)}
+        return {POP_HEADER: base64url(agent.sign_envelope(RESPONSE, response))}
 
     async def _call(self, base: str, capability: str, task: dict[str, Any], headers: dict[str, str]) -> Answer:
         url = f"{base}/capabilities/{quote(capability, safe='')}"
-        return await self._client.post(url, json.dumps(task), {**headers, **to_pass_on()}, timeout=CALL_TIMEOUT)
+        return await self._client.post(
+            url, json.dumps(task), {**headers, **to_pass_on()}, timeout=CALL_TIMEOUT, limit=MAX_ANSWER
+        )
+
+
+def base64url(text: str) -> str:
+    """RFC 4648, section 5, without padding."""
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
 
 def _outcome(answer: Answer) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
 
+from base.aids import canonical
 from base.protocol.identity import MANIFEST_PATH
 from base.refusals import Refusal, malformed
 
@@ -19,11 +20,20 @@ MAX_PEERS = 256
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One introduced agent; its AID is pinned."""
+    """One introduced agent; its AID is pinned, whichever of its two spellings it speaks under.
+
+    ``manifest``: of a guest, the one that it came with, verified then.
+    """
 
     agent_id: str
     aid: str
     manifest_url: str
+    manifest: str = field(default="", repr=False, compare=False)
+
+    @property
+    def key(self) -> str:
+        """The one spelling of its AID."""
+        return canonical(self.aid)
 
     @property
     def base_url(self) -> str:
@@ -38,42 +48,50 @@ class PeerBook:
     def __init__(self, *, open_to_verified: bool = False) -> None:
         self.open_to_verified = open_to_verified
         self._by_id: dict[str, Peer] = {}
-        self._by_aid: dict[str, Peer] = {}
+        self._by_key: dict[str, Peer] = {}
         self._guests: OrderedDict[str, Peer] = OrderedDict()
 
     def replace(self, peers: Iterable[Peer]) -> int:
         """Forget the old list. Raises 400 for too many, or for an id or AID that appears twice."""
         listed = list(peers)
         by_id = {peer.agent_id: peer for peer in listed}
-        by_aid = {peer.aid: peer for peer in listed}
-        if len(listed) > MAX_PEERS or not len(by_id) == len(by_aid) == len(listed):
+        by_key = {peer.key: peer for peer in listed}
+        if len(listed) > MAX_PEERS or not len(by_id) == len(by_key) == len(listed):
             raise malformed(f"peers: at most {MAX_PEERS}, each agent id and each AID once")
-        self._by_id, self._by_aid = by_id, by_aid
+        self._by_id, self._by_key = by_id, by_key
         return len(listed)
 
     def named(self, agent_id: str) -> Peer:
-        """The peer of that agent id, for this agent's own errands. Raises 403 ``peer_unknown``."""
+        """The peer of that agent id, for this agent's own errands. Raises ``peer_unknown``."""
         return self._known(self._by_id.get(agent_id), agent_id)
 
-    def sender(self, aid: str) -> Peer:
-        """The peer that speaks as ``aid``. Raises 403 ``peer_unknown``."""
-        return self._known(self._by_aid.get(aid), aid)
+    def introduced(self, aid: str) -> bool:
+        """Whether the service introduced whoever has that AID."""
+        return canonical(aid) in self._by_key
 
-    def admit(self, guest: Peer) -> None:
-        """Keep one who was not introduced, for the rest of its handshake and after."""
-        if self.open_to_verified and guest.aid not in self._by_aid:
-            self._guests[guest.aid] = guest
-            self._guests.move_to_end(guest.aid)
-            if len(self._guests) > MAX_PEERS:
-                self._guests.popitem(last=False)
+    def sender(self, aid: str) -> Peer:
+        """The peer that speaks as ``aid``. Raises ``peer_unknown``."""
+        return self._known(self._by_key.get(canonical(aid)), aid)
+
+    def admit(self, guest: Peer) -> bool:
+        """Keep one who was not introduced, for the rest of its handshake and after. Says whether it was not known."""
+        if not self.open_to_verified or self.introduced(guest.aid):
+            return False
+        new = guest.key not in self._guests
+        self._guests[guest.key] = guest
+        self._guests.move_to_end(guest.key)
+        if len(self._guests) > MAX_PEERS:
+            self._guests.popitem(last=False)
+        return new
 
     def greeter(self, aid: str) -> Peer:
-        """Who shakes hands as ``aid``: a peer or a guest. Raises 403 ``peer_unknown``."""
-        return self._guests[aid] if aid in self._guests and aid not in self._by_aid else self.sender(aid)
+        """Who shakes hands as ``aid``: a peer or a guest. Raises ``peer_unknown``."""
+        key = canonical(aid)
+        return self._guests[key] if key in self._guests and key not in self._by_key else self.sender(aid)
 
     def agent_id_of(self, aid: str) -> str | None:
         """Its agent id, when it is in the list."""
-        peer = self._by_aid.get(aid)
+        peer = self._by_key.get(canonical(aid))
         return peer.agent_id if peer else None
 
     @staticmethod

@@ -6,11 +6,16 @@ import asyncio
 import time
 from typing import Any
 
+from base.aids import same_key
 from base.protocol.peers import Peer
 from base.protocol.tokens import Token, decode_claims
+from base.refusals import Refusal
 
-#: Seconds a peer's clock may be ahead: the SDK takes a token "issued" in the next second for an expired one.
-CLOCK_LEAD = 2.0
+#: Seconds for which to wait for a token whose issuer's clock is ahead of ours: RFC-AITP-0005, section 7.2, looks at no
+#: ``iat``, but the SDK refuses a token that was "issued" in the next second.
+CLOCK_LEAD = 5.0
+#: As many as are told of.
+_LONGEST = 10**9
 
 
 def token_with(tct: str, voucher: str | None, peer: Peer) -> Token:
@@ -19,20 +24,35 @@ def token_with(tct: str, voucher: str | None, peer: Peer) -> Token:
 
 
 def belongs(token: Token, own_aid: str) -> bool:
-    """Whether token and voucher are from that peer, for this agent, and belong together."""
-    if not token.voucher:
+    """Whether the token is from that peer, for this agent; and its voucher, if there is one, goes with it.
+
+    An issuer need not give a voucher (RFC-AITP-0004, section 3.3): its token just cannot be delegated.
+    """
+    claims = token.claims
+    if not (
+        same_key(claims["iss"], token.peer_aid) and same_key(claims["sub"], own_aid) and claims["aud"] == claims["sub"]
+    ):
         return False
-    voucher, claims = decode_claims(token.voucher), token.claims
+    if not token.voucher:
+        return True
+    voucher = decode_claims(token.voucher)
     return (
-        (claims["iss"], claims["sub"], claims["aud"]) == (token.peer_aid, own_aid, own_aid)
-        and (voucher.get("iss"), voucher.get("sub")) == (token.peer_aid, own_aid)
+        same_key(voucher.get("iss"), token.peer_aid)
+        and same_key(voucher.get("sub"), own_aid)
         and voucher.get("src_jti") == claims["jti"]
     )
 
 
 async def await_clock(claims: dict[str, Any]) -> None:
-    """Wait for our clock to reach the second in which an honest peer, slightly ahead, issued its token."""
-    issued_at = claims.get("iat")
-    lead = issued_at - time.time() if isinstance(issued_at, int) else 0.0
-    if 0 < lead <= CLOCK_LEAD:
-        await asyncio.sleep(lead + 0.01)
+    """Wait for our clock to reach the second in which an honest peer, ahead of us, issued its token.
+
+    Raises ``clock_skew`` when that is further away than is worth a wait.
+    """
+    issued_at, now = claims.get("iat"), time.time()
+    # Compared before anything is computed: a number out of a token can be larger than any that can be computed with.
+    if not isinstance(issued_at, int) or issued_at <= now:
+        return
+    if issued_at > now + CLOCK_LEAD:
+        seconds = min(issued_at - int(now), _LONGEST)
+        raise Refusal("clock_skew", f"the token was issued {seconds} seconds from now", seconds=seconds)
+    await asyncio.sleep(issued_at - now + 0.01)

@@ -1,243 +1,267 @@
-"""Redeeming a delegation: the resource owner's side.
+"""Redeeming a delegation: the resource owner's side (RFC-AITP-0006, sections 4 and 8).
 
-A delegation token is a bearer text, and the SDK mints for whoever shows a verified one. Here the delegatee proves its
-key over this delegation, this owner and a nonce of this owner's; the delegator is looked up where the service said it
-is; the token minted lives no longer than the delegation; and each delegation is good for one token.
+A delegation token is a bearer text, and the SDK mints for whoever shows a verified one. Here the delegatee, whoever it
+is, proves its key over this delegation, this owner and a nonce of this owner's; the delegator's manifest is looked up
+where the service said it is, or is the one with which it once came; the token minted lives no longer than the
+delegation; and each delegation is good for one token, which its delegatee may fetch again.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import secrets
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import aitp
 
-from base.protocol.envelopes import EnvelopeGuard, sender_of
+from base.aids import same_key
+from base.protocol.delegation_tokens import Delegation, delegation_jti, read_delegation
+from base.protocol.diagnosis import delegation_defect
+from base.protocol.envelopes import Door, Envelope, disclose, read_envelope
 from base.protocol.manifests import fetch_manifest
 from base.protocol.peers import Peer
+from base.protocol.possession import (
+    CHALLENGE,
+    CHALLENGE_SECS,
+    RESPONSE,
+    ChallengeBook,
+    Proof,
+    stand_in,
+    verify_proof,
+)
 from base.protocol.received import token_with
+from base.protocol.redeemed import Redeemed, RedeemedBook
+from base.protocol.redemption_reports import RedemptionReports
 from base.protocol.shared import Shared
 from base.protocol.tokens import Token, decode_claims
-from base.protocol.verification import CHALLENGE_SECS, ChallengeBook
-from base.refusals import Fault, Refusal, first_line, malformed, sdk_code
+from base.refusals import Fault, RedemptionRefusal, Refusal, first_line, malformed, sdk_code
+from base.registry_codes import RefusalCode
 
 CHALLENGE_PATH = "/aitp/delegation/challenge"
 REDEEM_PATH = "/aitp/delegation/redeem"
-#: The envelope type of the proof: the SDK signs its own types only, and this one says what it is.
-PROOF_TYPE = "pop_response"
-MAX_REMEMBERED = 10_000
-
-
-class RedeemedBook:
-    """Delegations that were redeemed, or are being redeemed just now, until they would have expired."""
-
-    def __init__(self, limit: int = MAX_REMEMBERED) -> None:
-        self._limit = limit
-        self._until: dict[bytes, float] = {}
-
-    @contextmanager
-    def claim(self, delegation: str) -> Iterator[dict[str, Any]]:
-        """Hold the delegation; it counts as redeemed once the body sets ``expires_at`` in what it is given.
-
-        Raises ``delegation_redeemed``, or 503 when there are too many to remember: to forget one would be to redeem it
-        again.
-        """
-        key = fingerprint(delegation)
-        if key in self._until:
-            raise Refusal("delegation_redeemed", "this delegation was redeemed before")
-        if len(self._until) >= self._limit:
-            now = time.time()
-            self._until = {known: until for known, until in self._until.items() if until >= now}
-        if len(self._until) >= self._limit:
-            raise Fault(503, "overloaded", "too many delegations in a short time; try again later")
-        self._until[key] = math.inf
-        outcome: dict[str, Any] = {}
-        try:
-            yield outcome
-        finally:
-            if "expires_at" in outcome:
-                self._until[key] = outcome["expires_at"]
-            else:
-                del self._until[key]
+_NONCE_BYTES = 16
 
 
 class Redemptions:
-    """Gives out challenges for delegations and turns a proven one into a token of the delegatee's own."""
+    """Gives out challenges for delegations and turns a proven one into a token of the delegatee's own.
 
-    def __init__(self, shared: Shared) -> None:
+    ``redelegation``: how often what was redeemed here may be passed on; beyond that a token comes without a voucher.
+    """
+
+    def __init__(self, shared: Shared, redelegation: int = 0) -> None:
         self._shared = shared
-        self._guard = EnvelopeGuard()
+        self._reports = RedemptionReports(shared.telemetry, shared.peers)
+        self._redelegation = redelegation
+        self._door = Door(shared.peers)
         self._challenges = ChallengeBook()
         self._redeemed = RedeemedBook()
 
-    def challenge(self, delegation: str) -> dict[str, Any]:
-        """A nonce for this delegation, good once; it says nothing about whether the delegation is any good."""
-        nonce = secrets.token_urlsafe(24)
-        self._challenges.add(json.dumps({"nonce": nonce}), delegation)
-        return {
-            "delegation_sha256": hashlib.sha256(delegation.encode()).hexdigest(),
-            "nonce": nonce,
-            "audience": self._shared.identity.aid,
-            "expires_at": int(time.time()) + CHALLENGE_SECS,
-        }
+    def challenge(self, delegation: str) -> str:
+        """A signed ``pop_challenge`` for this delegation, good once; it says nothing about whether that is any good.
+
+        A delegation has no id, so ``tct_jti`` is one that is made from it.
+        """
+        challenge = json.dumps(
+            {
+                "tct_jti": delegation_jti(delegation),
+                "nonce": secrets.token_urlsafe(_NONCE_BYTES),
+                "expires_at": int(time.time()) + CHALLENGE_SECS,
+            }
+        )
+        self._challenges.add(challenge, delegation, self._delegator_of_own(delegation))
+        return self._shared.identity.agent().sign_envelope(CHALLENGE, challenge)
 
     async def redeem(self, raw: str) -> dict[str, Any]:
-        """``{"tct", "grant_voucher"}`` for the delegatee that sent ``raw``. A refusal is reported, then raised."""
-        aid = sender_of(raw)
-        delegation: str | None = None
+        """``{"tct", "grant_voucher"?}`` for the delegatee that sent ``raw``. A refusal is reported, then raised."""
+        envelope = read_envelope(raw)
+        text = envelope.payload.get("delegation_token")
         try:
-            delegatee = self._shared.peers.sender(aid)
-            delegation = self._prove(raw, delegatee)
-            return await self._redeem(delegation, delegatee)
+            self._let_in(envelope)
+            with self._disclosing(envelope):
+                if not isinstance(text, str):
+                    raise malformed("not a redemption: delegation_token is not a text")
+                delegation = read_delegation(text)
+                self._prove(envelope, delegation)
+                answer = await self._redeem(delegation, envelope.key)
+                await self._shared.record.save()
+                return answer
         except Fault as fault:
             if fault.status != 400:
-                self._report_rejected(fault, aid, delegation)
+                self._reports.rejected(fault, envelope.sender, text)
             raise
 
-    def _prove(self, raw: str, delegatee: Peer) -> str:
-        """The delegation, once the delegatee's key has answered this agent's own challenge for it."""
+    def _delegator_of_own(self, delegation: str) -> str | None:
+        """Whose voucher it is that is in a delegation; None when this agent did not give it."""
         try:
-            payload = self._guard.open(raw, delegatee.aid, PROOF_TYPE)["payload"]
+            voucher = decode_claims(delegation)["voucher"]
+            source = decode_claims(voucher)
+            if not self._shared.identity.is_own(source["iss"]):
+                return None
+            token = self._shared.tokens.issued.with_jti(str(source["src_jti"]))
+        except (ValueError, LookupError):
+            return None
+        return token.peer_aid if token is not None and token.voucher == voucher else None
+
+    def _let_in(self, envelope: Envelope) -> None:
+        try:
+            self._door.let_in(envelope, frozenset({RESPONSE}))
         except Refusal as refusal:
             if refusal.code != "handshake_refused":
                 raise
-            raise Refusal("pop_invalid", str(refusal), sdk_code=refusal.details.get("sdk_code")) from refusal
-        parts = payload if isinstance(payload, dict) else {}
-        delegation, nonce, audience = (parts.get(name) for name in ("delegation_token", "nonce_echo", "audience"))
-        if not (isinstance(delegation, str) and isinstance(nonce, str) and isinstance(audience, str)):
-            raise malformed("not a redemption: delegation_token, nonce_echo and audience are texts")
-        if audience != self._shared.identity.aid:
-            raise Refusal("pop_invalid", "the proof was made for another agent")
-        if self._challenges.take(nonce, delegation) is None:
-            raise Refusal("pop_invalid", "no such challenge is open for this delegation")
-        return delegation
+            raise RedemptionRefusal("pop_invalid", str(refusal), sdk_code=refusal.details.get("sdk_code")) from refusal
 
-    async def _redeem(self, delegation: str, delegatee: Peer) -> dict[str, Any]:
-        claims, source = _read(delegation)
-        if claims.get("sub") != delegatee.aid:
-            raise Refusal("pop_invalid", "the delegation is for another key")
-        if str(claims.get("aud")) not in self._shared.identity.own_aids:
-            raise Refusal("wrong_audience", "the delegation is for another agent to redeem")
-        if str(source.get("iss")) not in self._shared.identity.own_aids:
-            raise Refusal("wrong_issuer", "another agent granted what is delegated")
-        delegator = self._shared.peers.sender(str(claims.get("iss")))
-        with self._redeemed.claim(delegation) as outcome:
-            manifest = await fetch_manifest(self._shared.client, delegator, delegator.manifest_url)
-            # From here on nothing waits: what is revoked now is revoked before the token is minted.
-            self._shared.revocations.require_fresh()
-            verified = self._verify(delegation, claims, source, manifest.raw)
-            minted = self._mint(verified, str(source["src_jti"]), delegatee)
-            outcome["expires_at"] = verified.expires_at
-        about = {
-            "parent_jti": str(source["src_jti"]),
-            "delegation_jti": delegation_jti(delegation),
-            "delegation": {"claims": told(claims)},
-        }
-        self._report_redeemed(minted, delegator, delegatee, about)
-        return {"tct": minted.tct, "grant_voucher": minted.voucher}
-
-    def _verify(
-        self, delegation: str, claims: dict[str, Any], source: dict[str, Any], manifest: str
-    ) -> aitp.DelegationVerified:
-        src_jti = str(source.get("src_jti"))
+    @contextmanager
+    def _disclosing(self, envelope: Envelope) -> Iterator[None]:
+        """From here on the sender has proven its key, and may be told why it is refused if it was introduced."""
         try:
-            verified = aitp.verify_delegation(
-                delegation, claims["aud"], [manifest], revoked_jtis=self._shared.revocations.deny(src_jti)
-            )
+            yield
+        except Fault as fault:
+            disclose(fault, self._shared.peers, envelope.key)
+            raise
+
+    def _prove(self, envelope: Envelope, delegation: Delegation) -> None:
+        """Whether the delegatee's key has answered this agent's own challenge for the delegation.
+
+        The envelope's signature binds the nonce to the delegation beside it. What the standard has besides, a
+        signature over the nonce alone, is verified when it is there; without it the owner must be named.
+        """
+        redeemed = self._redeemed.find(delegation.text)
+        if redeemed is not None and redeemed.key != envelope.key:
+            raise RedemptionRefusal("delegation_redeemed", "this delegation was redeemed by another key")
+        if not same_key(delegation.claims.get("sub"), envelope.sender):
+            raise RedemptionRefusal("pop_invalid", "the delegation is for another key")
+        parts = envelope.payload
+        nonce, signature, audience = (parts.get(name) for name in ("nonce_echo", "pop_signature", "audience"))
+        if nonce is None:
+            raise RedemptionRefusal("pop_required", "the redemption carries no proof of possession")
+        if not isinstance(nonce, str) or not (isinstance(audience, str) or (audience is None and signature)):
+            raise malformed("not a redemption: nonce_echo is a text, and audience or pop_signature is there")
+        if audience is not None and not self._shared.identity.is_own(audience):
+            raise RedemptionRefusal("pop_invalid", "the proof was made for another agent")
+        with _as_redemption():
+            challenge = self._challenges.take(nonce, delegation.text)
+            if signature is not None:
+                self._verify_response(challenge, parts, envelope.sender)
+
+    def _verify_response(self, challenge: str, parts: dict[str, Any], delegatee: str) -> None:
+        response = {name: parts.get(name) for name in ("tct_jti", "nonce_echo", "pop_signature")}
+        token = stand_in(delegatee, self._shared.identity.aid, json.loads(challenge)["tct_jti"])
+        verify_proof(challenge, Proof(json.dumps(response), parts["nonce_echo"], None), token)
+
+    async def _redeem(self, delegation: Delegation, key: str) -> dict[str, Any]:
+        if not self._shared.identity.is_own(delegation.claims.get("aud")):
+            raise RedemptionRefusal("wrong_audience", "the delegation is for another agent to redeem")
+        if not self._shared.identity.is_own(delegation.voucher.get("iss")):
+            raise RedemptionRefusal("wrong_issuer", "another agent granted what is delegated")
+        if (again := self._once_more(delegation, key)) is not None:
+            return again
+        delegator = self._delegator(str(delegation.claims.get("iss")))
+        manifest = await self._manifest_of(delegator)
+        # From here on nothing waits: what is revoked now is revoked before the token is minted, and of several that
+        # redeem one delegation at once the first has it minted.
+        if (again := self._once_more(delegation, key)) is not None:
+            return again
+        self._require_fresh()
+        verified = self._verify(delegation, manifest)
+        minted = self._mint(verified, delegation.source_jti, self._delegatee(verified.delegatee))
+        answer = {"tct": minted.tct} | ({"grant_voucher": minted.voucher} if minted.voucher else {})
+        self._redeemed.record(delegation.text, Redeemed(key, minted.jti, verified.expires_at, answer))
+        self._reports.redeemed(minted, delegator, delegation)
+        return answer
+
+    def _once_more(self, delegation: Delegation, key: str) -> dict[str, Any] | None:
+        """What this delegatee got for the delegation before: an answer that was lost is no lost grant."""
+        redeemed = self._redeemed.find(delegation.text)
+        if redeemed is None or redeemed.key != key:
+            return None
+        if redeemed.until < time.time():
+            raise RedemptionRefusal("tct_expired", "the delegation has expired")
+        if source := self._shared.revocations.source_of(redeemed.jti):
+            raise RedemptionRefusal("tct_revoked", "what it was redeemed for was revoked", source=source)
+        self._require_fresh()
+        return redeemed.answer
+
+    def _require_fresh(self) -> None:
+        try:
+            self._shared.revocations.require_fresh()
+        except Refusal as refusal:
+            raise RedemptionRefusal(refusal.refusal, str(refusal)) from refusal
+
+    def _delegator(self, aid: str) -> Peer:
+        """Whoever was introduced, or came as a guest: their manifests can be had without going where strangers say."""
+        try:
+            return self._shared.peers.greeter(aid)
+        except Refusal as refusal:
+            raise RedemptionRefusal("peer_unknown", str(refusal), registry="KEY_RESOLUTION_FAILED") from refusal
+
+    async def _manifest_of(self, delegator: Peer) -> str:
+        if self._shared.peers.introduced(delegator.aid):
+            return (await fetch_manifest(self._shared.client, delegator, delegator.manifest_url)).raw
+        try:
+            aitp.verify_manifest_json(delegator.manifest)
         except (ValueError, RuntimeError) as error:
-            raise self._explain(error, claims, src_jti) from error
-        if withdrawn := set(verified.grants) - set(self._shared.identity.serving.offered):
+            message = "the delegator's manifest is no longer good; it has to shake hands again"
+            raise RedemptionRefusal(
+                "peer_unknown", message, sdk_code=sdk_code(error), registry="KEY_RESOLUTION_FAILED"
+            ) from error
+        return delegator.manifest
+
+    def _delegatee(self, aid: str) -> Peer:
+        """Nobody needs to have introduced it: that is what a delegation is for."""
+        try:
+            return self._shared.peers.greeter(aid)
+        except Refusal:
+            return Peer(aid, aid, "")
+
+    def _verify(self, delegation: Delegation, manifest: str) -> aitp.DelegationVerified:
+        deny = self._shared.revocations.deny(delegation.source_jti)
+        try:
+            verified = aitp.verify_delegation(delegation.text, delegation.claims["aud"], [manifest], revoked_jtis=deny)
+        except (ValueError, RuntimeError) as error:
+            raise self._explain(error, delegation) from error
+        if withdrawn := set(verified.grants) - set(self._shared.identity.offered):
             # The SDK mints all that was delegated or nothing.
-            raise Refusal("grant_missing", f"no longer offered: {', '.join(sorted(withdrawn))}")
+            raise RedemptionRefusal("grant_missing", f"no longer offered: {', '.join(sorted(withdrawn))}")
+        if self._shared.revocations.lineage.hops(delegation.source_jti) > self._redelegation:
+            raise RedemptionRefusal("delegation_depth", "what was redeemed is passed on here no further")
         return verified
 
-    def _explain(self, error: Exception, claims: dict[str, Any], src_jti: str) -> Refusal:
-        """The SDK names only a revocation."""
-        code = sdk_code(error)
+    def _explain(self, error: Exception, delegation: Delegation) -> RedemptionRefusal:
+        """The SDK names only a revocation; find out what else it was."""
+        code, said = sdk_code(error), first_line(error)
+        if self._shared.revocations.is_withheld(delegation.source_jti):
+            return RedemptionRefusal("grant_missing", "what it was delegated from grants nothing")
         if code == "DELEGATION_SOURCE_TCT_REVOKED":
-            said = self._shared.revocations.source_of(src_jti)
-            return Refusal("tct_revoked", "the token it was delegated from was revoked", source=said)
-        expires_at = claims.get("exp")
-        if isinstance(expires_at, int) and expires_at < time.time():
-            return Refusal("tct_expired", "the delegation has expired")
-        return Refusal("tct_invalid", first_line(error), sdk_code=code)
+            source = self._shared.revocations.source_of(delegation.source_jti)
+            return RedemptionRefusal("tct_revoked", "the token it was delegated from was revoked", source=source)
+        found = delegation_defect(delegation.text, self._shared.identity.own_aids, said)
+        word: RefusalCode = "tct_expired" if found == "DELEGATION_EXPIRED" else "tct_invalid"
+        return RedemptionRefusal(word, said, sdk_code=code, registry=found)
 
-    def _mint(self, verified: aitp.DelegationVerified, src_jti: str, delegatee: Peer) -> Token:
+    def _mint(self, verified: aitp.DelegationVerified, source_jti: str, delegatee: Peer) -> Token:
         """A token that ends with the delegation; it falls with the token it was delegated from."""
         lineage = self._shared.revocations.lineage
+        self._redeemed.make_room()
         lineage.make_room()
         left = verified.expires_at - math.ceil(time.time())
         if left < 1:
-            raise Refusal("tct_expired", "the delegation has expired")
-        given = json.loads(self._shared.identity.serving.agent().issue_tct_for_delegatee(verified, ttl_secs=left))
-        minted = token_with(given["tct"], given["grant_voucher"], delegatee)
-        lineage.record(minted.jti, src_jti, minted.claims["exp"], "redeemed")
+            raise RedemptionRefusal("tct_expired", "the delegation has expired")
+        given = json.loads(self._shared.identity.agent().issue_tct_for_delegatee(verified, ttl_secs=left))
+        passed_on = lineage.hops(source_jti) < self._redelegation
+        minted = token_with(given["tct"], given["grant_voucher"] if passed_on else None, delegatee)
+        lineage.record(minted.jti, source_jti, minted.claims["exp"], "redeemed")
         self._shared.tokens.issued.add(minted)
         return minted
 
-    def _report_redeemed(self, minted: Token, delegator: Peer, delegatee: Peer, about: dict[str, Any]) -> None:
-        self._shared.telemetry.emit(
-            "delegation.redeemed",
-            initiator=delegator.agent_id,
-            target=delegatee.agent_id,
-            aid_a=delegator.aid,
-            aid_b=delegatee.aid,
-            jti=minted.jti,
-            grants=minted.summary()["grants"],
-            payload={
-                "delegator": delegator.agent_id,
-                "delegatee": delegatee.agent_id,
-                "tct": {"claims": minted.claims},
-                **about,
-            },
-        )
 
-    def _report_rejected(self, fault: Fault, aid: str, delegation: str | None) -> None:
-        try:
-            delegator = str(decode_claims(delegation or "").get("iss"))
-        except ValueError:
-            delegator = ""
-        named = {
-            "delegatee": self._shared.peers.agent_id_of(aid),
-            "delegator": self._shared.peers.agent_id_of(delegator),
-        }
-        known = {name: agent_id for name, agent_id in named.items() if agent_id is not None}
-        self._shared.telemetry.emit_refusal(
-            "delegation.rejected",
-            initiator=known.get("delegator"),
-            target=known.get("delegatee"),
-            aid=aid[:100],
-            error=str(fault),
-            payload={"code": fault.code, **fault.details, **known},
-        )
-
-
-def fingerprint(delegation: str) -> bytes:
-    """What makes two delegation tokens the same one: all but the signature, of which a key can make several."""
-    return hashlib.sha256(delegation.rpartition(".")[0].encode()).digest()
-
-
-def delegation_jti(token: str) -> str:
-    """A version 4 UUID for a delegation token, which has none of its own; the same each time it is asked for."""
-    return str(uuid.UUID(bytes=hashlib.sha256(token.encode()).digest()[:16], version=4))
-
-
-def told(claims: dict[str, Any]) -> dict[str, Any]:
-    """A delegation's claims as they may be reported: the voucher inside is a token, so its claims stand in for it."""
-    return claims | {"voucher": decode_claims(claims["voucher"])} if "voucher" in claims else claims
-
-
-def _read(delegation: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Its claims and those of the voucher inside, unverified. Raises ``tct_invalid``."""
+@contextmanager
+def _as_redemption() -> Iterator[None]:
+    """What is wrong with a proof is, of a delegation, one thing only."""
     try:
-        claims = decode_claims(delegation)
-        return claims, decode_claims(claims.get("voucher"))
-    except ValueError:
-        raise Refusal("tct_invalid", "not a delegation token") from None
+        yield
+    except Refusal as refusal:
+        raise RedemptionRefusal("pop_invalid", str(refusal), sdk_code=refusal.details.get("sdk_code")) from refusal

@@ -6,27 +6,45 @@ list of a token's own issuer, and the lineage, through which any of these reache
 
 from __future__ import annotations
 
+import math
 import time
-from dataclasses import dataclass
-from typing import Literal
+import uuid
+from dataclasses import astuple, dataclass
+from typing import Any, Literal
 
+from base.aids import canonical, same_key
 from base.process.bootstrap import ControlPlaneConfig, RevocationConfig
 from base.protocol.identity import Identity
 from base.protocol.lineage import Lineage
-from base.protocol.revocation_lists import Expiry, IssuerList, read_list
-from base.refusals import Refusal, Source
+from base.protocol.revocation_lists import CLOCK_SKEW, LONGEST_LIFE, Expiries, IssuerList, read_list
+from base.protocol.tokens import Token
+from base.refusals import Fault, Refusal, Source
 
 LIST_TTL = 300
+
+#: Bytes that the lines of this agent's own list may take, of tokens that may be live. Others take no longer one.
+MAX_LIST = 1 << 20
+
+Because = Literal["local", "lineage"]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of this agent's own list. ``because`` is told to callers, not written into the list."""
+    """One line of this agent's own list. ``because`` is told to callers, not written into the list.
+
+    ``until``: Unix seconds; the token has expired then, by any clock that is not far off, and the line may go.
+    """
 
     jti: str
     revoked_at: int
     reason: str | None
-    because: Literal["local", "lineage"]
+    because: Because
+    until: float
+
+    @property
+    def size(self) -> int:
+        """Bytes that its line takes at most: an escape for every character of the reason."""
+        return 100 + 6 * len(self.reason or "")
 
     def listed(self) -> dict[str, str | int]:
         line: dict[str, str | int] = {"jti": self.jti, "revoked_at": self.revoked_at}
@@ -34,26 +52,78 @@ class Entry:
 
 
 class RevocationState:
-    """The deny set consulted on every verification. ``expiry_of`` knows when a token this agent has seen expires."""
+    """The deny set consulted on every verification. ``expiries``: when the tokens expire that this agent knows."""
 
-    def __init__(
-        self, config: RevocationConfig, cp: ControlPlaneConfig | None, expiry_of: Expiry = lambda _jti: None
-    ) -> None:
+    def __init__(self, config: RevocationConfig, cp: ControlPlaneConfig | None, expiries: Expiries = dict) -> None:
         self.lineage = Lineage()
         self._config = config
         self._cp = cp
-        self._expiry_of = expiry_of
+        self._expiries = expiries
         self._local: dict[str, Entry] = {}
+        self._size = 0
         self._lists: dict[str, IssuerList] = {}
         self._signed: tuple[str, float] | None = None
+        self._revoked = 0
+        self._withheld: dict[str, float] = {}
 
-    def revoke(self, jti: str, reason: str | None = None, because: Literal["local", "lineage"] = "local") -> bool:
-        """Add to this agent's own list; the first time and reason stay. Says whether it was not there before."""
-        entry = Entry(jti.lower(), int(time.time()), reason, because)
-        if self._local.setdefault(entry.jti, entry) is not entry:
+    def withhold(self, token: Token) -> None:
+        """Not to honour a token that this agent is about to issue because the protocol wants one: it is on no list,
+        since nothing was taken from anybody."""
+        now = time.time()
+        self._withheld = {jti: until for jti, until in self._withheld.items() if until >= now}
+        self._withheld[token.jti.lower()] = token.claims["exp"]
+
+    def is_withheld(self, jti: str) -> bool:
+        """Whether that is so of a token."""
+        return jti.lower() in self._withheld
+
+    @property
+    def changes(self) -> int:
+        """Grows with whatever :meth:`kept` would tell anew."""
+        return self._revoked + self.lineage.changes
+
+    def revoke(
+        self, jti: str, reason: str | None = None, because: Because = "local", *, expires_at: float | None = None
+    ) -> bool:
+        """Add to this agent's own list; the first time and reason stay. Says whether it was not there before.
+
+        The line goes when the token has expired; when that is not known, after the longest life of one. Raises 503
+        when there are too many lines.
+        """
+        jti, now = jti.lower(), time.time()
+        if jti in self._local:
             return False
+        end = expires_at or self.lineage.until(jti) or now + LONGEST_LIFE
+        entry = Entry(jti, int(now), reason, because, end + CLOCK_SKEW)
+        if self._size + entry.size > MAX_LIST:
+            self._forget_expired()
+        if self._size + entry.size > MAX_LIST:
+            message = f"so many live tokens are revoked that their list would have more than {MAX_LIST} bytes"
+            raise Fault(503, "overloaded", f"{message}; try again when some have expired")
+        self._local[jti] = entry
+        self._size += entry.size
+        self._revoked += 1
         self._signed = None
         return True
+
+    def kept(self) -> dict[str, list[Any]]:
+        """What must outlive a restart under the same key, JSON-ready: ``{"revoked", "lineage"}``, a list per line."""
+        self._forget_expired()
+        return {"revoked": [list(astuple(entry)) for entry in self._local.values()], "lineage": self.lineage.kept()}
+
+    def restore(self, revoked: list[list[Any]], lineage: list[list[Any]]) -> None:
+        """Take in again what :meth:`kept` gave. Raises ``ValueError`` or ``TypeError`` for what it cannot have been."""
+        entries = [_entry(line) for line in revoked]
+        if sum(entry.size for entry in entries) > MAX_LIST:
+            raise ValueError("too long a record of revocations")
+        self.lineage.restore(lineage)
+        self._local = {entry.jti: entry for entry in entries}
+        self._forget_expired()
+
+    def _forget_expired(self) -> None:
+        now = time.time()
+        self._local = {jti: entry for jti, entry in self._local.items() if entry.until >= now}
+        self._size = sum(entry.size for entry in self._local.values())
 
     def take_list(self, raw: str, issuer: str) -> None:
         """Take in a list that claims to be of the pinned ``issuer``. Raises ``ListRejectedError``."""
@@ -62,7 +132,11 @@ class RevocationState:
 
     def list_of(self, issuer: str) -> IssuerList:
         """What that issuer has said so far."""
-        return self._lists.setdefault(issuer, IssuerList(self._expiry_of))
+        key = canonical(issuer)
+        if key not in self._lists:
+            of_control_plane = self._cp is not None and same_key(self._cp.aid, issuer)
+            self._lists[key] = IssuerList(self._expiries, doubt_empty=of_control_plane)
+        return self._lists[key]
 
     def source_of(self, jti: str, issuer: str | None = None) -> Source | None:
         """Who revoked it; None when nobody did. ``issuer``: the peer that issued it, None for this agent's own.
@@ -78,36 +152,54 @@ class RevocationState:
     def _said(self, jti: str, issuer: str | None) -> Source | None:
         if jti in self._local:
             return self._local[jti].because
-        if self._cp and self._cp.aid and jti in self._lists.get(self._cp.aid, ()):
+        if self._cp and self._cp.aid and jti in self._lists.get(canonical(self._cp.aid), ()):
             return "cp-snapshot"
-        return "issuer-list" if issuer and jti in self._lists.get(issuer, ()) else None
+        return "issuer-list" if issuer and jti in self._lists.get(canonical(issuer), ()) else None
 
     def deny(self, jti: str, issuer: str | None = None) -> set[str]:
-        """The deny set to hand to the SDK for a token with this jti: itself, or nothing.
+        """The deny set to hand to the SDK for a token with this jti: itself, if it was revoked or is withheld.
 
         The SDK parses the set on every call, so handing it thousands of entries would cost milliseconds each time.
         """
-        return {jti} if self.source_of(jti, issuer) else set()
+        return {jti} if self.is_withheld(jti) or self.source_of(jti, issuer) else set()
 
-    def require_fresh(self) -> None:
-        """Under ``fail_closed``, refuse while there is no fresh list of the Control Plane's; without one there is none.
+    def require_fresh(self, capability: str | None = None) -> None:
+        """Refuse what may not go on while there is no fresh list of the Control Plane's; without one there is none.
 
-        Raises ``revocation_unknown``.
+        Under ``soft_fail`` the configured safe capabilities may; what is no call (``capability`` None) may not. Raises
+        ``revocation_unknown``.
         """
-        if self._config.fail_mode != "fail_closed":
+        mode = self._config.fail_mode
+        if mode == "fail_open" or (mode == "soft_fail" and capability in self._config.safe_caps):
             return
-        if self._cp is None:
-            raise Refusal(
-                "revocation_unknown", "no Control Plane to know revocations from, and this agent fails closed"
-            )
-        if self._cp.aid is None or not self.list_of(self._cp.aid).is_fresh:
-            raise Refusal("revocation_unknown", "no fresh revocation list, and this agent fails closed")
+        if self._cp is not None and self._cp.aid is not None and self.list_of(self._cp.aid).is_fresh:
+            return
+        why = "no Control Plane to know revocations from" if self._cp is None else "no fresh revocation list"
+        means = "fails closed" if mode == "fail_closed" else "then serves only what it was told is safe"
+        raise Refusal("revocation_unknown", f"{why}, and this agent {means}")
 
     def signed_list(self, identity: Identity) -> str:
         """This agent's own list, signed; the same document until it changes or is half-way to its end."""
         now = time.monotonic()
         if self._signed is None or now >= self._signed[1]:
-            agent = identity.serving.agent()
+            agent = identity.agent()
+            self._forget_expired()
             entries = [entry.listed() for entry in self._local.values()]
             self._signed = (agent.sign_revocation_list(entries, expires_in_secs=LIST_TTL), now + LIST_TTL / 2)
         return self._signed[0]
+
+
+def _entry(line: Any) -> Entry:
+    """A line of :meth:`RevocationState.kept`. Raises ``ValueError`` or ``TypeError``."""
+    jti, revoked_at, reason, because, until = line
+    sound = (
+        isinstance(jti, str)
+        and jti == str(uuid.UUID(jti))  # the SDK signs no other ids
+        and isinstance(revoked_at, int)
+        and isinstance(reason, str | None)
+        and because in ("local", "lineage")
+        and math.isfinite(until)
+    )
+    if not sound:
+        raise ValueError("not a line of a record of revocations")
+    return Entry(jti, revoked_at, reason, because, until)

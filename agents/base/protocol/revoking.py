@@ -28,12 +28,13 @@ class Revoker:
         token = next(self._tokens.issued.of_agent(agent_id), None)
         if token is None:
             raise Fault(409, "no_tct_issued", f"no token was issued to {agent_id[:100]}")
+        ends = self._tokens.expiries()
         also = [jti for jti in self._revocations.lineage.family(token.jti) if self._is_live(jti)]
         if local:
-            self._revocations.revoke(token.jti, reason)
+            self._revocations.revoke(token.jti, reason, expires_at=ends.get(token.jti.lower()))
             self._report(token.jti, reason)
             for jti in also:
-                if self._revocations.revoke(jti, reason, because="lineage"):
+                if self._revocations.revoke(jti, reason, because="lineage", expires_at=ends.get(jti)):
                     self._report(jti, reason, source="lineage", root_jti=token.jti)
         return {"revoked_jti": token.jti, "also_revoked": also}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import time
+from collections.abc import Awaitable
 from typing import Any
 from urllib.parse import quote
 
@@ -11,18 +13,22 @@ import aitp
 from aiohttp import web
 
 from base.agent import Agent
-from base.http.wire import LOOPBACK_NAMES, json_response, read_object, read_text
-from base.protocol.handshake import SESSION_HEADER
-from base.protocol.identity import COMMIT_PATH, HELLO_PATH, MANIFEST_PATH
-from base.protocol.invocation import CHALLENGE_PATH, POP_HEADER, TCT_HEADER
+from base.http.answers import NO_STORE, error_document, error_envelope
+from base.http.wire import LOOPBACK_NAMES, json_response, read_object, read_text, require_json
+from base.protocol.budgets import Pace
+from base.protocol.identity import HANDSHAKE_PATH, MANIFEST_PATH
+from base.protocol.initiating import SESSION_HEADER
+from base.protocol.invocation import CHALLENGE_PATH, POP_HEADERS, TCT_HEADER
 from base.protocol.redemption import CHALLENGE_PATH as REDEEM_CHALLENGE_PATH
 from base.protocol.redemption import REDEEM_PATH
 from base.protocol.tokens import decode_claims
 from base.protocol.verification import Caller
-from base.refusals import Fault, Refusal, malformed
+from base.refusals import Fault, Flooded, Refusal, malformed
 
 MAX_ENVELOPE = 64 << 10
 MAX_INPUT = 2 << 20
+#: How the HTTP binding answers every failure of a handshake, and everybody a delegation.
+_BAD_REQUEST = 400
 
 
 class ProtocolRoutes:
@@ -30,6 +36,7 @@ class ProtocolRoutes:
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
+        self._pace = Pace()
 
     def add_to(self, app: web.Application) -> None:
         router = app.router
@@ -37,63 +44,102 @@ class ProtocolRoutes:
         router.add_get(aitp.REVOCATION_LIST_PATH, self._revocation_list)
         if self._agent.bootstrap.did_web_host:
             router.add_get("/.well-known/did.json", self._did_document)
-        router.add_post(HELLO_PATH, self._hello)
-        router.add_post(COMMIT_PATH, self._commit)
+        router.add_post(HANDSHAKE_PATH.rstrip("/"), self._handshake)
+        router.add_post(HANDSHAKE_PATH, self._handshake)
+        router.add_post(HANDSHAKE_PATH + "{message:hello|commit}", self._handshake_of_the_binding)
         router.add_post(CHALLENGE_PATH, self._challenge)
         router.add_post(REDEEM_CHALLENGE_PATH, self._redemption_challenge)
         router.add_post(REDEEM_PATH, self._redeem)
         router.add_post("/capabilities/{name}", self._capability)
 
     async def _manifest(self, _request: web.Request) -> web.Response:
-        return json_response(self._agent.identity.serving.manifest())
+        """To be kept no longer than half of what is left of its life: by then there is a newer one."""
+        raw, expires_at = self._agent.identity.published()
+        seconds = max(0, int(expires_at - time.time()) // 2)
+        return json_response(raw, headers={"Cache-Control": f"max-age={seconds}"})
 
     async def _revocation_list(self, _request: web.Request) -> web.Response:
-        return json_response(self._agent.revocations.signed_list(self._agent.identity))
+        """From here each time: a kept copy says too little."""
+        return json_response(
+            self._agent.revocations.signed_list(self._agent.identity), headers={"Cache-Control": "no-cache"}
+        )
+
+    async def _slow_down(self, fault: Fault) -> None:
+        if isinstance(fault, Flooded):
+            await self._pace.wait()
 
     async def _did_document(self, _request: web.Request) -> web.Response:
         given = self._agent.bootstrap
         assert given.did_web_host is not None
         return json_response(did_document(given.did_web_host, given.port, given.base_url + MANIFEST_PATH))
 
-    async def _hello(self, request: web.Request) -> web.Response:
-        ack, session_id = await self._agent.handshakes.answer_hello(await read_text(request, MAX_ENVELOPE))
-        return json_response(ack, headers={SESSION_HEADER: session_id})
+    async def _handshake(self, request: web.Request) -> web.Response:
+        """Where the manifest says: what fails here is answered with a signed ``error``."""
+        try:
+            return await self._answer_handshake(request)
+        except Fault as fault:
+            await self._slow_down(fault)
+            return error_envelope(fault, self._agent.identity.agent(), _status_of(fault))
 
-    async def _commit(self, request: web.Request) -> web.Response:
-        session_id = request.headers.get(SESSION_HEADER)
-        if not session_id:
-            raise malformed(f"{SESSION_HEADER} is missing")
+    async def _handshake_of_the_binding(self, request: web.Request) -> web.Response:
+        return await self._or_document(self._answer_handshake(request))
+
+    async def _answer_handshake(self, request: web.Request) -> web.Response:
+        require_json(request)
         raw = await read_text(request, MAX_ENVELOPE)
-        return json_response(await self._agent.handshakes.answer_commit(raw, session_id))
+        answer, session_id = await self._agent.responder.answer(raw, request.headers.get(SESSION_HEADER))
+        return json_response(answer, headers={SESSION_HEADER: session_id, **NO_STORE})
+
+    async def _or_document(self, answer: Awaitable[web.Response]) -> web.Response:
+        """The answer, or the error document in its place."""
+        try:
+            return await answer
+        except Fault as fault:
+            await self._slow_down(fault)
+            return error_document(fault, _status_of(fault))
 
     async def _challenge(self, request: web.Request) -> web.Response:
+        return await self._or_document(self._give_challenge(request))
+
+    async def _give_challenge(self, request: web.Request) -> web.Response:
+        require_json(request)
         await read_text(request, MAX_ENVELOPE)
         token = request.headers.get(TCT_HEADER)
         try:
-            return json_response(self._agent.verifier.challenge(token))
+            return json_response(self._agent.verifier.challenge(token), headers=NO_STORE)
         except Refusal as refusal:
             self._report_denied(refusal, None, token)
-            raise
+            return error_document(refusal, refusal.status)
 
     async def _redemption_challenge(self, request: web.Request) -> web.Response:
+        return await self._or_document(self._give_redemption_challenge(request))
+
+    async def _give_redemption_challenge(self, request: web.Request) -> web.Response:
+        require_json(request)
         delegation = (await read_object(request, MAX_ENVELOPE)).get("delegation_token")
         if not isinstance(delegation, str) or not delegation:
             raise malformed("delegation_token: not a text")
-        return json_response(self._agent.redemptions.challenge(delegation))
+        return json_response(self._agent.redemptions.challenge(delegation), headers=NO_STORE)
 
     async def _redeem(self, request: web.Request) -> web.Response:
-        return json_response(await self._agent.redemptions.redeem(await read_text(request, MAX_ENVELOPE)))
+        return await self._or_document(self._answer_redemption(request))
+
+    async def _answer_redemption(self, request: web.Request) -> web.Response:
+        require_json(request)
+        answer = await self._agent.redemptions.redeem(await read_text(request, MAX_ENVELOPE))
+        return json_response(answer, headers=NO_STORE)
 
     async def _capability(self, request: web.Request) -> web.Response:
         """Authorise on the headers before reading the body: a stranger's megabytes are not worth parsing."""
         name = request.match_info["name"]
-        self._agent.capabilities.require(name)
         token = request.headers.get(TCT_HEADER)
         try:
+            self._agent.capabilities.require(name)
             caller = self._agent.verifier.authorize(token, name, _proof(request))
         except Refusal as refusal:
             self._report_denied(refusal, name, token)
-            raise
+            return error_document(refusal, refusal.status)
+        require_json(request)
         task = await read_object(request, MAX_INPUT)
         return await self._execute(name, task, caller)
 
@@ -122,12 +168,17 @@ class ProtocolRoutes:
             aid=aid[:100] if isinstance(aid, str) else None,
             jti=jti[:100] if isinstance(jti, str) else None,
             error=str(refusal),
-            payload={"code": refusal.code, **refusal.details, **self._named(str(aid))},
+            payload={**refusal.told(), **self._named(str(aid))},
         )
 
     def _named(self, aid: str) -> dict[str, str]:
         agent_id = self._agent.peers.agent_id_of(aid)
         return {} if agent_id is None else {"caller": agent_id}
+
+
+def _status_of(fault: Fault) -> int:
+    """A decision, and what a peer of ours failed to do, is 400 here; what HTTP has a status of its own for keeps it."""
+    return fault.status if fault.status in (408, 413, 415, 503) else _BAD_REQUEST
 
 
 def did_document(host: str, port: int, manifest_url: str) -> dict[str, Any]:
@@ -139,13 +190,15 @@ def did_document(host: str, port: int, manifest_url: str) -> dict[str, Any]:
 
 
 def _proof(request: web.Request) -> str | None:
-    text = request.headers.get(POP_HEADER)
-    if text is None:
+    """The proof of possession that comes along, in whichever of its two headers."""
+    name = next((name for name in POP_HEADERS if name in request.headers), None)
+    if name is None:
         return None
+    text = request.headers[name]
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode("utf-8")
     except (binascii.Error, ValueError):
-        raise malformed(f"{POP_HEADER} is not base64url") from None
+        raise Refusal("pop_invalid", f"{name} is not base64url") from None
 
 
 def _claims_or_nothing(token: str | None) -> dict[str, Any]:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from base.http.peer_client import PeerClient
 from base.protocol.identity import Identity
+from base.protocol.issuer_lists import IssuerLists
 from base.protocol.peers import PeerBook
 from base.protocol.revocation import RevocationState
-from base.protocol.tokens import TokenBook
+from base.protocol.revocation_record import RevocationRecord
+from base.protocol.tokens import Token, TokenBook
+from base.refusals import Fault
 from base.telemetry import Telemetry
+
+#: Who found that a handshake failed: this agent, or its peer.
+Because = Literal["handshake_failed", "peer_failed_it"]
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """One agent's key and faces, whom it knows, what it holds and issued, what is revoked, and its ways to speak."""
+    """One agent's key, whom it knows, what it holds and issued, what is revoked, and its ways to speak."""
 
     identity: Identity
     peers: PeerBook
@@ -22,3 +29,22 @@ class Shared:
     revocations: RevocationState
     client: PeerClient
     telemetry: Telemetry
+    issuer_lists: IssuerLists
+    record: RevocationRecord
+
+    def drop(self, token: Token, because: Because) -> None:
+        """Forget a token of a handshake that came to nothing; one that this agent issued is revoked too."""
+        own = self.tokens.issued.with_jti(token.jti) is not None
+        self.tokens.drop(token.jti)
+        if own:
+            try:
+                self.revocations.revoke(token.jti, "the handshake failed", expires_at=token.claims["exp"])
+            except Fault:  # the list is full: then it is not on it, and no good all the same
+                self.revocations.withhold(token)
+        self.telemetry.emit(
+            "tct.dropped",
+            jti=token.jti,
+            aid=token.peer_aid,
+            target=token.agent_id,
+            payload={"because": because, "side": "issued" if own else "held"},
+        )

@@ -17,14 +17,19 @@ MAX_TOKENS = 4096
 
 def decode_claims(token: Any) -> dict[str, Any]:
     """The claims of a compact JWS, *unverified*. Raises ``ValueError``."""
+    return decode_segment(token, 1)
+
+
+def decode_segment(token: Any, number: int) -> dict[str, Any]:
+    """A segment of a compact JWS: 0 is its header, 1 its claims, neither verified. Raises ``ValueError``."""
     try:
-        part = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        part = token.split(".")[number]
+        content = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     except (AttributeError, IndexError, TypeError, RecursionError) as error:
         raise ValueError("not a compact JWS") from error
-    if not isinstance(claims, dict):
+    if not isinstance(content, dict):
         raise ValueError("not a compact JWS")  # noqa: TRY004 - hostile text has one error for its callers
-    return claims
+    return content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +60,12 @@ class Shelf:
     def add(self, token: Token) -> None:
         self._tokens.append(token)
 
+    def remove(self, jti: str) -> None:
+        """Forget that one, if it is there."""
+        token = self.with_jti(jti)
+        if token is not None:
+            self._tokens.remove(token)
+
     def of_agent(self, agent_id: str) -> Iterator[Token]:
         """Newest first, under whatever AID that agent had."""
         return (token for token in reversed(self._tokens) if token.agent_id == agent_id)
@@ -65,6 +76,10 @@ class Shelf:
 
     def with_jti(self, jti: str) -> Token | None:
         return next((token for token in reversed(self._tokens) if token.jti == jti), None)
+
+    def __iter__(self) -> Iterator[Token]:
+        """Oldest first."""
+        return iter(self._tokens)
 
     def __len__(self) -> int:
         return len(self._tokens)
@@ -77,7 +92,15 @@ class TokenBook:
         self.held = Shelf()
         self.issued = Shelf()
 
-    def expiry_of(self, jti: str) -> float | None:
-        """When that token expires, in Unix seconds; None for one this agent neither holds nor issued."""
-        token = self.issued.with_jti(jti) or self.held.with_jti(jti)
-        return token.claims["exp"] if token else None
+    def drop(self, jti: str) -> None:
+        """Forget a token, whichever side it is on."""
+        self.held.remove(jti)
+        self.issued.remove(jti)
+
+    def with_jti(self, jti: str) -> Token | None:
+        """That token, whichever side it is on."""
+        return self.issued.with_jti(jti) or self.held.with_jti(jti)
+
+    def expiries(self) -> dict[str, float]:
+        """When each of them expires, in Unix seconds, by its id in lower case."""
+        return {token.jti.lower(): token.claims["exp"] for token in (*self.held, *self.issued)}

@@ -6,21 +6,22 @@ proves the key first, the audience is the key that was proven, and the issuer mu
 
 from __future__ import annotations
 
-import hashlib
-import json
+import math
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import aitp
 
+from base.aids import same_key
+from base.protocol.diagnosis import binding_defect, is_genuine, tct_defect
 from base.protocol.identity import Identity
+from base.protocol.possession import CHALLENGE, CHALLENGE_SECS, ChallengeBook, digest, read_proof, verify_proof
 from base.protocol.revocation import RevocationState
 from base.protocol.tokens import decode_claims
-from base.refusals import Refusal, malformed, sdk_code
+from base.refusals import Refusal, sdk_code
 
-CHALLENGE_SECS = 60
-MAX_CHALLENGES = 4096
 MAX_CACHED = 1000
 
 
@@ -30,24 +31,6 @@ class Caller:
 
     aid: str
     jti: str
-
-
-class ChallengeBook:
-    """Challenges given out: each for one token, good once, for a minute. Beyond the bound the oldest goes."""
-
-    def __init__(self, limit: int = MAX_CHALLENGES) -> None:
-        self._limit = limit
-        self._open: OrderedDict[str, tuple[str, bytes, float]] = OrderedDict()
-
-    def add(self, challenge: str, token: str) -> None:
-        self._open[json.loads(challenge)["nonce"]] = (challenge, digest(token), time.monotonic() + CHALLENGE_SECS)
-        if len(self._open) > self._limit:
-            self._open.popitem(last=False)
-
-    def take(self, nonce: str, token: str) -> str | None:
-        """This agent's own copy of the challenge, which is then spent; None when there is none for that token."""
-        challenge, owner, until = self._open.pop(nonce, ("", b"", 0.0))
-        return challenge if owner == digest(token) and time.monotonic() < until else None
 
 
 class TokenCache:
@@ -80,21 +63,26 @@ class TokenCache:
 class Verifier:
     """The checks of one capability call, each in its own method, in this order."""
 
-    def __init__(self, identity: Identity, revocations: RevocationState) -> None:
+    def __init__(
+        self, identity: Identity, revocations: RevocationState, introduced: Callable[[str], bool] = lambda _aid: False
+    ) -> None:
+        self._introduced = introduced
         self._identity = identity
         self._revocations = revocations
         self._challenges = ChallengeBook()
+        self._known = aitp.TctStore(MAX_CACHED)
         self.cache = TokenCache()
 
     def challenge(self, token: str | None) -> str:
-        """A proof-of-possession challenge for ``token``. Says nothing about whether the token is any good."""
+        """A signed ``pop_challenge`` for ``token``. Says nothing about whether the token is any good."""
         token = self._require_token(token)
         try:
             challenge = self._agent.new_pop_challenge(token, CHALLENGE_SECS)
         except (ValueError, RuntimeError) as error:
-            raise Refusal("tct_invalid", "the token is not a TCT", sdk_code=sdk_code(error)) from error
-        self._challenges.add(challenge, token)
-        return challenge
+            defect = tct_defect(token, self._identity.aid, self._identity.aid, lambda _grant, _aud: False)
+            raise Refusal("tct_invalid", "the token is not a TCT", sdk_code=sdk_code(error), registry=defect) from error
+        self._challenges.add(challenge, token, self._holder_of_own(token))
+        return self._agent.sign_envelope(CHALLENGE, challenge)
 
     def authorize(self, token: str | None, capability: str, response: str | None) -> Caller:
         """Allow the call or raise :class:`Refusal`; 400 for a proof that is not one."""
@@ -102,13 +90,17 @@ class Verifier:
         if response is None:
             raise Refusal("pop_required", "the call carries no proof of possession")
         holder = self._prove_holder(token, response)
-        self._require_own_issue(token)
-        self._revocations.require_fresh()
-        return Caller(holder, self._verify(token, capability, holder))
+        try:
+            self._require_own_issue(token)
+            self._revocations.require_fresh(capability)
+            return Caller(holder, self._verify(token, capability, holder))
+        except Refusal as refusal:
+            refusal.disclosed = self._introduced(holder)
+            raise
 
     @property
     def _agent(self) -> aitp.AitpAgent:
-        return self._identity.serving.agent()
+        return self._identity.agent()
 
     @staticmethod
     def _require_token(token: str | None) -> str:
@@ -118,16 +110,29 @@ class Verifier:
 
     def _prove_holder(self, token: str, response: str) -> str:
         """The AID whose key answered this agent's own challenge for this token."""
-        challenge = self._challenges.take(_nonce_of(response), token)
-        if challenge is None:
-            raise Refusal("pop_invalid", "no such challenge is open for this token")
+        proof = read_proof(response)
+        challenge = self._challenges.take(proof.nonce, token)
         try:
-            return aitp.verify_pop_response(challenge, response, token)
-        except (ValueError, RuntimeError) as error:
-            raise Refusal("pop_invalid", "the proof of possession does not verify", sdk_code=sdk_code(error)) from error
+            return verify_proof(challenge, proof, token)
+        except Refusal as refusal:
+            if (defect := binding_defect(decode_claims(token))) is None:
+                raise
+            raise Refusal("tct_invalid", "the token is bound to another key", registry=defect) from refusal
+
+    def _holder_of_own(self, token: str) -> str | None:
+        """To whom this agent issued the token; None for one that it did not issue, or that is over."""
+        claims = decode_claims(token)
+        try:
+            grant, holder = claims["grants"][0], claims["sub"]
+            if self._identity.is_own(claims["iss"]):
+                self._agent.verify_tct_cached(token, grant, self._known, expected_audience=holder, revoked_jtis=set())
+                return str(holder)
+        except (ValueError, RuntimeError, LookupError, TypeError):
+            pass
+        return None
 
     def _require_own_issue(self, token: str) -> None:
-        if str(decode_claims(token).get("iss")) not in self._identity.own_aids:
+        if not self._identity.is_own(decode_claims(token).get("iss")):
             raise Refusal("wrong_issuer", "the token was issued by another agent")
 
     def _verify(self, token: str, capability: str, holder: str) -> str:
@@ -149,34 +154,27 @@ class Verifier:
         code = sdk_code(error)
         claims = decode_claims(token)
         jti, grants = str(claims.get("jti")), claims.get("grants")
+        if self._revocations.is_withheld(jti):
+            return Refusal("grant_missing", "the token was given in a handshake of one direction, and grants nothing")
         if code == "TCT_REVOKED":
             return Refusal("tct_revoked", "the token was revoked", source=self._revocations.source_of(jti))
-        expires_at = claims.get("exp")
-        if isinstance(expires_at, int) and expires_at < time.time():
-            return Refusal("tct_expired", "the token has expired")
-        if claims.get("aud") != holder:
-            return Refusal("wrong_audience", "the token was issued to another agent")
         if isinstance(grants, list) and grants and self._is_genuine(token, str(grants[0]), holder):
             return Refusal("grant_missing", "the token does not grant this capability")
-        return Refusal("tct_invalid", "the token does not verify", sdk_code=code)
+        defect = tct_defect(token, self._identity.aid, holder, lambda grant, aud: self._is_genuine(token, grant, aud))
+        if defect == "TCT_EXPIRED":
+            return Refusal("tct_expired", "the token has expired")
+        if defect in ("AUDIENCE_MISMATCH", "TCT_SIGNATURE_INVALID") and not same_key(claims.get("aud"), holder):
+            return Refusal("wrong_audience", "the token was issued to another agent")
+        lead = _lead_of(claims.get("iat"))
+        if lead > 0:
+            return Refusal("clock_skew", f"the token was issued {lead} seconds from now", seconds=lead)
+        return Refusal("tct_invalid", "the token does not verify", sdk_code=code, registry=defect)
 
     def _is_genuine(self, token: str, grant: str, holder: str) -> bool:
         """Whether nothing but the grant was wrong with it."""
-        try:
-            self._agent.verify_tct(token, grant, expected_audience=holder, revoked_jtis=set())
-        except (ValueError, RuntimeError):
-            return False
-        return True
+        return is_genuine(self._agent, token, grant, holder)
 
 
-def digest(token: str) -> bytes:
-    """What stands for a token in maps, so that they hold no second copy of it."""
-    return hashlib.sha256(token.encode()).digest()
-
-
-def _nonce_of(response: str) -> str:
-    try:
-        nonce = json.loads(response)["nonce_echo"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        raise malformed("X-AITP-PoP is not a proof of possession") from None
-    return str(nonce)
+def _lead_of(issued_at: object) -> int:
+    """How many seconds from now a token was issued; 0 for one that is not ahead."""
+    return max(0, math.ceil(issued_at - time.time())) if isinstance(issued_at, int) else 0

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any
 
+from aitp_playground.events.codes import REFUSALS
 from aitp_playground.events.model import RunEvent
 
 Narration = Callable[[RunEvent], str]
@@ -27,23 +28,6 @@ _LEFT_OUT = " … "
 _WIDEST_ESCAPE = 10
 _UNKNOWN = "?"
 
-#: What a refusal code means, in words; the codes are those an agent answers with.
-REFUSALS: Mapping[str, str] = {
-    "tct_missing": "no TCT was presented",
-    "tct_invalid": "the TCT does not verify",
-    "tct_expired": "the TCT has expired",
-    "tct_revoked": "the TCT is revoked",
-    "wrong_issuer": "the TCT was issued by somebody else",
-    "wrong_audience": "the TCT is meant for somebody else",
-    "grant_missing": "the TCT does not grant this capability",
-    "pop_required": "possession of the key was not proven",
-    "pop_invalid": "the proof of possession does not verify",
-    "peer_unknown": "the caller was never introduced",
-    "replay": "the message was seen before",
-    "stale": "the message is too old",
-    "revocation_unknown": "the revocation state is unknown and this agent fails closed",
-    "delegation_redeemed": "the delegation was already redeemed",
-}
 _LONG_IDS = frozenset({"jti", "session_id", "parent_jti", "delivery_id"})
 #: Whatever the name it stands under: a peer, an issuer, a subject.
 _AID = re.compile(r"aid:pubkey:\S+")

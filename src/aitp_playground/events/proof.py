@@ -36,6 +36,8 @@ class Proof:
             case "cp.degraded":
                 operation, cause = event.payload.get("operation") or "a call", event.get("cause") or "no answer"
                 self._doubt(f"the Control Plane did not do its part in {operation}: {cause}")
+            case "revocation.refresh_failed" | "revocation.verify_failed":
+                self._list(event)
             case "step.fault_injected" if event.get("step_id") is None:
                 kind, target = event.payload.get("kind"), event.get("target")
                 self._doubt(f"the fault {kind} on {target}, asked for with the run, kept trust from being established")
@@ -64,6 +66,15 @@ class Proof:
                 self._doubt(
                     f"{agent_id} was not found where it was looked for, and its known address was used instead{why}"
                 )
+
+    def _list(self, event: RunEvent) -> None:
+        """A token was taken of a peer whose own revocation list nobody could look at."""
+        agent_id, cause = event.get("agent_id"), event.get("cause")
+        peer = event.payload.get("peer") or "a peer"
+        if cause == "not_advertised":
+            self._doubt(f"{agent_id} took a token of {peer}, which advertises no revocation list")
+        elif event.payload.get("fail_mode") == "fail_open":
+            self._doubt(f"{agent_id} took a token of {peer} without its revocation list: {cause}")
 
     def _doubt(self, sentence: str) -> None:
         if len(self.doubts) < _MOST_REASONS and sentence not in self.doubts:

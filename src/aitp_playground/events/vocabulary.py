@@ -21,8 +21,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from aitp_playground.events.codes import REGISTRY_CODES, REGISTRY_OF
 from aitp_playground.events.model import PROMOTED, EventDraft
-from aitp_playground.events.narration import REFUSALS, Narration, because, peers_resolved, template, webhook_delivered
+from aitp_playground.events.narration import Narration, because, peers_resolved, template, webhook_delivered
 
 Origin = Literal["service", "agent", "control_plane"]
 Level = Literal["debug", "info", "warning", "error"]
@@ -33,12 +34,15 @@ ANYWHERE = frozenset({"agent_id", "agent", "step_id", "capability", "notes", "pa
 FROM_AGENTS = frozenset(
     {"aid", "initiator", "target", "aid_a", "aid_b", "session_id", "grants", "jti", "error", "cause", "source_url"}
 )
-#: The codes by which an agent refuses (403), and all that it answers with. A capability may have codes of its own.
-REFUSAL_CODES = frozenset(REFUSALS) | {"handshake_refused"}
-ANSWER_CODES = REFUSAL_CODES | {
-    *("invalid_request", "forbidden", "not_found", "capability_unknown", "method_not_allowed", "request_timeout"),
-    *("payload_too_large", "worker_failed", "internal_error", "peer_failed", "overloaded"),
+#: The words by which an agent refuses, in its events; and what its answers carry: codes of the standard's registry, and
+#: its own where a request was no message of the standard. A capability may have codes of its own.
+REFUSAL_CODES = frozenset(REGISTRY_OF)
+ANSWER_CODES = REGISTRY_CODES | {
+    *("invalid_request", "forbidden", "not_found", "method_not_allowed", "request_timeout"),
+    *("payload_too_large", "worker_failed", "internal_error"),
 }
+#: What the log says of a rejected delegation: a refusal, or why its delegator could not be asked.
+REJECTION_CODES = REFUSAL_CODES | {"peer_failed", "overloaded", "rate_limited"}
 #: The names, promoted or in a payload of our own, under which agents of the run stand by their ids.
 NAMING_AGENTS = frozenset(
     {"agent_id", "agent", "initiator", "target"}
@@ -141,9 +145,10 @@ _ROWS = (
     ),
     _row(
         "trust.established",
-        "{initiator} now holds a TCT from {target}, granting {grants} (jti {jti})",
+        "{initiator} now holds a TCT from {target}, granting {grants} (jti {jti})[; not granted: {missing}]",
         must="initiator target grants jti",
         may="aid_a aid_b session_id",
+        payload="missing",
     ),
     _row(
         "trust.failed",
@@ -353,15 +358,16 @@ _ROWS = (
     ),
     _agent(
         "handshake.complete",
-        f"{_SPEAKER} completed the handshake with {_PEER}[, session {{session_id}}]",
+        f"{_SPEAKER} completed the handshake with {_PEER}[, session {{session_id}}][; not granted: {{missing}}]",
         "session_id",
-        payload="boundary direction peer peer_aid responder tcts",
+        payload="boundary direction missing peer peer_aid responder tcts",
     ),
     _agent(
         "handshake.failed",
         because(f"{_SPEAKER} broke off the handshake with {_PEER}"),
         level="warning",
-        payload="boundary class code direction peer peer_aid refused_by responder sdk_code source status url",
+        payload="boundary class code direction peer peer_aid reason refused_by registry_code responder retryable"
+        " sdk_code seconds source status url",
     ),
     _agent(
         "delegation.issued",
@@ -378,9 +384,23 @@ _ROWS = (
         "delegation.rejected",
         because(f"{_SPEAKER} rejected a delegation"),
         level="warning",
-        payload="class code delegatee delegation_jti delegator sdk_code source status url",
+        payload="class code delegatee delegation_jti delegator reason registry_code retryable sdk_code source status"
+        " url",
     ),
     _agent("tct.revoked", f"{_SPEAKER} revoked the TCT {{jti}}[: {{reason}}]", "jti", payload="reason root_jti source"),
+    _agent(
+        "tct.dropped",
+        f"{_SPEAKER} dropped the TCT {{jti}}[, {{side}}] in a handshake with {_PEER} that failed",
+        "jti",
+        level="warning",
+        payload="because side",
+    ),
+    _agent(
+        "stranger.accepted",
+        f"{_SPEAKER} shook hands with {{aid|'somebody'}}, whom nobody introduced: it takes any key",
+        level="warning",
+        payload="accept",
+    ),
     _agent(
         "tct.renewal.requested",
         f"{_SPEAKER} asks {_PEER} to renew its TCT[ (jti {{jti}})]",
@@ -403,7 +423,7 @@ _ROWS = (
         "capability.denied",
         because("{agent_id} refused " + _CALLER + "'s call[ to {capability}]"),
         level="warning",
-        payload="caller code peer sdk_code source status_code subject",
+        payload="caller code peer registry_code sdk_code seconds source status_code subject",
     ),
     _agent("llm.started", f"{_SPEAKER} asks the language model[ {{model}}]", payload="chars model provider"),
     _agent(
@@ -429,20 +449,20 @@ _ROWS = (
     _agent(
         "revocation.list_fetched",
         f"{_SPEAKER} verified a revocation list[ of {{issuer|source_url}}][, {{count|entry_count|entries}} revoked]",
-        payload="count entries entry_count issuer",
+        payload="count entries entry_count issuer peer",
     ),
     _agent(
         "revocation.refresh_failed",
         because(f"{_SPEAKER} could not fetch a revocation list"),
         level="warning",
-        payload="class code issuer status",
+        payload="class code fail_mode issuer peer status",
     ),
     _agent(
         "revocation.verify_failed",
         because(f"{_SPEAKER} discarded a revocation list"),
         "cause",
         "warning",
-        payload="issuer lost",
+        payload="fail_mode issuer lost peer",
     ),
 )
 

@@ -35,11 +35,18 @@ class ControlPlane:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revocation:
-    """How the agent treats revocation lists; times are whole seconds."""
+    """How the agent treats revocation lists; times are whole seconds.
 
-    fail_mode: Literal["soft_fail", "fail_closed"] = "soft_fail"
+    ``fail_mode`` and ``safe_caps`` are about the Control Plane's list, ``issuer_fail_mode`` about those of peers.
+    """
+
+    fail_mode: Literal["fail_open", "soft_fail", "fail_closed"] = "fail_open"
+    safe_caps: tuple[str, ...] = ()
+    issuer_fail_mode: Literal["fail_closed", "fail_open"] = "fail_closed"
     max_staleness_secs: int = 300
     poll_secs: int = 60
+    #: Where an agent that keeps its key over restarts keeps what it revoked.
+    record_dir: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +83,7 @@ class Bootstrap:
     revocation: Revocation = Revocation()
     llm: LanguageModel | None = None
     accept: Literal["introduced", "any-verified"] = "introduced"
+    redelegation: int = 0
 
     def encode(self) -> bytes:
         """The document, JSON in UTF-8."""

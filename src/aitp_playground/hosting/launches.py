@@ -43,6 +43,8 @@ def revocation_of(settings: Settings) -> Revocation:
     """How the settings have agents treat revocation lists."""
     return Revocation(
         fail_mode=settings.revocation_fail_mode,
+        safe_caps=settings.revocation_safe_caps,
+        issuer_fail_mode=settings.issuer_list_fail_mode,
         max_staleness_secs=round(settings.revocation_max_staleness_secs),
         poll_secs=round(settings.revocation_poll_secs),
     )

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from aitp_playground.events.vocabulary import ANSWER_CODES, REFUSAL_CODES
+from aitp_playground.events.codes import REGISTRY_OF
+from aitp_playground.events.vocabulary import ANSWER_CODES, REFUSAL_CODES, REJECTION_CODES
 from aitp_playground.scenarios.checks import STEPS, Fault
 from aitp_playground.scenarios.expectations import Expectation
 from aitp_playground.scenarios.findings import KeyPath, nearest
@@ -18,7 +19,7 @@ _FORBIDDEN = 403
 #: By event type, what can stand under ``code``. Other types pass on what a library or another service said.
 _CODES: Mapping[str, frozenset[str]] = {
     "capability.denied": REFUSAL_CODES,
-    "delegation.rejected": ANSWER_CODES,
+    "delegation.rejected": REJECTION_CODES,
 }
 
 
@@ -70,7 +71,18 @@ def _of_path(expectation: Expectation, step: StepSpec) -> Iterator[Fault]:
         if expectation.path == "$.status_code":
             yield from _status(place, value, never_came=name in {"equals", "not_"})
         elif expectation.path == "$.body.error.code" and name in {"equals", "not_"} and refused:
-            yield from _code(place, value, ANSWER_CODES, "an agent answers with")
+            yield from _answered(place, value)
+
+
+def _answered(place: KeyPath, value: Any) -> Iterator[Fault]:
+    if isinstance(value, str) and value in REGISTRY_OF:
+        message = (
+            f"an agent answers with {REGISTRY_OF[value]}, the standard's code for it; {value!r} is what its event, "
+            "capability.denied, has, and $.body.error.details.reason for a caller that has proven who it is"
+        )
+        yield place, message
+    else:
+        yield from _code(place, value, ANSWER_CODES, "an agent answers with")
 
 
 def _status(place: KeyPath, value: Any, *, never_came: bool = False) -> Iterator[Fault]:

@@ -117,6 +117,25 @@ def _brought(step: StepSpec) -> set[tuple[str, str]]:
     }
 
 
+def _passed_on(scenario: Scenario, manifests: Mapping[str, AgentManifest]) -> Iterator[Fault]:
+    """Delegations out of a token that was redeemed, where its issuer gives no voucher with such a one."""
+    if scenario.spec.trust.eager:
+        return
+    hops: dict[tuple[str, str], int] = {}
+    made: dict[str, int] = {}
+    for index, step in enumerate(scenario.spec.workflow.steps):
+        if step.type == "delegate":
+            issuer, delegator = getattr(step, "via_peer", ""), getattr(step, "delegator", "")
+            made[step.id] = hops.get((delegator, issuer), 0)
+            allowed = manifests[issuer].spec.aitp.redelegation if issuer in manifests else 0
+            if made[step.id] > allowed:
+                message = f"{delegator} redeemed what it has of {issuer}, which lets that be passed on {allowed} times"
+                yield (*STEPS, index, "via_peer"), f"{message} (aitp.redelegation)"
+        elif step.fault is None:
+            came_by = made.get(getattr(step, "via_delegation", ""), -1) + 1
+            hops |= {pair: min(came_by, hops.get(pair, came_by)) for pair in _brought(step)}
+
+
 def _not_offered(scenario: Scenario, manifests: Mapping[str, AgentManifest]) -> Iterator[Fault]:
     for index, step in enumerate(scenario.spec.workflow.steps):
         target, capability = getattr(step, "target_agent", ""), getattr(step, "capability", "")
@@ -182,6 +201,7 @@ _RULES: tuple[Callable[[Scenario, Mapping[str, AgentManifest]], Iterator[Fault]]
     _ports,
     _unused,
     _untrusted,
+    _passed_on,
     _not_offered,
     _grants,
     _idle_fault,

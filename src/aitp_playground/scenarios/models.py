@@ -55,7 +55,10 @@ class HostSpec(Strict):
 
 
 class AgentAitp(Strict):
-    """The agent's protocol face. ``ttl_secs`` is the manifest's life; a TCT lives 3600 s at most."""
+    """The agent's protocol face. ``ttl_secs`` is the manifest's life; a TCT lives 3600 s at most.
+
+    ``redelegation``: how often a token that was redeemed at this agent may be delegated on.
+    """
 
     offered_caps: tuple[Capability, ...] = Field(min_length=1)
     display_name: str = Field(min_length=1, max_length=128)
@@ -64,6 +67,7 @@ class AgentAitp(Strict):
     oidc_subject: str | None = None
     signing_suite: Literal["ed25519", "p256"] = "ed25519"
     ttl_secs: int = Field(default=3600, ge=60, le=604_800)
+    redelegation: int = Field(default=0, ge=0, le=2)
 
     @model_validator(mode="after")
     def _oidc_is_whole(self) -> AgentAitp:

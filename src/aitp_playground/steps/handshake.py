@@ -12,7 +12,11 @@ from aitp_playground.steps.faults import FaultableStep
 
 
 class HandshakeStep(FaultableStep):
-    """``initiator`` gets a TCT from ``responder`` and gives none. No ``requested_grants``: all that is offered."""
+    """``initiator`` gets a TCT from ``responder`` and gives none. No ``requested_grants``: all that is offered.
+
+    ``{"trust": "established", "granted": [names], "missing": [names]}``. A responder may grant less than it is asked
+    for (RFC-AITP-0004, section 4.1): what it did not grant is ``missing``, for the scenario to judge.
+    """
 
     type: Literal["handshake"] = "handshake"
     initiator: AgentId
@@ -28,10 +32,12 @@ class HandshakeStep(FaultableStep):
             return await self.run_faulted(
                 ctx, fault, self.initiator, self.responder, lambda url: self._handshake(ctx, url)
             )
-        await self._handshake(ctx)
-        return Completed({"trust": "established"})
+        answer = await self._handshake(ctx)
+        return Completed(
+            {"trust": "established", "granted": answer["received"]["grants"], "missing": answer["missing"]}
+        )
 
-    async def _handshake(self, ctx: StepContext, manifest_url: str | None = None) -> None:
+    async def _handshake(self, ctx: StepContext, manifest_url: str | None = None) -> dict[str, Any]:
         body: dict[str, Any] = {
             "peer": self.responder,
             "requested_grants": list(self.requested_grants),
@@ -39,7 +45,7 @@ class HandshakeStep(FaultableStep):
         }
         if manifest_url is not None:
             body["manifest_url"] = manifest_url
-        await establish(ctx, self.initiator, self.responder, body)
+        return await establish(ctx, self.initiator, self.responder, body)
 
 
 async def establish(ctx: StepContext, initiator: str, responder: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -48,7 +54,7 @@ async def establish(ctx: StepContext, initiator: str, responder: str, body: dict
     ``body`` is that of ``POST /admin/initiate-handshake`` (docs/agents.md): ``{"peer", "requested_grants"?,
     "direction"?, "manifest_url"?}``. A ``manifest_url`` is one that a fault put there; the log says where the initiator
     was sent. Returns the agent's answer: ``{"session_id", "peer_aid", "received": {"jti", "grants", "expires_at"},
-    "issued": the same or None}``, ``expires_at`` in seconds since 1970.
+    "missing": [names], "issued": the same or None}``, ``expires_at`` in seconds since 1970.
 
     Records ``trust.establishing``, then ``trust.established`` or ``trust.failed``; before the latter
     ``manifest.verify_failed`` where the manifest was the cause. Raises :class:`~aitp_playground.errors.AgentCallError`
@@ -63,10 +69,11 @@ async def establish(ctx: StepContext, initiator: str, responder: str, body: dict
             await ctx.hear(responder)
     except AgentCallError as failure:
         cause = (failure.details or {}).get("code") if isinstance(failure.details, dict) else None
-        if isinstance(cause, str) and cause.startswith("manifest_"):
+        if isinstance(cause, str) and (cause.startswith("MANIFEST_") or cause == "aid_mismatch"):
             await ctx.record("manifest.verify_failed", **pair, cause=cause, source_url=failure.details.get("url"))
         await ctx.record("trust.failed", **pair, error=failure.message)
         raise
     received = answer["received"]
-    await ctx.record("trust.established", **pair, grants=received["grants"], jti=received["jti"])
+    less = {"missing": answer["missing"]} if answer["missing"] else {}
+    await ctx.record("trust.established", **pair, grants=received["grants"], jti=received["jti"], **less)
     return answer

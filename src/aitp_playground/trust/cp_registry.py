@@ -28,7 +28,8 @@ MAX_MANIFEST = 64 * 1024
 #: How the reason of a fallback begins when the registry did not answer; a reason class follows.
 FAILED = "cp_failed:"
 MANIFEST_PATH = "/.well-known/aitp-manifest"
-HANDSHAKE_PATH = "/aitp/handshake/hello"
+#: What a handshake endpoint of this project's agents has below the place where their manifest is too.
+_HANDSHAKE_PATHS = ("/aitp/handshake/hello", "/aitp/handshake/", "/aitp/handshake")
 
 
 class Misfit(Exception):
@@ -98,11 +99,18 @@ async def _verified(http: aiohttp.ClientSession, row: Mapping[str, Any], capabil
 
 
 def manifest_url(row: Mapping[str, Any]) -> str:
-    """Where a registered agent serves its manifest, from its handshake endpoint in either spelling."""
+    """Where a registered agent serves its manifest, from its handshake endpoint, whichever name the row has for that.
+
+    At the root of its host (RFC-AITP-0003, section 4.1), or above the paths that this project's agents have.
+    """
     endpoint = row.get("handshakeEndpoint") or row.get("handshake_endpoint")
     if not isinstance(endpoint, str) or not endpoint.startswith(("http://", "https://")):
         raise Misfit("manifest_invalid", str(endpoint)[:200])
-    return endpoint.removesuffix("/").removesuffix(HANDSHAKE_PATH) + MANIFEST_PATH
+    for path in _HANDSHAKE_PATHS:
+        if endpoint.endswith(path):
+            return endpoint.removesuffix(path) + MANIFEST_PATH
+    scheme, host = _origin(endpoint) or ("http", "")
+    return f"{scheme}://{host}{MANIFEST_PATH}"
 
 
 def _origin(url: Any) -> tuple[str, str] | None:

@@ -206,6 +206,7 @@ class WorkerProcess:
         self, method: str, path: str, data: str | bytes | None = None, headers: dict[str, str] | None = None
     ) -> Answer:
         body = data.encode() if isinstance(data, str) else data
+        headers = ({} if body is None else {"Content-Type": "application/json"}) | (headers or {})
         async with self.http.request(
             method, self.url + path, data=body and io.BytesIO(body), headers=headers
         ) as response:
@@ -255,7 +256,7 @@ def bootstrap_document(worker: WorkerProcess, telemetry_url: str) -> dict[str, A
         "admin_token_sha256": hashlib.sha256(worker.admin_token.encode()).hexdigest(),
         "telemetry": {"url": telemetry_url, "token": worker.telemetry_token},
         "cp": None,
-        "revocation": {"fail_mode": "soft_fail", "max_staleness_secs": 300, "poll_secs": 60},
+        "revocation": {"fail_mode": "fail_open", "max_staleness_secs": 300, "poll_secs": 60},
         "llm": None,
     }
 
@@ -294,11 +295,16 @@ class SdkPeer:
         self.seed = secrets.token_bytes(32)
         self.agent = aitp.AitpAgent.from_seed(self.seed)
         self.base_url = "http://localhost:1"
+        self.handshake_path = "/aitp/handshake/"
+        #: Where its manifest says its revocation list is.
+        self.list_url: str | None = None
         self.build()
 
     def build(self) -> None:
-        endpoint = f"{self.base_url}/aitp/handshake/hello"
-        self.manifest = self.agent.build_manifest(self.agent_id, endpoint, self.caps, ttl_secs=7200)
+        endpoint = self.base_url + self.handshake_path
+        self.manifest = self.agent.build_manifest(
+            self.agent_id, endpoint, self.caps, ttl_secs=7200, revocation_list_uri=self.list_url
+        )
 
     @property
     def aid(self) -> str:
@@ -308,6 +314,24 @@ class SdkPeer:
         """One of its own tokens with other claims, properly signed."""
         kind = json.loads(base64.urlsafe_b64decode(token.split(".")[0] + "=="))["typ"]
         return str(encode_jws(kind, claims_of(token) | changes, PrivateKey.ed25519_from_seed(self.seed), alg="EdDSA"))
+
+    def altered(self, **changes: Any) -> str:
+        """Its manifest with other members (None: without), properly signed."""
+        body = {**json.loads(self.manifest)["manifest"], **changes}
+        body = {name: value for name, value in body.items() if value is not None and name != "signature"}
+        digest = hashlib.sha256(canonicalize(body)).digest()
+        body["signature"] = b64(PrivateKey.ed25519_from_seed(self.seed).sign_digest(digest))
+        return json.dumps({"manifest": body})
+
+    def signed_again(self, message: str, **changes: Any) -> str:
+        """A message of its own with another payload, properly signed under the id and the time that it had."""
+        envelope = json.loads(message)
+        return self.agent.sign_envelope(
+            envelope["message_type"],
+            json.dumps(envelope["payload"] | changes),
+            message_id=envelope["message_id"],
+            timestamp=envelope["timestamp"],
+        )
 
     def revocation_list(self, *jtis: str, **dates: int) -> str:
         """Its signed list; with ``published_at`` or ``expires_at`` of the test's choosing."""
@@ -339,12 +363,28 @@ class SdkPeer:
         token: str = json.loads(session.complete(json.dumps(answer.body), revoked_jtis=set()))["tct"]
         return token
 
-    async def proof(self, worker: WorkerProcess, token: str, signer: aitp.AitpAgent | None = None) -> dict[str, str]:
-        """Headers for one call under ``token``."""
+    async def challenge(self, worker: WorkerProcess, token: str) -> str:
+        """The payload of the worker's challenge for ``token``, whose envelope is the worker's."""
         answer = await worker.request("POST", "/aitp/pop/challenge", "{}", {"X-AITP-TCT": token})
         assert answer.status == 200, answer
-        response = (signer or self.agent).sign_pop_response(json.dumps(answer.body))
-        return {"X-AITP-TCT": token, "X-AITP-PoP": b64(response.encode())}
+        aitp.verify_envelope(json.dumps(answer.body), worker.aid)
+        assert answer.body["message_type"] == "pop_challenge"
+        return json.dumps(answer.body["payload"])
+
+    async def proof(
+        self,
+        worker: WorkerProcess,
+        token: str,
+        signer: aitp.AitpAgent | None = None,
+        *,
+        bare: bool = False,
+        header: str = "X-AITP-PoP-Response",
+    ) -> dict[str, str]:
+        """Headers for one call under ``token``: with the proof in an envelope, or ``bare`` as the SDK makes it."""
+        agent = signer or self.agent
+        response = agent.sign_pop_response(await self.challenge(worker, token))
+        text = response if bare else agent.sign_envelope("pop_response", response)
+        return {"X-AITP-TCT": token, header: b64(text.encode())}
 
 
 def mint(issuer: SdkPeer, holder: SdkPeer, grants: list[str]) -> str:
@@ -364,7 +404,16 @@ class MaliciousResponder:
         self.peer = peer
         self.tamper: Callable[[str, str], str] = lambda _route, text: text
         self.session_header: str | None = "X-Aitp-Session-Id"
+        self.content_type = "application/json"
+        self.hellos: list[dict[str, Any]] = []
+        self.errors: list[dict[str, Any]] = []
+        #: Tokens that the worker issued, their vouchers, and their claims.
+        self.tokens: list[str] = []
+        self.vouchers: list[str] = []
         self.received: list[dict[str, Any]] = []
+        #: What becomes of an answer, by ``ack`` or ``commit_ack``; the message before it is processed all the same.
+        self.broken: dict[str, str] = {}
+        self._at_commit = "/aitp/handshake/commit"
         self._initiator = initiator_aid
         self._open: dict[str, aitp.ResponderSession] = {}
         self._runner: web.AppRunner | None = None
@@ -372,8 +421,7 @@ class MaliciousResponder:
     async def start(self) -> None:
         app = web.Application()
         app.router.add_get("/.well-known/aitp-manifest", self._manifest)
-        app.router.add_post("/aitp/handshake/hello", self._hello)
-        app.router.add_post("/aitp/handshake/commit", self._commit)
+        app.router.add_post("/{path:.*}", self._message)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -385,21 +433,60 @@ class MaliciousResponder:
         await self._runner.cleanup()
 
     async def _manifest(self, _request: web.Request) -> web.Response:
-        return web.Response(text=self.tamper("manifest", self.peer.manifest))
+        return web.Response(text=self.tamper("manifest", self.peer.manifest), content_type=self.content_type)
 
-    async def _hello(self, request: web.Request) -> web.Response:
-        raw = await request.text()
+    def lay_out(self, layout: str) -> None:
+        """Where the handshake's two messages are taken: nowhere else."""
+        self.peer.handshake_path, self._at_commit = {
+            "one url": ("/shake", "/shake"),
+            "below a slash": ("/here/", "/here/commit"),
+            "a hello beside its commit": ("/there/hello", "/there/commit"),
+            "one url with a slash": ("/shake/", "/shake/"),
+        }[layout]
+        self.peer.build()
+
+    async def _message(self, request: web.Request) -> web.Response:
+        """Hello and commit, each at its own place, and an error at the place of the commit."""
+        raw, path = await request.text(), self.peer.handshake_path
+        kind = json.loads(raw)["message_type"]
+        at_hello = path + "hello" if path.endswith("/") and self._at_commit != path else path
+        if request.path != (at_hello if kind == "mutual_hello" else self._at_commit):
+            raise web.HTTPNotFound
+        if kind == "error":
+            self.errors.append(json.loads(raw))
+            return web.json_response({})
+        answer = await (self._hello(raw) if kind == "mutual_hello" else self._commit(raw))
+        return self._break(request, "ack" if kind == "mutual_hello" else "commit_ack", answer)
+
+    def _break(self, request: web.Request, route: str, answer: web.Response) -> web.Response:
+        how = self.broken.get(route)
+        if how == "hang up":
+            assert request.transport
+            request.transport.abort()
+        if how == "garbage":
+            return web.json_response({"nothing": "of the kind"})
+        if how == "refuse":
+            error = {"code": "POLICY_VIOLATION", "reason": "no", "retryable": False}
+            return web.Response(status=400, text=self.peer.agent.sign_envelope("error", json.dumps(error)))
+        if how == "fail":
+            return web.Response(status=500, text="Internal Server Error")
+        return answer
+
+    async def _hello(self, raw: str) -> web.Response:
+        self.hellos.append(json.loads(raw))
         responder = self.peer.agent.new_responder(pinned_keys=[self._initiator])
         ack, session_id = responder.process_hello(raw)
-        self._open[session_id] = responder
+        self._open[json.loads(ack)["payload"]["pop_nonce"]] = responder
         headers = {self.session_header: session_id} if self.session_header else {}
-        return web.Response(text=self.tamper("ack", ack), headers=headers)
+        return web.Response(text=self.tamper("ack", ack), headers=headers, content_type=self.content_type)
 
-    async def _commit(self, request: web.Request) -> web.Response:
-        responder = self._open.pop(request.headers["X-Aitp-Session-Id"])
-        commit_ack, result = responder.process_commit(await request.text(), revoked_jtis=set())
-        self.received.append(claims_of(json.loads(result)["tct"]))
-        return web.Response(text=self.tamper("commit_ack", commit_ack))
+    async def _commit(self, raw: str) -> web.Response:
+        responder = self._open.pop(json.loads(raw)["payload"]["pop_nonce_echo"])
+        commit_ack, result = responder.process_commit(raw, revoked_jtis=set())
+        self.tokens.append(json.loads(result)["tct"])
+        self.vouchers.append(json.loads(result)["grant_voucher"])
+        self.received.append(claims_of(self.tokens[-1]))
+        return web.Response(text=self.tamper("commit_ack", commit_ack), content_type=self.content_type)
 
 
 Make = Callable[..., WorkerProcess]

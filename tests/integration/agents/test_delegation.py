@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import time
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +16,10 @@ from aiohttp import web
 
 from tests.integration.agents.harness import (
     Answer,
-    MaliciousResponder,
     SdkPeer,
     Start,
     TelemetrySink,
     WorkerProcess,
-    b64,
     claims_of,
     introduce,
     mint,
@@ -45,9 +44,9 @@ class Trio:
         given: dict[str, Any] = answer.body
         return given
 
-    async def redeem(self, delegation: dict[str, Any]) -> Answer:
+    async def redeem(self, delegation: dict[str, Any], by: WorkerProcess | None = None) -> Answer:
         body = {"target": "owner", "delegation_token": delegation["delegation_token"]}
-        return await self.sub.admin("redeem-delegation", body)
+        return await (by or self.sub).admin("redeem-delegation", body)
 
 
 @pytest.fixture
@@ -59,11 +58,20 @@ async def trio(start: Start) -> Trio:
     return Trio(*workers)
 
 
-def refused(answer: Answer, code: str) -> None:
-    """The target's refusal, as the delegatee passes it on."""
+async def know(worker: WorkerProcess, *others: WorkerProcess) -> None:
+    """Introduce these to ``worker``, nobody else, and ``worker`` to nobody."""
+    listed = [
+        {"agent_id": other.agent_id, "aid": other.aid, "manifest_url": f"{other.base_url}/.well-known/aitp-manifest"}
+        for other in others
+    ]
+    assert (await worker.admin("peers", {"peers": listed}, method="PUT")).status == 200
+
+
+def refused(answer: Answer, code: str, reason: str | None) -> None:
+    """The target's refusal, as the delegatee passes it on; ``reason`` only to one that was introduced."""
     assert (answer.status, answer.body["error"]["code"]) == (502, "peer_failed"), answer
     details = answer.body["error"]["details"]
-    assert (details["status"], details["code"]) == (403, code)
+    assert (details["status"], details["code"], details.get("reason")) == (400, code, reason)
 
 
 async def test_redeemed_delegation_opens_what_was_delegated_and_nothing_else(trio: Trio) -> None:
@@ -76,7 +84,7 @@ async def test_redeemed_delegation_opens_what_was_delegated_and_nothing_else(tri
     called = await trio.sub.admin("invoke", ECHO)
     assert (called.body["status_code"], called.body["presented_jti"]) == (200, redeemed.body["jti"])
     other = await trio.sub.admin("invoke", ECHO | {"capability": "demo.who"})
-    assert (other.body["status_code"], other.body["body"]["error"]["code"]) == (403, "grant_missing")
+    assert (other.body["status_code"], other.body["body"]["error"]["details"]["reason"]) == (403, "grant_missing")
 
 
 async def test_both_ends_are_told_with_claims_and_without_tokens(trio: Trio, sink: TelemetrySink) -> None:
@@ -108,19 +116,76 @@ async def test_delegation_has_one_v4_id_however_often_the_same_text_is_made(trio
     assert (first["jti"] == second["jti"]) == (first["delegation_token"] == second["delegation_token"])
 
 
-async def test_delegation_is_redeemed_once(trio: Trio, sink: TelemetrySink) -> None:
+async def test_one_delegation_is_one_token_however_often_its_delegatee_asks(trio: Trio, sink: TelemetrySink) -> None:
+    delegation = await trio.delegate()
+    first, again = await trio.redeem(delegation), await trio.redeem(delegation)
+    assert (first.status, again.status) == (200, 200)
+    assert again.body["jti"] == first.body["jti"]
+    assert (await trio.sub.admin("invoke", ECHO)).body["status_code"] == 200
+    await trio.owner.admin("flush", {})
+    assert len(sink.of_type("delegation.redeemed")) == 1
+
+
+async def test_redeemed_delegation_is_a_replay_in_the_hands_of_anybody_else(trio: Trio, sink: TelemetrySink) -> None:
     delegation = await trio.delegate()
     assert (await trio.redeem(delegation)).status == 200
-    refused(await trio.redeem(delegation), "delegation_redeemed")
+    refused(await trio.redeem(delegation, by=trio.alice), "REPLAY_DETECTED", "delegation_redeemed")
     [event] = await sink.wait_for("delegation.rejected")
-    assert event["payload"] == {"code": "delegation_redeemed", "delegator": "alice", "delegatee": "sub"}
-    assert event["aid"] == trio.sub.aid
+    assert event["payload"] == {
+        "code": "delegation_redeemed",
+        "registry_code": "REPLAY_DETECTED",
+        "delegator": "alice",
+        "delegatee": "alice",
+    }
+    assert event["aid"] == trio.alice.aid
 
 
-async def test_of_many_redemptions_at_once_one_succeeds(trio: Trio) -> None:
+async def test_what_was_redeemed_and_revoked_is_not_fetched_again(trio: Trio) -> None:
+    delegation = await trio.delegate()
+    assert (await trio.redeem(delegation)).status == 200
+    assert (await trio.owner.admin("revoke-tct", {"audience": "sub"})).status == 200
+    refused(await trio.redeem(delegation), "DELEGATION_SOURCE_TCT_REVOKED", "tct_revoked")
+
+
+async def test_of_many_redemptions_at_once_one_mints(trio: Trio, sink: TelemetrySink) -> None:
     delegation = await trio.delegate()
     answers = await asyncio.gather(*(trio.redeem(delegation) for _ in range(8)))
-    assert sorted(answer.status for answer in answers) == [200] + [502] * 7
+    assert [answer.status for answer in answers] == [200] * 8
+    assert len({answer.body["jti"] for answer in answers}) == 1
+    await trio.owner.admin("flush", {})
+    assert len(sink.of_type("delegation.redeemed")) == 1
+
+
+async def test_delegatee_need_not_be_introduced_to_the_owner(trio: Trio, sink: TelemetrySink) -> None:
+    await know(trio.owner, trio.alice)
+    delegation = await trio.delegate()
+    redeemed = await trio.redeem(delegation)
+    assert (redeemed.status, redeemed.body["grants"]) == (200, ["demo.echo"])
+    assert (await trio.sub.admin("invoke", ECHO)).body["status_code"] == 200
+    [event] = await sink.wait_for("delegation.redeemed")
+    assert (event["initiator"], event["aid_b"]) == ("alice", trio.sub.aid)
+    assert "target" not in event, "nobody knows an agent of that name there"
+    assert "delegatee" not in event["payload"]
+
+
+async def test_stranger_is_refused_without_the_reason(trio: Trio) -> None:
+    await know(trio.owner, trio.alice)
+    delegation = await trio.delegate(ttl_secs=1)
+    await asyncio.sleep(delegation["expires_at"] + 1 - time.time())  # nothing but time expires a delegation
+    refused(await trio.redeem(delegation), "DELEGATION_EXPIRED", None)
+
+
+async def test_strangers_redeem_within_a_budget_and_the_introduced_beside_it(trio: Trio) -> None:
+    stranger, made = SdkPeer("stranger"), await trio.delegate()
+
+    async def send(peer: SdkPeer) -> Answer:
+        raw = peer.agent.sign_envelope("pop_response", json.dumps({"delegation_token": made["delegation_token"]}))
+        return await trio.owner.request("POST", REDEEM, raw)
+
+    statuses = [(await send(stranger)).status for _ in range(12)]
+    assert statuses == [400] * 10 + [429] * 2
+    assert (await send(stranger)).headers["Retry-After"]
+    assert (await trio.redeem(made)).status == 200
 
 
 async def test_scope_wider_than_the_grant_is_refused_to_the_delegator(start: Start, trio: Trio) -> None:
@@ -150,7 +215,7 @@ async def test_token_ends_with_the_delegation(trio: Trio) -> None:
 async def test_expired_delegation_is_refused(trio: Trio) -> None:
     delegation = await trio.delegate(ttl_secs=1)
     await asyncio.sleep(delegation["expires_at"] + 1 - time.time())  # nothing but time expires a delegation
-    refused(await trio.redeem(delegation), "tct_expired")
+    refused(await trio.redeem(delegation), "DELEGATION_EXPIRED", "tct_expired")
 
 
 async def test_voucher_that_has_expired_is_good_for_nothing(start: Start) -> None:
@@ -179,30 +244,54 @@ async def test_delegation_for_another_audience_is_refused(trio: Trio) -> None:
     body = {"delegatee": "owner", "via_peer": "sub", "scope": ["demo.echo"]}
     for_sub = (await trio.alice.admin("delegate", body)).body["delegation_token"]
     answer = await trio.owner.admin("redeem-delegation", {"target": "alice", "delegation_token": for_sub})
-    refused(answer, "wrong_audience")
+    refused(answer, "DELEGATION_AUDIENCE_MISMATCH", "wrong_audience")
 
 
 async def test_delegation_to_another_key_is_refused(trio: Trio) -> None:
     delegation = await trio.delegate()
     body = {"target": "owner", "delegation_token": delegation["delegation_token"]}
-    refused(await trio.alice.admin("redeem-delegation", body), "pop_invalid")
+    refused(await trio.alice.admin("redeem-delegation", body), "DELEGATION_POP_FAILED", "pop_invalid")
     assert (await trio.redeem(delegation)).status == 200
 
 
-async def test_second_hop_works_out_of_the_redeemed_token(start: Start, trio: Trio) -> None:
-    await trio.redeem(await trio.delegate())
-    last = await start("last")
-    await introduce(trio.owner, trio.alice, trio.sub, last)
-    body = {"delegatee": "last", "via_peer": "owner", "scope": ["demo.echo"]}
-    second = (await trio.sub.admin("delegate", body)).body
-    answer = await last.admin("redeem-delegation", {"target": "owner", "delegation_token": second["delegation_token"]})
-    assert answer.status == 200, answer
-    assert (await last.admin("invoke", ECHO)).body["status_code"] == 200
+async def chain(start: Start, allowed: int) -> list[WorkerProcess]:
+    """An owner that lets what was redeemed be passed on so often, and four agents; the first has a token of it."""
+    owner, *agents = await asyncio.gather(
+        start("owner", redelegation=allowed), *(start(name) for name in ("a", "b", "c", "d", "e"))
+    )
+    await introduce(owner, *agents)
+    assert (await agents[0].admin("initiate-handshake", {"peer": "owner", "direction": "one"})).status == 200
+    return [owner, *agents]
 
 
-async def test_revoking_the_first_hop_ends_the_whole_tree(start: Start, trio: Trio, sink: TelemetrySink) -> None:
-    last = await start("last")
-    await introduce(trio.owner, trio.alice, trio.sub, last)
+async def pass_on(holder: WorkerProcess, to: WorkerProcess) -> Answer:
+    """Have ``holder`` delegate and ``to`` redeem; the refusal when there is nothing to delegate."""
+    body = {"delegatee": to.agent_id, "via_peer": "owner", "scope": ["demo.echo"]}
+    made = await holder.admin("delegate", body)
+    if made.status != 200:
+        return made
+    told = {"target": "owner", "delegation_token": made.body["delegation_token"]}
+    return await to.admin("redeem-delegation", told)
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 2])
+async def test_what_was_redeemed_is_passed_on_as_often_as_its_issuer_allows(start: Start, allowed: int) -> None:
+    _owner, *agents = await chain(start, allowed)
+    for hop in range(allowed + 1):
+        answer = await pass_on(agents[hop], agents[hop + 1])
+        assert answer.status == 200, (hop, answer)
+        assert (await agents[hop + 1].admin("invoke", ECHO)).body["status_code"] == 200
+    end = await pass_on(agents[allowed + 1], agents[allowed + 2])
+    assert (end.status, end.body["error"]["code"]) == (409, "no_voucher_held")
+
+
+async def test_revoking_the_first_hop_ends_the_whole_tree(start: Start, sink: TelemetrySink) -> None:
+    owner, alice, sub, last = await asyncio.gather(
+        start("owner", redelegation=1), *(start(name) for name in ("alice", "sub", "last"))
+    )
+    trio = Trio(owner, alice, sub)
+    await introduce(owner, alice, sub, last)
+    assert (await alice.admin("initiate-handshake", {"peer": "owner", "direction": "one"})).status == 200
     unredeemed = await trio.delegate(scope=["demo.who"])
     first = (await trio.redeem(await trio.delegate())).body
     body = {"delegatee": "last", "via_peer": "owner", "scope": ["demo.echo"]}
@@ -220,10 +309,10 @@ async def test_revoking_the_first_hop_ends_the_whole_tree(start: Start, trio: Tr
         answer = await holder.admin("invoke", ECHO)
         assert answer.body["status_code"] == 403
         error = answer.body["body"]["error"]
-        assert (error["code"], error["details"]["source"]) == ("tct_revoked", source)
-    refused(await trio.redeem(unredeemed), "tct_revoked")
+        assert (error["code"], error["details"]["source"]) == ("TCT_REVOKED", source)
+    refused(await trio.redeem(unredeemed), "DELEGATION_SOURCE_TCT_REVOKED", "tct_revoked")
     told = {"target": "owner", "delegation_token": third["delegation_token"]}
-    refused(await last.admin("redeem-delegation", told), "tct_revoked")
+    refused(await last.admin("redeem-delegation", told), "DELEGATION_SOURCE_TCT_REVOKED", "tct_revoked")
     rejected = await sink.wait_for("delegation.rejected", 2)
     assert [event["payload"]["source"] for event in rejected] == ["local", "lineage"]
     events = await sink.wait_for("tct.revoked", 3)
@@ -271,203 +360,15 @@ async def test_faulted_addresses_are_met_before_anything_is_signed(trio: Trio, s
     assert (await trio.sub.admin("redeem-delegation", body | {"manifest_url": honest})).status == 200
 
 
-@dataclass
-class Bench:
-    """A real owner and peers made of the bare SDK; ``delegator`` is served, so that the owner can look it up."""
-
-    owner: WorkerProcess
-    delegator: SdkPeer
-    delegatee: SdkPeer
-    served: MaliciousResponder
-    voucher: str
-
-    def delegation(self, scope: list[str] | None = None, **options: Any) -> str:
-        made = self.delegator.agent.build_delegation(
-            self.voucher, self.delegatee.aid, scope or ["demo.echo"], **options
-        )
-        return str(made)
-
-    async def challenge(self, delegation: str) -> dict[str, Any]:
-        answer = await self.owner.request("POST", CHALLENGE, json.dumps({"delegation_token": delegation}))
-        assert answer.status == 200, answer
-        given: dict[str, Any] = answer.body
-        return given
-
-    async def redeem(self, delegation: str, signer: SdkPeer | None = None, **changes: Any) -> Answer:
-        nonce = changes.pop("nonce", None) or (await self.challenge(delegation))["nonce"]
-        kind = changes.pop("kind", "pop_response")
-        payload = {"delegation_token": delegation, "nonce_echo": nonce, "audience": self.owner.aid} | changes
-        raw = (signer or self.delegatee).agent.sign_envelope(kind, json.dumps(payload))
-        return await self.owner.request("POST", REDEEM, raw)
-
-
-@pytest.fixture
-async def bench(start: Start) -> Any:
-    owner = await start("owner")
-    delegator, delegatee = SdkPeer("delegator"), SdkPeer("delegatee")
-    served = MaliciousResponder(delegator, owner.aid)
-    await served.start()
-    await introduce(owner, delegator, delegatee)
-    session, commit, session_id = await delegator.open(owner, ["demo.echo", "demo.who"])
-    answer = await owner.request("POST", "/aitp/handshake/commit", commit, {"X-Aitp-Session-Id": session_id})
-    voucher = json.loads(session.complete(json.dumps(answer.body), revoked_jtis=set()))["grant_voucher"]
-    yield Bench(owner, delegator, delegatee, served, voucher)
-    await served.close()
-
-
-def denied(answer: Answer, code: str) -> None:
-    assert (answer.status, answer.body["error"]["code"]) == (403, code), answer
-
-
-async def test_protocol_route_gives_token_and_voucher_to_the_proven_delegatee(bench: Bench) -> None:
-    answer = await bench.redeem(bench.delegation())
-    assert answer.status == 200, answer
-    tct, voucher = claims_of(answer.body["tct"]), claims_of(answer.body["grant_voucher"])
-    assert (tct["iss"], tct["sub"], tct["grants"]) == (bench.owner.aid, bench.delegatee.aid, ["demo.echo"])
-    assert (voucher["src_jti"], voucher["sub"]) == (tct["jti"], bench.delegatee.aid)
-
-
-async def test_proof_by_another_introduced_key_is_refused(bench: Bench) -> None:
-    denied(await bench.redeem(bench.delegation(), signer=bench.delegator), "pop_invalid")
-
-
-async def test_proof_by_a_stranger_is_refused(bench: Bench) -> None:
-    denied(await bench.redeem(bench.delegation(), signer=SdkPeer("stranger")), "peer_unknown")
-
-
-async def test_proof_whose_signature_is_not_the_senders_is_refused(bench: Bench) -> None:
-    delegation = bench.delegation()
-    nonce = (await bench.challenge(delegation))["nonce"]
-    payload = {"delegation_token": delegation, "nonce_echo": nonce, "audience": bench.owner.aid}
-    thief = SdkPeer("thief")
-    raw = thief.agent.sign_envelope("pop_response", json.dumps(payload)).replace(thief.aid, bench.delegatee.aid)
-    denied(await bench.owner.request("POST", REDEEM, raw), "pop_invalid")
-
-
-async def test_proof_is_good_once(bench: Bench) -> None:
-    first, second = bench.delegation(), bench.delegation(ttl_secs=60)
-    nonce = (await bench.challenge(first))["nonce"]
-    denied(await bench.redeem(second, nonce=nonce), "pop_invalid")
-    denied(await bench.redeem(first, nonce=nonce), "pop_invalid")
-    assert (await bench.redeem(first)).status == 200
-
-
-async def test_copied_proof_is_a_replay(bench: Bench) -> None:
-    delegation = bench.delegation()
-    nonce = (await bench.challenge(delegation))["nonce"]
-    payload = {"delegation_token": delegation, "nonce_echo": nonce, "audience": bench.owner.aid}
-    raw = bench.delegatee.agent.sign_envelope("pop_response", json.dumps(payload))
-    assert (await bench.owner.request("POST", REDEEM, raw)).status == 200
-    denied(await bench.owner.request("POST", REDEEM, raw), "replay")
-
-
-async def test_proof_made_for_another_agent_is_refused(bench: Bench) -> None:
-    denied(await bench.redeem(bench.delegation(), audience=bench.delegator.aid), "pop_invalid")
-
-
-async def test_proof_in_an_envelope_of_another_type_is_refused(bench: Bench) -> None:
-    denied(await bench.redeem(bench.delegation(), kind="error"), "pop_invalid")
-
-
-async def test_proof_on_a_nonce_of_the_delegatees_own_making_is_refused(bench: Bench) -> None:
-    denied(await bench.redeem(bench.delegation(), nonce="made-up"), "pop_invalid")
-
-
-async def test_delegator_that_was_not_introduced_is_refused(bench: Bench, sink: TelemetrySink) -> None:
-    await introduce(bench.owner, bench.delegatee)
-    denied(await bench.redeem(bench.delegation()), "peer_unknown")
-    assert (await sink.wait_for("delegation.rejected"))[0]["payload"]["code"] == "peer_unknown"
-
-
-async def test_delegation_signed_by_another_than_it_says_is_refused(bench: Bench) -> None:
-    head, _, signature = bench.delegation().split(".")
-    claims = claims_of(bench.delegation()) | {"scope": ["demo.echo", "demo.who"]}
-    forged = ".".join((head, b64(json.dumps(claims).encode()), signature))
-    denied(await bench.redeem(forged), "tct_invalid")
-
-
-async def test_voucher_of_a_foreign_owner_is_refused(bench: Bench) -> None:
-    """The delegator signs a delegation for this audience over what somebody else granted."""
-    foreign = SdkPeer("foreign", ["demo.echo"])
-    session = bench.delegator.agent.new_session(pinned_keys=[foreign.aid])
-    responder = foreign.agent.new_responder(pinned_keys=[bench.delegator.aid])
-    ack, sid = responder.process_hello(session.build_hello(foreign.manifest, ["demo.echo"]))
-    commit_ack, _ = responder.process_commit(session.process_hello_ack(ack, sid), revoked_jtis=set())
-    voucher = json.loads(session.complete(commit_ack, revoked_jtis=set()))["grant_voucher"]
-    made = bench.delegator.agent.build_delegation(voucher, bench.delegatee.aid, ["demo.echo"])
-    denied(await bench.redeem(made), "wrong_audience")
-    denied(await bench.redeem(bench.delegator.reissue(made, aud=bench.owner.aid)), "wrong_issuer")
-
-
-async def test_scope_written_wider_than_the_voucher_is_refused(bench: Bench) -> None:
-    wider = bench.delegator.reissue(bench.delegation(), scope=["demo.echo", "demo.broken"])
-    denied(await bench.redeem(wider), "tct_invalid")
-
-
-async def test_delegation_that_outlives_its_voucher_is_refused(bench: Bench) -> None:
-    longer = bench.delegator.reissue(bench.delegation(), exp=int(time.time()) + 10**6)
-    denied(await bench.redeem(longer), "tct_invalid")
-
-
-async def test_same_claims_signed_anew_are_the_same_delegation(bench: Bench) -> None:
-    delegation = bench.delegation()
-    assert (await bench.redeem(delegation)).status == 200
-    head, body, _ = delegation.split(".")
-    other_signature = ".".join((head, body, b64(b"\x01" * 64)))
-    denied(await bench.redeem(other_signature), "delegation_redeemed")
-
-
-async def test_delegator_that_cannot_be_looked_up_is_an_error_and_the_delegation_stays_good(bench: Bench) -> None:
-    delegation = bench.delegation()
-    bench.served.tamper = lambda _route, text: text.replace("peer.thing", "peer.other")
-    answer = await bench.redeem(delegation)
-    assert (answer.status, answer.body["error"]["code"]) == (502, "peer_failed")
-    bench.served.tamper = lambda _route, text: text
-    assert (await bench.redeem(delegation)).status == 200
-
-
-async def test_capability_that_is_no_longer_offered_is_not_minted(bench: Bench, start: Start) -> None:
-    owner = await start("owner", offered_caps=["demo.who"], seed=b64(bench.owner.seed))
-    assert owner.aid == bench.owner.aid
-    await introduce(owner, bench.delegator, bench.delegatee)
-    bench.owner = owner
-    denied(await bench.redeem(bench.delegation(["demo.echo", "demo.who"])), "grant_missing")
-    assert (await bench.redeem(bench.delegation(["demo.who"]))).status == 200
-
-
-@pytest.mark.parametrize("token", ["garbage", "a.b.c", "e30.e30.e30", "e30.eyJ2b3VjaGVyIjo1fQ.e30"])
-async def test_text_that_is_no_delegation_is_refused(bench: Bench, token: str) -> None:
-    denied(await bench.redeem(token), "tct_invalid")
-
-
-async def test_token_of_another_kind_is_no_delegation(bench: Bench) -> None:
-    for token in (bench.voucher, await bench.delegator.token_from(bench.owner)):
-        denied(await bench.redeem(token), "tct_invalid")
-
-
-@pytest.mark.parametrize("changes", [{"aud": []}, {"aud": {}, "sub": []}, {"iss": []}, {"voucher": 5}, {"exp": "soon"}])
-async def test_claims_of_the_wrong_shape_are_refused(bench: Bench, changes: dict[str, Any]) -> None:
-    answer = await bench.redeem(bench.delegator.reissue(bench.delegation(), **changes))
-    assert answer.status == 403, answer
-
-
-@pytest.mark.parametrize("changes", [{"nonce_echo": 5}, {"audience": None}, {"delegation_token": []}])
-async def test_proof_without_its_parts_is_malformed(bench: Bench, changes: dict[str, Any]) -> None:
-    answer = await bench.redeem(bench.delegation(), **changes)
-    assert (answer.status, answer.body["error"]["code"]) == (400, "invalid_request")
-
-
-@pytest.mark.parametrize("body", ["", "[]", "{}", '{"delegation_token": 5}', '{"delegation_token": ""}'])
-async def test_challenge_for_nothing_is_malformed(bench: Bench, body: str) -> None:
-    assert (await bench.owner.request("POST", CHALLENGE, body)).status == 400
-    assert (await bench.owner.request("POST", REDEEM, body)).status == 400
-
-
 class CrookedOwner:
-    """Answers redemptions as an owner would, with whatever ``challenge`` and ``answer`` say instead."""
+    """Answers redemptions as an owner would, with whatever ``challenge`` and ``answer`` say instead.
+
+    With a ``signer`` its challenge is the standard's, in an envelope.
+    """
 
     def __init__(self, owner: SdkPeer, delegatee: WorkerProcess) -> None:
         self.owner = owner
+        self.signer: aitp.AitpAgent | None = None
         self.challenge: dict[str, Any] = {}
         self.answer: dict[str, Any] = {}
         self.proofs: list[dict[str, Any]] = []
@@ -476,19 +377,27 @@ class CrookedOwner:
 
     async def start(self) -> None:
         app = web.Application()
+        app.router.add_get("/.well-known/aitp-manifest", self._manifest)
         app.router.add_post(CHALLENGE, self._challenge)
         app.router.add_post(REDEEM, self._redeem)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self.owner.base_url = f"http://localhost:{self._runner.addresses[0][1]}"
+        self.owner.build()
 
     async def close(self) -> None:
         assert self._runner
         await self._runner.cleanup()
 
+    async def _manifest(self, _request: web.Request) -> web.Response:
+        return web.json_response(text=self.owner.manifest)
+
     async def _challenge(self, request: web.Request) -> web.Response:
         shown = (await request.json())["delegation_token"]
+        if self.signer is not None:
+            given = {"tct_jti": str(uuid.uuid4()), "nonce": NONCE, "expires_at": int(time.time()) + 60} | self.challenge
+            return web.json_response(text=self.signer.sign_envelope("pop_challenge", json.dumps(given)))
         fair = {
             "delegation_sha256": hashlib.sha256(shown.encode()).hexdigest(),
             "nonce": "n",
@@ -514,6 +423,7 @@ async def crooked(start: Start) -> Any:
 
 
 Crooked = tuple[WorkerProcess, CrookedOwner]
+NONCE = "AAECAwQFBgcICQoLDA0ODw"
 TOLD = {"target": "owner", "delegation_token": "some.delegation.token"}
 
 
@@ -535,6 +445,35 @@ async def test_proof_names_delegation_nonce_and_audience(crooked: Crooked) -> No
     await worker.admin("redeem-delegation", TOLD)
     [proof] = served.proofs
     assert proof == {"delegation_token": TOLD["delegation_token"], "nonce_echo": "n", "audience": served.owner.aid}
+
+
+async def test_proof_for_a_signed_challenge_has_the_standards_members_too(crooked: Crooked) -> None:
+    worker, served = crooked
+    served.signer, jti = served.owner.agent, str(uuid.uuid4())
+    served.challenge = {"tct_jti": jti}
+    await worker.admin("redeem-delegation", TOLD)
+    [proof] = served.proofs
+    assert proof.keys() == {"delegation_token", "audience", "tct_jti", "nonce_echo", "pop_signature"}
+    assert (proof["delegation_token"], proof["audience"]) == (TOLD["delegation_token"], served.owner.aid)
+    assert (proof["tct_jti"], proof["nonce_echo"]) == (jti, NONCE)
+
+
+async def test_delegatee_signs_no_challenge_of_another_key_or_about_a_token_that_it_holds(
+    crooked: Crooked, start: Start
+) -> None:
+    worker, served = crooked
+    granting = await start("granting")
+    await introduce(worker, granting)
+    held = await worker.admin("initiate-handshake", {"peer": "granting"})
+    await introduce(worker, served.owner)
+    served.signer = served.owner.agent
+    served.challenge = {"tct_jti": held.body["received"]["jti"]}
+    answer = await worker.admin("redeem-delegation", TOLD)
+    assert answer.body["error"]["details"]["code"] == "challenge_mismatch"
+    served.challenge, served.signer = {}, SdkPeer("other").agent
+    answer = await worker.admin("redeem-delegation", TOLD)
+    assert answer.body["error"]["details"]["code"] == "POP_CHALLENGE_INVALID"
+    assert not served.proofs
 
 
 async def test_delegatee_keeps_no_token_that_is_not_its_own(crooked: Crooked) -> None:

@@ -101,8 +101,8 @@ async def test_id_token_that_does_not_fit_is_refused_by_the_responder(
 ) -> None:
     desk.changes = changes
     answer = await oidc_and_pinned[0].admin("initiate-handshake", {"peer": "bob"})
-    assert (answer.status, answer.body["error"]["details"]["status"]) == (502, 403)
-    assert answer.body["error"]["details"]["code"] == "handshake_refused"
+    assert (answer.status, answer.body["error"]["details"]["status"]) == (502, 400)
+    assert answer.body["error"]["details"]["code"] == "IDENTITY_FAILED"
     refusals = [event for event in await sink.wait_for("handshake.failed", 2) if "refused_by" in event["payload"]]
     assert len(refusals) == 1
 
@@ -127,4 +127,4 @@ async def test_oidc_peer_that_was_not_introduced_is_refused(
     alice, bob = oidc_and_pinned
     await bob.admin("peers", {"peers": []}, method="PUT")
     answer = await alice.admin("initiate-handshake", {"peer": "bob"})
-    assert answer.body["error"]["details"]["code"] == "peer_unknown"
+    assert answer.body["error"]["details"]["code"] == "IDENTITY_FAILED"

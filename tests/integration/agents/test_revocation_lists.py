@@ -51,7 +51,7 @@ async def call(worker: WorkerProcess, caller: SdkPeer, token: str) -> Answer:
 
 
 def denied(answer: Answer, source: str) -> None:
-    assert (answer.status, answer.body["error"]["code"]) == (403, "tct_revoked"), answer
+    assert (answer.status, answer.body["error"]["code"]) == (403, "TCT_REVOKED"), answer
     assert answer.body["error"]["details"]["source"] == source
 
 
@@ -254,9 +254,12 @@ async def test_holder_learns_from_the_issuers_own_list(pair: Pair, sink: Telemet
     await bob.admin("revoke-tct", {"audience": "alice"})
     after = (await alice.admin("refresh-revocations", asked)).body
     assert (after["revoked_count"], after["sees_jti"]) == (1, True)
-    events = await sink.wait_for("revocation.list_fetched", 2)
-    assert [event["payload"]["count"] for event in events] == [0, 1]
-    assert events[-1]["source_url"] == bob.base_url + LIST
+    await sink.wait_for("revocation.list_fetched", 4)
+    [in_handshake, *asked_for] = [
+        event for event in sink.of_type("revocation.list_fetched") if event["source_url"] == bob.base_url + LIST
+    ]
+    assert [event["payload"]["count"] for event in (in_handshake, *asked_for)] == [0, 0, 1]
+    assert in_handshake["payload"]["peer"] == "bob"
 
 
 async def test_list_is_held_to_the_introduced_peers_key(pair: Pair, sink: TelemetrySink) -> None:
@@ -323,10 +326,52 @@ async def test_agent_that_fails_closed_serves_nobody_until_a_list_verifies(
         cp.answers[LIST] = respond
         await refresh(worker)
         answer = await call(worker, caller, token)
-        assert (answer.status, answer.body["error"]["code"]) == (403, "revocation_unknown")
+        assert (answer.status, answer.body["error"]["code"]) == (403, "TCT_REVOKED")
     cp.answers.clear()
     await refresh(worker)
     assert (await call(worker, caller, token)).status == 200
+
+
+async def test_agent_that_fails_closed_goes_on_with_a_list_that_forgot_what_has_expired(
+    start: Start, cp: ControlPlane
+) -> None:
+    long_ago = {"jti": str(uuid.uuid4()), "revoked_at": int(time.time()) - 2 * 86400}
+    elsewhere = {"jti": str(uuid.uuid4())}
+    worker = await start("alice", cp=cp.section, revocation=CLOSED)
+    caller = SdkPeer("carol")
+    await introduce(worker, caller)
+    token = await caller.token_from(worker)
+    for entries in ([long_ago, elsewhere, {"jti": OLD}], [elsewhere, {"jti": OLD}], [{"jti": OLD}]):
+        cp.lists.append(cp.peer.agent.sign_revocation_list(entries))
+        assert "cause" not in await refresh(worker, OLD)
+        assert (await call(worker, caller, token)).status == 200
+    assert await refresh(worker, elsewhere["jti"]) == {"revoked_count": 2, "sees_jti": True, "cause": "entries_lost"}
+
+
+async def test_agent_that_fails_soft_serves_what_is_safe_and_redeems_nothing_without_a_list(
+    start: Start, cp: ControlPlane
+) -> None:
+    cp.answers[LIST] = status(503)
+    soft = CLOSED | {"fail_mode": "soft_fail", "safe_caps": ["demo.who"]}
+    owner, delegator, delegatee = await asyncio.gather(
+        start("owner", cp=cp.section, revocation=soft), start("delegator"), start("delegatee")
+    )
+    await introduce(owner, delegator, delegatee)
+    await delegator.admin("initiate-handshake", {"peer": "owner", "direction": "one"})
+    body = {"delegatee": "delegatee", "via_peer": "owner", "scope": ["demo.echo"]}
+    given = (await delegator.admin("delegate", body)).body
+    told = {"target": "owner", "delegation_token": given["delegation_token"]}
+
+    async def statuses() -> list[int]:
+        calls = [{"peer": "owner", "capability": name, "input": {}} for name in ("demo.who", "demo.echo")]
+        answers = [await delegator.admin("invoke", each) for each in calls]
+        redeemed = await delegatee.admin("redeem-delegation", told)
+        return [*(answer.body["status_code"] for answer in answers), redeemed.status]
+
+    assert await statuses() == [200, 403, 502]
+    cp.answers.clear()
+    await refresh(owner)
+    assert await statuses() == [200, 200, 200]
 
 
 async def test_agent_that_fails_closed_redeems_nothing_without_a_list(
@@ -342,7 +387,7 @@ async def test_agent_that_fails_closed_redeems_nothing_without_a_list(
     token = (await delegator.admin("delegate", body)).body["delegation_token"]
     told = {"target": "owner", "delegation_token": token}
     answer = await delegatee.admin("redeem-delegation", told)
-    assert answer.body["error"]["details"]["code"] == "revocation_unknown"
+    assert answer.body["error"]["details"]["code"] == "DELEGATION_SOURCE_TCT_REVOKED"
     cp.answers.clear()
     await refresh(owner)
     assert (await delegatee.admin("redeem-delegation", told)).status == 200

@@ -43,27 +43,33 @@ async def test_strangers_are_refused_unless_the_bootstrap_document_says_otherwis
     caller, plain = await start("caller"), await start("plain")
     await point_at(caller, plain)
     answer = await caller.admin("initiate-handshake", {"peer": "plain"})
-    assert answer.body["error"]["details"]["code"] == "peer_unknown"
+    assert answer.body["error"]["details"]["code"] == "IDENTITY_FAILED"
 
 
 async def test_a_stranger_with_a_changed_manifest_is_refused(host: WorkerProcess) -> None:
-    hello = json.loads((await SdkPeer("mallory").hello(host))[1])
+    mallory = SdkPeer("mallory")
+    hello = json.loads((await mallory.hello(host))[1])
     hello["payload"]["manifest"]["display_name"] = "Somebody else"
-    assert refusal(await host.request("POST", HELLO, json.dumps(hello))) == (403, "handshake_refused")
+    forged = mallory.signed_again(json.dumps(hello))
+    assert refusal(await host.request("POST", HELLO, forged)) == (400, "MANIFEST_SIGNATURE_INVALID")
 
 
 async def test_a_stranger_with_the_manifest_of_another_is_refused(host: WorkerProcess) -> None:
-    mallory, honest = [json.loads((await SdkPeer(name).hello(host))[1]) for name in ("mallory", "honest")]
-    mallory["payload"]["manifest"] = honest["payload"]["manifest"]
-    answer = await host.request("POST", HELLO, json.dumps(mallory))
-    assert refusal(answer) == (403, "handshake_refused")
-    assert answer.body["error"]["details"]["sdk_code"] == "aid_mismatch"
+    mallory = SdkPeer("mallory")
+    hello, honest = [json.loads((await peer.hello(host))[1]) for peer in (mallory, SdkPeer("honest"))]
+    hello["payload"]["manifest"] = honest["payload"]["manifest"]
+    answer = await host.request("POST", HELLO, mallory.signed_again(json.dumps(hello)))
+    assert refusal(answer) == (400, "INVALID_ENVELOPE")
 
 
 async def test_a_hello_without_a_manifest_is_malformed(host: WorkerProcess) -> None:
-    hello = json.loads((await SdkPeer("mallory").hello(host))[1])
+    mallory = SdkPeer("mallory")
+    hello = json.loads((await mallory.hello(host))[1])
     del hello["payload"]["manifest"]
-    assert refusal(await host.request("POST", HELLO, json.dumps(hello))) == (400, "invalid_request")
+    assert refusal(await host.request("POST", HELLO, mallory.signed_again(json.dumps(hello)))) == (
+        400,
+        "INVALID_ENVELOPE",
+    )
 
 
 async def test_a_guest_is_nobody_the_agent_goes_to_itself(start: Start, host: WorkerProcess) -> None:

@@ -9,10 +9,13 @@ import secrets
 import signal
 import socket
 import subprocess
+import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import aitp
 import pytest
@@ -107,14 +110,16 @@ def test_an_agent_may_accept_one_aid_and_no_other(shell: Shell) -> None:
     for sdk_agent in (friend, other):
         sdk_agent.build_manifest("caller", "http://localhost:1/aitp/handshake/hello", ["peer.thing"])
     with agent(shell, "analyzer", "--accept", friend.aid) as analyzer:
-        assert (_hello(friend, analyzer), _hello(other, analyzer)) == (200, 403)
+        assert (_hello(friend, analyzer), _hello(other, analyzer)) == (200, 400)
 
 
 def _hello(caller: aitp.AitpAgent, callee: Agent) -> int:
     """The status of the answer to a hello."""
     manifest = ask(f"{callee.url}/.well-known/aitp-manifest").decode()
     hello = caller.new_session(pinned_keys=[callee.aid]).build_hello(manifest, ["analyze.data"])
-    request = urllib.request.Request(f"{callee.url}/aitp/handshake/hello", hello.encode())
+    request = urllib.request.Request(
+        f"{callee.url}/aitp/handshake/hello", hello.encode(), {"Content-Type": "application/json"}
+    )
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
             return int(answer.status)
@@ -154,6 +159,33 @@ def test_its_aid_outlives_it_as_long_as_the_state_is_kept(shell: Shell) -> None:
             aids.append(analyzer.aid)
             assert analyzer.end(signal.SIGINT)[0] == 0
     assert aids[0] == aids[1] != aids[2]
+
+
+def record_of(shell: Shell, state: str) -> Path:
+    """Where the one agent with that state keeps what it revoked."""
+    [lock] = (shell.home / state / "agents").glob("*.lock")
+    return lock.with_suffix(".json")
+
+
+def test_what_it_revoked_outlives_it_and_is_never_silently_forgotten(shell: Shell) -> None:
+    jti, now = str(uuid.uuid4()), int(time.time())
+    with agent(shell, "analyzer", state="kept") as analyzer:
+        aid = analyzer.aid
+    record = record_of(shell, "kept")
+    line = [jti, now, "lost", "local", now + 3600]
+    record.touch(0o600)
+    record.write_text(json.dumps({"v": 1, "aid": aid, "revoked": [line], "lineage": []}))
+    with agent(shell, "analyzer", state="kept") as analyzer:
+        listed = json.loads(ask(f"{analyzer.url}/.well-known/aitp-revocation-list"))["revocation_list"]
+        assert (listed["issuer"], [entry["jti"] for entry in listed["entries"]]) == (aid, [jti])
+        twin = shell("agent", "analyzer", env={"STATE_DIR": str(shell.home / "kept")})
+        assert twin.returncode != 0
+        assert "another process runs as this agent" in twin.stderr
+    record.write_text("{")
+    done = shell("agent", "analyzer", env={"STATE_DIR": str(shell.home / "kept")})
+    assert done.returncode != 0
+    assert f"{record} is damaged" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_manifest_file_brings_the_agents_beside_it(shell: Shell) -> None:

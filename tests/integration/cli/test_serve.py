@@ -74,15 +74,35 @@ def test_a_second_signal_ends_at_once_and_takes_the_agents_along(shell: Shell) -
             await_end(pid)
 
 
-def test_fail_closed_is_announced(shell: Shell) -> None:
-    with serving(shell, REVOCATION_FAIL_MODE="fail_closed") as (server, _):
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({}, ("REVOCATION_FAIL_MODE is fail_open", "ISSUER_LIST_FAIL_MODE is fail_closed")),
+        (
+            {"REVOCATION_FAIL_MODE": "soft_fail", "REVOCATION_SAFE_CAPS": "write.content, analyze.data"},
+            ("serve only write.content, analyze.data", "ISSUER_LIST_FAIL_MODE is fail_closed"),
+        ),
+        (
+            {"REVOCATION_FAIL_MODE": "fail_closed", "ISSUER_LIST_FAIL_MODE": "fail_open"},
+            ("runs depend on the Control Plane", "ISSUER_LIST_FAIL_MODE is fail_open"),
+        ),
+    ],
+)
+def test_it_says_which_fail_modes_are_in_force(shell: Shell, env: dict[str, str], said: tuple[str, str]) -> None:
+    with serving(shell, **env) as (server, _):
         assert server.stdout is not None
-        assert "REVOCATION_FAIL_MODE" in server.stdout.readline()
+        for part in said:
+            assert part in server.stdout.readline()
 
 
 @pytest.mark.parametrize(
     ("env", "named"),
-    [({"PORT": "many"}, "PORT"), ({"HOST": "0.0.0.0"}, "PLAYGROUND_API_KEYS"), ({"LOG_LEVEL": "loud"}, "LOG_LEVEL")],
+    [
+        ({"PORT": "many"}, "PORT"),
+        ({"HOST": "0.0.0.0"}, "PLAYGROUND_API_KEYS"),
+        ({"LOG_LEVEL": "loud"}, "LOG_LEVEL"),
+        ({"REVOCATION_FAIL_MODE": "soft_fail"}, "fail_open"),
+    ],
 )
 def test_a_wrong_setting_exits_2_and_names_the_variable(shell: Shell, env: dict[str, str], named: str) -> None:
     done = shell("serve", env=env)

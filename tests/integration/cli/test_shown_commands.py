@@ -43,6 +43,7 @@ ELSEWHERE = {
 }
 NOT_RUN = {
     r"make test": "this is one of the tests",
+    r"make requirements": "it runs tests that are run anyway, and writes to the checkout",
     r"make \.venv/\.dev": "what runs the tests was made so",
     r"\. \.venv/bin/activate": "the tests put .venv/bin before the commands, as the line says",
     r"(docker|cd deploy|export CONTROL_PLANE_IMAGE=|curl .*sudo cat).*": "needs a container engine",

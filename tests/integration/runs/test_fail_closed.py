@@ -1,4 +1,4 @@
-"""REVOCATION_FAIL_MODE=fail_closed without a Control Plane: closed."""
+"""REVOCATION_FAIL_MODE without a Control Plane: open, closed, or open for what is safe."""
 
 from __future__ import annotations
 
@@ -11,13 +11,23 @@ from aitp_playground.service import playground
 from tests.support.playground import run, settings_at
 
 
-@pytest.mark.parametrize("mode", ["fail_closed", "soft_fail"])
-async def test_without_a_control_plane_every_call_is_refused_under_fail_closed(tmp_path: Path, mode: Any) -> None:
-    async with playground(settings_at(tmp_path, revocation_fail_mode=mode)) as running:
+@pytest.mark.parametrize(
+    ("mode", "safe", "served"),
+    [
+        ("fail_open", (), True),
+        ("soft_fail", ("write.content",), True),
+        ("soft_fail", ("research.query",), False),
+        ("fail_closed", ("write.content",), False),
+    ],
+)
+async def test_without_a_control_plane_a_call_is_served_as_the_fail_mode_says(
+    tmp_path: Path, mode: Any, safe: Any, served: bool
+) -> None:
+    async with playground(settings_at(tmp_path, revocation_fail_mode=mode, revocation_safe_caps=safe)) as running:
         outcome = await run(running, "intra-org/trust-gate@1.0.0")
     refused = [event.payload["code"] for event in outcome.of("capability.denied")]
     calls = [event for event in outcome.of("capability.invoked") if event.get("aid")]
-    if mode == "soft_fail":
+    if served:
         assert (outcome.types[-1], refused) == ("run.complete", ["tct_missing"])
         assert calls
     else:

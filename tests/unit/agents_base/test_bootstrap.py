@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from base.process.bootstrap import BootstrapError, parse_bootstrap, read_bootstrap
+from base.process.bootstrap import parse_bootstrap, read_bootstrap
+from base.process.sections import BootstrapError
 
 SEED = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 OIDC = {
@@ -18,6 +19,9 @@ OIDC = {
     "token_url": "http://127.0.0.1:8000/internal/oidc-token",
     "token": "oidc-secret",
 }
+
+
+REVOCATION = {"fail_mode": "fail_open", "max_staleness_secs": 300, "poll_secs": 60}
 
 
 def document(**changes: Any) -> dict[str, Any]:
@@ -40,7 +44,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "admin_token_sha256": "ab" * 32,
         "telemetry": {"url": "http://127.0.0.1:8000/internal/telemetry", "token": "telemetry-secret"},
         "cp": None,
-        "revocation": {"fail_mode": "soft_fail", "max_staleness_secs": 300, "poll_secs": 60},
+        "revocation": REVOCATION,
         "llm": None,
     } | changes
 
@@ -56,9 +60,22 @@ def test_documented_document_is_understood() -> None:
     assert (bootstrap.telemetry.token, bootstrap.cp.url) == ("telemetry-secret", "http://cp.example")
 
 
+def test_what_a_revocation_section_leaves_out_is_what_refuses_most() -> None:
+    revocation = parse().revocation
+    assert (revocation.safe_caps, revocation.issuer_fail_mode) == (frozenset(), "fail_closed")
+    told = REVOCATION | {"fail_mode": "soft_fail", "safe_caps": ["write.content"], "issuer_fail_mode": "fail_open"}
+    revocation = parse(revocation=told).revocation
+    assert (revocation.safe_caps, revocation.issuer_fail_mode) == ({"write.content"}, "fail_open")
+
+
 def test_strangers_are_not_accepted_unless_the_document_says_so() -> None:
     assert parse().accept == "introduced"
     assert parse(accept="any-verified").accept == "any-verified"
+
+
+def test_what_was_redeemed_is_not_delegated_on_unless_the_document_says_so() -> None:
+    assert parse().redelegation == 0
+    assert parse(redelegation=2).redelegation == 2
 
 
 @pytest.mark.parametrize("name", sorted(document()))
@@ -76,6 +93,9 @@ def test_every_key_is_required(name: str) -> None:
         ({"v": 2}, "v: "),
         ({"accept": "anybody"}, "accept: not one of"),
         ({"accept": None}, "accept: not of type str"),
+        ({"redelegation": 3}, "redelegation: not between 0 and 2"),
+        ({"redelegation": -1}, "redelegation: not between 0 and 2"),
+        ({"redelegation": True}, "redelegation: not of type int"),
         ({"seed": "short"}, "seed: "),
         ({"seed": "!" * 43}, "seed: not base64url"),
         ({"offered_caps": []}, "offered_caps"),
@@ -88,6 +108,11 @@ def test_every_key_is_required(name: str) -> None:
         ({"admin_token_sha256": "00"}, "admin_token_sha256"),
         ({"telemetry": {"url": "http://h/", "token": "t", "extra": 1}}, "telemetry.extra: unknown key"),
         ({"revocation": {"fail_mode": "never", "max_staleness_secs": 1, "poll_secs": 1}}, "revocation.fail_mode"),
+        ({"revocation": {"fail_mode": "soft_fail", "max_staleness_secs": 1, "poll_secs": 1}}, "revocation.safe_caps"),
+        ({"revocation": REVOCATION | {"fail_mode": "soft_fail", "safe_caps": []}}, "revocation.safe_caps"),
+        ({"revocation": REVOCATION | {"safe_caps": ["a", "a"]}}, "revocation.safe_caps"),
+        ({"revocation": REVOCATION | {"record_dir": "here"}}, "revocation.record_dir"),
+        ({"revocation": REVOCATION | {"issuer_fail_mode": "soft_fail"}}, "revocation.issuer_fail_mode"),
         ({"llm": {"provider": "openai"}}, "llm.api_key: missing"),
         ({"cp": {"url": "http://cp/", "aid": None, "api_key": "k"}}, "cp.api_key: unknown key"),
         ({"identity_type": "oidc"}, "oidc: an OIDC identity needs"),

@@ -2,45 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import time
 from typing import Any
 
-import aitp
 import pytest
 
-from base.protocol import envelopes, handshake, verification
-from base.protocol.envelopes import EnvelopeGuard
-from base.protocol.handshake import SessionMap
 from base.protocol.peers import Peer, PeerBook
 from base.protocol.tokens import Shelf, Token, decode_claims
-from base.protocol.verification import ChallengeBook, TokenCache
-from base.refusals import Fault, Refusal
-
-
-class Clock:
-    """Stands in for the ``time`` module of the module under test."""
-
-    def __init__(self) -> None:
-        self.ahead = 0.0
-
-    def monotonic(self) -> float:
-        return time.monotonic() + self.ahead
-
-    def time(self) -> float:
-        return time.time()
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    for module in (envelopes, handshake, verification):
-        monkeypatch.setattr(module, "time", clock)
-    return clock
-
-
-def challenge(nonce: str) -> str:
-    return json.dumps({"nonce": nonce})
+from base.protocol.verification import TokenCache
+from base.refusals import Fault
 
 
 def peer(name: str) -> Peer:
@@ -51,44 +20,6 @@ def token(jti: str, agent_id: str = "a", aid: str = "aid:a") -> Token:
     return Token(tct=jti, claims={"jti": jti, "grants": [], "exp": 0}, peer_aid=aid, agent_id=agent_id)
 
 
-def envelope(agent: Any, **given: Any) -> str:
-    signed: str = agent.sign_envelope("error", "{}", **given)
-    return signed
-
-
-def test_challenge_is_good_once() -> None:
-    book = ChallengeBook()
-    book.add(challenge("n"), "token")
-    assert book.take("n", "token") == challenge("n")
-    assert book.take("n", "token") is None
-
-
-def test_challenge_is_good_for_its_own_token_only_and_spent_by_the_attempt() -> None:
-    book = ChallengeBook()
-    book.add(challenge("n"), "token")
-    assert book.take("n", "other") is None
-    assert book.take("n", "token") is None
-
-
-def test_challenge_runs_out_after_a_minute(clock: Clock) -> None:
-    book = ChallengeBook()
-    book.add(challenge("early"), "token")
-    book.add(challenge("late"), "token")
-    clock.ahead = 59.0
-    assert book.take("early", "token")
-    clock.ahead = 61.0
-    assert book.take("late", "token") is None
-
-
-def test_oldest_challenge_makes_room() -> None:
-    book = ChallengeBook(limit=2)
-    for nonce in ("one", "two", "three"):
-        book.add(challenge(nonce), "token")
-    assert book.take("one", "token") is None
-    assert book.take("two", "token")
-    assert book.take("three", "token")
-
-
 def test_cache_counts_a_hit_only_while_the_token_is_still_in_the_store() -> None:
     cache = TokenCache(limit=2)
     for name in ("a", "a", "b", "c", "a", "c"):
@@ -96,58 +27,6 @@ def test_cache_counts_a_hit_only_while_the_token_is_still_in_the_store() -> None
         cache.verified(name)
     # "a" was the first in and is the first out, though it was used in between.
     assert (cache.hits, cache.misses) == (2, 4)
-
-
-def test_session_of_another_peer_is_not_handed_out_and_stays_open() -> None:
-    sessions = SessionMap()
-    responder = aitp.AitpAgent.generate()
-    sessions.add("s", responder, peer("a"))  # type: ignore[arg-type]
-    with pytest.raises(Refusal, match="no such handshake"):
-        sessions.take("s", peer("b"))
-    assert sessions.take("s", peer("a")).peer == peer("a")
-    with pytest.raises(Refusal, match="no such handshake"):
-        sessions.take("s", peer("a"))
-
-
-def test_sessions_are_bounded_in_number_and_age(clock: Clock) -> None:
-    sessions = SessionMap(limit=2)
-    for name in ("one", "two", "three"):
-        sessions.add(name, None, peer("a"))  # type: ignore[arg-type]
-    with pytest.raises(Refusal, match="no such handshake"):
-        sessions.take("one", peer("a"))
-    assert sessions.take("two", peer("a")).peer == peer("a")
-    clock.ahead = 61.0
-    with pytest.raises(Refusal, match="took too long"):
-        sessions.take("three", peer("a"))
-
-
-def test_message_id_is_remembered_for_as_long_as_a_copy_is_fresh(clock: Clock) -> None:
-    guard, agent = EnvelopeGuard(), aitp.AitpAgent.generate()
-    raw = envelope(agent)
-    guard.open(raw, agent.aid, "error")
-    clock.ahead = 599.0
-    with pytest.raises(Refusal, match="received before"):
-        guard.open(raw, agent.aid, "error")
-
-
-def test_same_message_id_of_another_sender_is_another_message() -> None:
-    guard = EnvelopeGuard()
-    for agent in (aitp.AitpAgent.generate(), aitp.AitpAgent.generate()):
-        guard.open(envelope(agent, message_id="0b8f7c3e-3f43-4a58-9a1e-1f2d3c4b5a69"), agent.aid, "error")
-
-
-def test_full_memory_refuses_rather_than_forgets(clock: Clock) -> None:
-    guard, agent = EnvelopeGuard(max_remembered=2), aitp.AitpAgent.generate()
-    first = envelope(agent)
-    for raw in (first, envelope(agent)):
-        guard.open(raw, agent.aid, "error")
-    with pytest.raises(Fault, match="too many messages") as caught:
-        guard.open(envelope(agent), agent.aid, "error")
-    assert caught.value.status == 503
-    with pytest.raises(Refusal, match="received before"):
-        guard.open(first, agent.aid, "error")
-    clock.ahead = 601.0
-    guard.open(envelope(agent), agent.aid, "error")
 
 
 def test_shelf_finds_the_newest_by_agent_and_by_aid_and_lets_the_oldest_go() -> None:

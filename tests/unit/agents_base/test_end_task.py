@@ -30,7 +30,7 @@ def telemetry(task: asyncio.Task[None]) -> Any:
 
 def refresher(task: asyncio.Task[None]) -> Any:
     nothing: Any = None
-    config = RevocationConfig("soft_fail", 1, 1)
+    config = RevocationConfig("fail_open", 1, 1)
     made = Refresher(config, ControlPlaneConfig("http://127.0.0.1:1", None), nothing, nothing, nothing, nothing)
     made._task = task
     return made

@@ -28,6 +28,10 @@ def test_ancestors_come_nearest_first_in_any_spelling(lineage: Lineage) -> None:
     assert list(lineage.ancestors("root")) == []
 
 
+def test_hops_are_redemptions_and_a_renewal_is_none(lineage: Lineage) -> None:
+    assert [lineage.hops(jti) for jti in ("root", "next", "sub", "LAST", "side", "unknown")] == [0, 0, 1, 2, 1, 0]
+
+
 def test_family_is_what_was_renewed_before_and_all_that_came_out_of_it(lineage: Lineage) -> None:
     assert sorted(lineage.family("next")) == ["last", "root", "side", "sub"]
     assert sorted(lineage.family("root")) == ["last", "next", "side", "sub"]

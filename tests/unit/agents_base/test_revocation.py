@@ -13,7 +13,7 @@ import aitp
 import pytest
 
 from base.process.bootstrap import ControlPlaneConfig, RevocationConfig, parse_bootstrap
-from base.protocol.identity import DUMMY_GRANT, Identity
+from base.protocol.identity import Identity
 from base.protocol.revocation import RevocationState
 from base.protocol.verification import Verifier
 from base.refusals import Refusal
@@ -26,9 +26,9 @@ def identity() -> Identity:
     return Identity(parse_bootstrap(json.dumps(document(offered_caps=["demo.a", "demo.b"])).encode()))
 
 
-def state(fail_mode: Any = "soft_fail", cp_aid: str | None = None) -> RevocationState:
+def state(fail_mode: Any = "fail_open", cp_aid: str | None = None, *safe: str) -> RevocationState:
     cp = None if cp_aid is None else ControlPlaneConfig("http://localhost:1", cp_aid)
-    return RevocationState(RevocationConfig(fail_mode, 300, 60), cp)
+    return RevocationState(RevocationConfig(fail_mode, 300, 60, frozenset(safe)), cp)
 
 
 @pytest.fixture
@@ -37,8 +37,8 @@ def issue(identity: Identity) -> Callable[[SdkPeer], str]:
 
     def issued(peer: SdkPeer) -> str:
         session = peer.agent.new_session(pinned_keys=[identity.aid])
-        responder = identity.serving.agent().new_responder(pinned_keys=[peer.aid])
-        ack, sid = responder.process_hello(session.build_hello(identity.serving.manifest(), ["demo.a"]))
+        responder = identity.agent().new_responder(pinned_keys=[peer.aid])
+        ack, sid = responder.process_hello(session.build_hello(identity.manifest(), ["demo.a"]))
         commit_ack, _ = responder.process_commit(session.process_hello_ack(ack, sid), revoked_jtis=set())
         token: str = json.loads(session.complete(commit_ack, revoked_jtis=set()))["tct"]
         return token
@@ -47,7 +47,8 @@ def issue(identity: Identity) -> Callable[[SdkPeer], str]:
 
 
 def call(verifier: Verifier, peer: SdkPeer, token: str) -> Any:
-    return verifier.authorize(token, "demo.a", peer.agent.sign_pop_response(verifier.challenge(token)))
+    challenge = json.dumps(json.loads(verifier.challenge(token))["payload"])
+    return verifier.authorize(token, "demo.a", peer.agent.sign_pop_response(challenge))
 
 
 def test_token_revoked_after_it_was_cached_is_refused_with_its_source(
@@ -79,8 +80,36 @@ def test_fail_closed_refuses_without_a_fresh_list(identity: Identity, issue: Cal
         with pytest.raises(Refusal) as caught:
             call(Verifier(identity, closed), peer, token)
         assert caught.value.code == "revocation_unknown"
-    for open_state in (state("soft_fail", SdkPeer("cp").aid), state("soft_fail")):
+    for open_state in (state("fail_open", SdkPeer("cp").aid), state("fail_open")):
         assert call(Verifier(identity, open_state), peer, token).aid == peer.aid
+
+
+def test_soft_fail_serves_only_what_is_named_safe_until_there_is_a_fresh_list(
+    identity: Identity, issue: Callable[[SdkPeer], str]
+) -> None:
+    peer, cp = SdkPeer("p"), SdkPeer("cp")
+    token = issue(peer)
+    assert call(Verifier(identity, state("soft_fail", cp.aid, "demo.a")), peer, token).aid == peer.aid
+    assert call(Verifier(identity, state("soft_fail", None, "demo.a")), peer, token).aid == peer.aid
+    other_is_safe = state("soft_fail", cp.aid, "demo.b")
+    for refused in (lambda: call(Verifier(identity, other_is_safe), peer, token), other_is_safe.require_fresh):
+        with pytest.raises(Refusal, match="safe") as caught:
+            refused()
+        assert caught.value.code == "revocation_unknown"
+    other_is_safe.take_list(cp.revocation_list(), cp.aid)
+    assert call(Verifier(identity, other_is_safe), peer, token).aid == peer.aid
+    other_is_safe.require_fresh()
+
+
+def test_what_is_known_to_be_revoked_is_refused_even_where_it_is_safe(
+    identity: Identity, issue: Callable[[SdkPeer], str]
+) -> None:
+    peer, soft = SdkPeer("p"), state("soft_fail", None, "demo.a")
+    token = issue(peer)
+    soft.revoke(claims_of(token)["jti"])
+    with pytest.raises(Refusal) as caught:
+        call(Verifier(identity, soft), peer, token)
+    assert caught.value.code == "tct_revoked"
 
 
 def test_own_list_is_signed_and_follows_what_is_revoked(identity: Identity) -> None:
@@ -95,20 +124,13 @@ def test_own_list_is_signed_and_follows_what_is_revoked(identity: Identity) -> N
     assert (entry["jti"], entry["reason"]) == (jti, "lost")
 
 
-def test_twin_has_the_same_key_and_offers_the_dummy_grant(identity: Identity) -> None:
-    manifest = json.loads(identity.calling.manifest())["manifest"]
-    assert (manifest["aid"], manifest["offered_capabilities"]) == (identity.aid, [DUMMY_GRANT])
-    served = json.loads(identity.serving.manifest())["manifest"]
-    assert served["offered_capabilities"] == ["demo.a", "demo.b"]
-
-
 def test_manifest_stays_the_same_until_half_its_life_is_over(
     identity: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = identity.serving.manifest()
-    assert identity.serving.manifest() == first
+    first = identity.manifest()
+    assert identity.manifest() == first
     later = time.monotonic() + 3601
     monkeypatch.setattr("base.protocol.identity.time", SimpleNamespace(monotonic=lambda: later))
-    second = identity.serving.manifest()
+    second = identity.manifest()
     aitp.verify_manifest_json(second)
     assert second != first

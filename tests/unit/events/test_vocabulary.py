@@ -75,6 +75,8 @@ AGENTS = {
     "delegation.redeemed",
     "delegation.rejected",
     "tct.revoked",
+    "tct.dropped",
+    "stranger.accepted",
     "tct.renewal.requested",
     "tct.renewal.issued",
     "capability.self_execute",

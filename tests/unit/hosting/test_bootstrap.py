@@ -38,7 +38,9 @@ FULL = replace(
     did_web_host="localhost",
     oidc={"trusted": {}},
     cp=ControlPlane(url="http://127.0.0.1:9000", aid="aid:pubkey:cp"),
-    revocation=Revocation(fail_mode="fail_closed", max_staleness_secs=30, poll_secs=5),
+    revocation=Revocation(
+        fail_mode="soft_fail", safe_caps=("write.content",), issuer_fail_mode="fail_open", max_staleness_secs=30
+    ),
     llm=LanguageModel(provider="openai", api_key="model-key", base_url="https://models.example/v1", model="small"),
 )
 
@@ -47,7 +49,8 @@ def test_a_worker_understands_the_document() -> None:
     read = parse_bootstrap(FULL.encode())
     assert (read.agent_id, read.seed, read.offered_caps) == ("writer", FULL.seed, ("write.content",))
     assert read.telemetry.token == FULL.telemetry.token
-    assert read.revocation.fail_mode == "fail_closed"
+    assert (read.revocation.fail_mode, read.revocation.safe_caps) == ("soft_fail", {"write.content"})
+    assert (read.revocation.issuer_fail_mode, read.revocation.max_staleness_secs) == ("fail_open", 30)
     assert read.llm is not None
     assert read.llm.api_key == "model-key"
     assert read.cp is not None

@@ -101,6 +101,17 @@ def test_a_success_is_proven_when_a_claim_was_checked_and_nothing_speaks_against
             ("agent.spawning", {"agent_id": "w", "port": 1, "payload": {"python_missing": "/x/python"}}),
             "w ran on another interpreter than /x/python",
         ),
+        (
+            ("revocation.refresh_failed", {"agent_id": "a", "cause": "not_advertised", "payload": {"peer": "b"}}),
+            "a took a token of b, which advertises no revocation list",
+        ),
+        (
+            (
+                "revocation.verify_failed",
+                {"agent_id": "a", "cause": "expired", "payload": {"peer": "b", "fail_mode": "fail_open"}},
+            ),
+            "a took a token of b without its revocation list: expired",
+        ),
         (("step.fault_injected", {"initiator": "a", "target": "b", "kind": "peer_offline"}), "peer_offline on b"),
     ],
 )
@@ -111,6 +122,15 @@ def test_whatever_kept_a_claim_from_being_tried_makes_a_success_unproven_and_is_
     assert verdict == "unproven"
     assert len(because) == 1
     assert sentence in because[0]
+
+
+def test_a_list_that_could_not_be_had_casts_no_doubt_where_nothing_was_taken_without_it() -> None:
+    polled = ("revocation.refresh_failed", {"agent_id": "a", "cause": "timeout"})
+    refused = (
+        "revocation.refresh_failed",
+        {"agent_id": "a", "cause": "timeout", "payload": {"peer": "b", "fail_mode": "fail_closed"}},
+    )
+    assert proof(CLAIM, polled, refused) == ("proven", [])
 
 
 def test_a_success_that_claims_nothing_proves_nothing() -> None:

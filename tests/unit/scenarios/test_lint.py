@@ -96,6 +96,49 @@ def test_a_fault_on_work_that_an_agent_does_by_itself_is_doubtful(tree: Tree) ->
     assert finding.field == f"{STEP}.fault"
 
 
+REDEEMING = """
+      - { id: first, type: delegate, delegator: guest, delegatee: second, via_peer: host, scope: [demo.greet] }
+      - { id: redeemed, type: redeem_delegation, delegatee: second, target: host, via_delegation: first }
+      - { id: on, type: delegate, delegator: second, delegatee: third, via_peer: host, scope: [demo.greet] }
+      - { id: again, type: redeem_delegation, delegatee: third, target: host, via_delegation: on }
+      - { id: off, type: delegate, delegator: third, delegatee: guest, via_peer: host, scope: [demo.greet] }
+"""
+
+
+def test_what_was_redeemed_is_delegated_on_only_as_often_as_its_issuer_allows(tree: Tree) -> None:
+    tree.edit(
+        "  trust:",
+        "".join(
+            f"    - {{ id: {name}, ref: _shared/agents/greeter, port_offset: {place} }}\n"
+            for place, name in enumerate(("second", "third"), 2)
+        )
+        + "  trust:",
+    )
+    tree.edit("equals: 200\n", f"equals: 200{REDEEMING}")
+    none, one = tree.lint()
+    assert (none.field, one.field) == ("spec.workflow.steps.4.via_peer", "spec.workflow.steps.6.via_peer")
+    assert "passed on 0 times" in none.message
+    tree.edit("display_name: Greeter", "display_name: Greeter\n    redelegation: 1", "_shared/agents/greeter.yaml")
+    (left,) = tree.lint()
+    assert left.field == "spec.workflow.steps.6.via_peer"
+    tree.edit("redelegation: 1", "redelegation: 2", "_shared/agents/greeter.yaml")
+    assert tree.lint() == []
+    tree.edit("redelegation: 2", "redelegation: 3", "_shared/agents/greeter.yaml")
+    assert "less than or equal to 2" in str(tree.lint())
+
+
+def test_a_handshake_of_its_own_makes_up_for_what_was_redeemed(tree: Tree) -> None:
+    tree.edit("  trust:", "    - { id: second, ref: _shared/agents/greeter, port_offset: 2 }\n  trust:")
+    steps = "\n".join(REDEEMING.splitlines()[:4]).replace("third", "guest")
+    tree.edit("equals: 200\n", f"equals: 200{steps}\n")
+    assert len(tree.lint()) == 1
+    tree.edit(
+        "      - { id: on",
+        "      - { id: shake, type: handshake, initiator: second, responder: host }\n      - { id: on",
+    )
+    assert tree.lint() == []
+
+
 def test_a_pack_without_a_pack_file_and_a_manifest_under_another_name_are_doubtful(tree: Tree) -> None:
     (tree.root / "demo/pack.yaml").unlink()
     tree.edit("id: greeter", "id: welcomer", "_shared/agents/greeter.yaml")

@@ -67,11 +67,8 @@ async def _serve(settings: Settings, *, with_control_plane: bool) -> None:
             announcements.say(f"aitp-playground listens on {running.url}")
             if with_control_plane:
                 announcements.say(f"its Control Plane listens on {settings.cp_base_url}")
-            if settings.revocation_fail_mode == "fail_closed":
-                announcements.say(
-                    "REVOCATION_FAIL_MODE is fail_closed: without a fresh revocation list agents refuse every "
-                    "call, so runs depend on the Control Plane."
-                )
+            for line in fail_modes(settings):
+                announcements.say(line)
             log.info(
                 "service.started", version=__version__, pid=os.getpid(), url=running.url, settings=settings.shown()
             )
@@ -80,3 +77,24 @@ async def _serve(settings: Settings, *, with_control_plane: bool) -> None:
         log.info("service.stopped")
     finally:
         await asyncio.to_thread(logs.close)
+
+
+def fail_modes(settings: Settings) -> tuple[str, str]:
+    """What agents do without a fresh revocation list, the Control Plane's and a peer's: a line for each."""
+    match settings.revocation_fail_mode:
+        case "fail_open":
+            so = "without a fresh list of the Control Plane's agents go on"
+        case "soft_fail":
+            safe = ", ".join(settings.revocation_safe_caps)
+            so = f"without a fresh list of the Control Plane's agents serve only {safe} and redeem nothing"
+        case "fail_closed":
+            so = (
+                "without a fresh list of the Control Plane's agents refuse every call, so runs depend on the Control "
+                "Plane"
+            )
+    peers = "go on" if settings.issuer_list_fail_mode == "fail_open" else "refuse the handshake"
+    about_peers = f"without the list that a peer advertises agents {peers}"
+    return (
+        f"REVOCATION_FAIL_MODE is {settings.revocation_fail_mode}: {so}.",
+        f"ISSUER_LIST_FAIL_MODE is {settings.issuer_list_fail_mode}: {about_peers}.",
+    )

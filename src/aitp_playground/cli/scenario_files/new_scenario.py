@@ -55,7 +55,9 @@ spec:
         expect_status: 403
         expect:
           - path: $.body.error.code
-            equals: tct_missing
+            equals: POLICY_VIOLATION
+          - event: capability.denied
+            where: {{ agent_id: researcher, capability: research.query, code: tct_missing }}
           - event: capability.invoked
             max: 0
 

@@ -6,12 +6,13 @@ import asyncio
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
 
-from aitp_playground import resources
+from aitp_playground import private_files, resources
 from aitp_playground.cli.exits import FAILED, SUCCESS
 from aitp_playground.cli.process.parent import end_with_parent
 from aitp_playground.cli.process.signals import Interrupts
@@ -160,6 +161,14 @@ def _agents_root(root: Path) -> Path:
     return beside if beside.is_dir() else resources.agents_dir()
 
 
+def _record_dir(settings: Settings) -> Path:
+    """Where the agent keeps what it revoked: it must be refused by the next one with its key, too."""
+    try:
+        return private_files.directory(settings.state_dir / "agents")
+    except OSError as failure:
+        raise ConfigurationError(f"STATE_DIR: {failure.filename} cannot be used: {failure.strerror}") from failure
+
+
 def _listener(port: int) -> socket.socket:
     try:
         return socket.create_server(("127.0.0.1", port), backlog=128)
@@ -189,13 +198,14 @@ def _bootstrap(
         display_name=face.display_name,
         offered_caps=face.offered_caps,
         ttl_secs=face.ttl_secs,
+        redelegation=face.redelegation,
         port=port,
         base_url=f"http://localhost:{port}",
         boundary="cross_org",
         admin_token=mint_token(),
         telemetry=telemetry,
         cp=ControlPlane(url=cp.base_url, aid=cp_aid or None) if cp.enabled else None,
-        revocation=revocation_of(settings),
+        revocation=replace(revocation_of(settings), record_dir=str(_record_dir(settings))),
         llm=language_model(settings) if manifest.spec.llm else None,
         accept="any-verified" if ANY_VERIFIED in order.accept else "introduced",
     )

@@ -49,6 +49,7 @@ def prepared_launch(
         display_name=manifest.aitp.display_name,
         offered_caps=manifest.aitp.offered_caps,
         ttl_secs=manifest.aitp.ttl_secs,
+        redelegation=manifest.aitp.redelegation,
         identity_type=manifest.aitp.identity_type,
         port=port,
         base_url=f"http://localhost:{port}",

@@ -83,7 +83,7 @@ class RunAgents:
         does not use the Control Plane must not wait for it."""
         settings = self._services.settings
         steps = self._resolved.scenario.spec.workflow.steps
-        if settings.revocation_fail_mode == "fail_closed" or any(getattr(step, "via_cp", False) for step in steps):
+        if settings.revocation_fail_mode != "fail_open" or any(getattr(step, "via_cp", False) for step in steps):
             return await self._services.cp.pinned_aid()
         return settings.cp_aid
 

@@ -1,0 +1,50 @@
+"""What a peer is told of an error: the registry's code and sentence, and more only if it has proven who it is.
+
+Two forms: the JSON body of the HTTP binding, ``{"error": {"code", "message", "retryable", "details"?}}``; and the
+signed ``error`` envelope of RFC-AITP-0001, section 5.6, for what was posted to the one endpoint that a manifest names.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import aitp
+from aiohttp import web
+
+from base.http.wire import json_response
+from base.refusals import MAX_MESSAGE, Fault, Flooded
+from base.registry_codes import RETRYABLE, SENTENCES
+
+#: An error must not be found in a cache the next time.
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+def told(fault: Fault) -> dict[str, Any]:
+    """``{"code", "message", "retryable", "details"?}``; ``details`` has our finer word as ``reason``."""
+    code = fault.registry_code
+    told: dict[str, Any] = {"code": code, "message": SENTENCES[code], "retryable": code in RETRYABLE}
+    if fault.disclosed:
+        told |= {"message": str(fault)[:MAX_MESSAGE], "details": {"reason": fault.code, **fault.details}}
+    return told
+
+
+def error_document(fault: Fault, status: int) -> web.Response:
+    """The JSON body, as the HTTP binding has it."""
+    if isinstance(fault, Flooded):
+        return flooded(fault)
+    return json_response({"error": told(fault)}, status=status, headers=NO_STORE)
+
+
+def error_envelope(fault: Fault, agent: aitp.AitpAgent, status: int) -> web.Response:
+    """The same, signed: ``code``, ``reason`` (a sentence) and ``retryable``, and nothing else."""
+    if isinstance(fault, Flooded):
+        return flooded(fault)
+    error = told(fault)
+    payload = {"code": error["code"], "reason": error["message"], "retryable": error["retryable"]}
+    return json_response(agent.sign_envelope("error", json.dumps(payload)), status=status, headers=NO_STORE)
+
+
+def flooded(fault: Flooded) -> web.Response:
+    """No body: an answer to a flood costs as little as it can."""
+    return web.Response(status=fault.status, headers={"Retry-After": str(fault.retry_after), **NO_STORE})

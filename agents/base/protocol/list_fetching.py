@@ -1,0 +1,77 @@
+"""Fetching one issuer's signed revocation list, and the events that tell what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakValueDictionary
+
+from base.http.peer_client import MAX_ANSWER, PeerClient
+from base.protocol.control_plane import EXCHANGE_TIMEOUT, failure_of, refusal_of
+from base.protocol.revocation import RevocationState
+from base.protocol.revocation_lists import ListRejectedError
+from base.refusals import PeerFailed
+from base.telemetry import Telemetry
+
+#: Bytes of a peer's list, some 14,000 lines. The SDK lets nothing else happen while it verifies one.
+MAX_PEER_LIST = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What came of it: the event that tells of it and its fields. ``cause``: why the list does not count, if so."""
+
+    event: str
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def cause(self) -> str | None:
+        cause: str | None = self.fields.get("cause")
+        return cause
+
+    @classmethod
+    def failed(cls, cause: str, **fields: Any) -> Fetched:
+        """It could not be had."""
+        return cls("revocation.refresh_failed", {"cause": cause, **fields})
+
+
+class ListFetcher:
+    """Takes lists into the :class:`RevocationState`. Two fetches of one issuer's list go one after the other."""
+
+    def __init__(self, revocations: RevocationState, client: PeerClient, telemetry: Telemetry) -> None:
+        self._revocations = revocations
+        self._client = client
+        self._telemetry = telemetry
+        # Overtaking each other they would look like a list rolled back.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def fetch(self, url: str, issuer: str, *, most: int = MAX_ANSWER) -> Fetched:
+        """Fetch and take in the list of ``issuer``, whose AID was pinned beforehand. Tells nobody.
+
+        ``most``: bytes that it may have, at most those of any answer.
+        """
+        turn = self._turns.setdefault(issuer, asyncio.Lock())
+        async with turn:
+            try:
+                answer = await self._client.get(url, timeout=EXCHANGE_TIMEOUT, limit=most)
+                if reason := refusal_of(answer, 200):
+                    return Fetched.failed(reason, status=answer.status)
+                raw = answer.text()
+            except PeerFailed as failed:
+                return Fetched.failed(failure_of(failed))
+            try:
+                self._revocations.take_list(raw, issuer)
+            except ListRejectedError as rejected:
+                lost = self._revocations.list_of(issuer).lost
+                fields = {"cause": rejected.cause, "issuer": issuer, "lost": lost or None}
+                return Fetched("revocation.verify_failed", fields)
+            count = len(self._revocations.list_of(issuer))
+            return Fetched("revocation.list_fetched", {"count": count, "issuer": issuer})
+
+    def report(self, fetched: Fetched, url: str | None, *, of_stranger: bool = False, **fields: Any) -> None:
+        """Tell the log; what is None is left out. Strangers can cause no more events than refusals."""
+        error = None if fetched.cause is None else f"no use could be made of the list: {fetched.cause}"
+        told = {"source_url": url, "error": error, **fetched.fields, **fields}
+        emit = self._telemetry.emit_refusal if of_stranger else self._telemetry.emit
+        emit(fetched.event, **{name: value for name, value in told.items() if value is not None})

@@ -1,0 +1,148 @@
+"""The responder's open handshakes, and those that ended well a moment ago.
+
+Nobody's handshakes can push out another's: each introduced peer has places of its own, and all strangers share theirs.
+A session that is over is remembered for as long as it could have been open, because its initiator may still find fault
+with the last message (RFC-AITP-0004, section 6).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import aitp
+
+from base.protocol.issuer_lists import Look
+from base.protocol.peers import Peer
+from base.refusals import Refusal
+
+#: Places for one introduced peer, and for all strangers together.
+MAX_OPEN = 64
+SESSION_SECS = 60.0
+_STRANGERS = "strangers"
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A handshake between its hello and its commit. ``nonce`` is the one that the commit must echo; ``look`` is at
+    the list of the initiator, ``one_way`` says
+    that what the initiator will issue is of no use."""
+
+    session_id: str
+    nonce: str
+    responder: aitp.ResponderSession
+    peer: Peer
+    look: Look
+    one_way: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A handshake that ended well on this side. ``jtis``: of the tokens that came of it, in both directions."""
+
+    session_id: str
+    peer: Peer
+    jtis: tuple[str, ...]
+
+
+class _OfASession(Protocol):
+    @property
+    def session_id(self) -> str: ...
+
+    @property
+    def peer(self) -> Peer: ...
+
+
+_T = TypeVar("_T", bound=_OfASession)
+
+
+class Places(Generic[_T]):
+    """What is kept of sessions: by owner, oldest first, ``limit`` each, for ``seconds``."""
+
+    def __init__(self, limit: int = MAX_OPEN, seconds: float = SESSION_SECS, clock: Clock = time.monotonic) -> None:
+        self._limit = limit
+        self._seconds = seconds
+        self._clock = clock
+        self._kept: dict[str, OrderedDict[str, tuple[_T, float]]] = {}
+
+    def add(self, item: _T, *, introduced: bool) -> None:
+        """Keep it; at the bound its owner's oldest goes."""
+        owner = item.peer.key if introduced else _STRANGERS
+        self._kept = {name: kept for name, kept in self._kept.items() if kept or name == owner}
+        kept = self._kept.setdefault(owner, OrderedDict())
+        while len(kept) >= self._limit or (kept and self._is_over(next(iter(kept.values()))[1])):
+            kept.popitem(last=False)
+        kept[item.session_id] = (item, self._clock() + self._seconds)
+
+    def of(self, key: str) -> list[_T]:
+        """Those of that sender that are not over, newest first."""
+        kept = [*self._of_owner(_STRANGERS).values(), *self._of_owner(key).values()]
+        return [item for item, until in reversed(kept) if item.peer.key == key and not self._is_over(until)]
+
+    def take(self, session_id: str, key: str) -> _T | None:
+        """That sender's session of this id, which is then gone; ``stale`` when it is over."""
+        for kept in (self._of_owner(key), self._of_owner(_STRANGERS)):
+            if session_id in kept and kept[session_id][0].peer.key == key:
+                item, until = kept.pop(session_id)
+                if self._is_over(until):
+                    raise Refusal("stale", "the handshake took too long; start again")
+                return item
+        return None
+
+    def _of_owner(self, owner: str) -> OrderedDict[str, tuple[_T, float]]:
+        return self._kept.get(owner) or OrderedDict()
+
+    def _is_over(self, until: float) -> bool:
+        return self._clock() > until
+
+
+class SessionMap:
+    """Finds the session that a commit belongs to: by the id that the HTTP binding sends along, else by its nonce."""
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._open: Places[Pending] = Places(clock=clock)
+        self._done: Places[Done] = Places(clock=clock)
+
+    def open(self, pending: Pending, *, introduced: bool) -> None:
+        """A hello was answered."""
+        self._open.add(pending, introduced=introduced)
+
+    def expects(self, key: str) -> bool:
+        """Whether that sender has a session open, so that its next message is no news."""
+        return bool(self._open.of(key))
+
+    def take(self, key: str, session_id: str | None, nonce: object) -> Pending:
+        """The sender's own session, which is then spent.
+
+        Without an id, the one whose nonce is echoed; and when there is but one, that one, for the SDK to say what is
+        wrong with the echo. Raises ``stale`` for one that is over, ``handshake_refused`` for one that never was.
+        """
+        if session_id is None:
+            open_ones = self._open.of(key)
+            fitting = [pending for pending in open_ones if pending.nonce == nonce] or open_ones
+            if len(fitting) > 1:
+                raise Refusal("handshake_refused", "the nonce is of no open handshake", registry="NONCE_MISMATCH")
+            session_id = fitting[0].session_id if fitting else ""
+        pending = self._open.take(session_id, key)
+        if pending is None:
+            raise Refusal("handshake_refused", "no such handshake is open; start again")
+        return pending
+
+    def close(self, done: Done, *, introduced: bool) -> None:
+        """Its commit was answered."""
+        self._done.add(done, introduced=introduced)
+
+    def undo(self, key: str, session_id: str | None) -> Done:
+        """The handshake that its initiator says has failed: that of the id, else its last one. Raises
+        ``handshake_refused`` when there is none."""
+        if session_id is None:
+            session_id = next((done.session_id for done in self._done.of(key)), "")
+        done = self._done.take(session_id, key)
+        if done is None:
+            raise Refusal("handshake_refused", "no handshake of yours ended here a moment ago")
+        return done
