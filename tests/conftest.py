@@ -5,6 +5,7 @@ a value. In CI the inputs are the same ones every time, so that a red run can be
 """
 
 import os
+import signal
 
 from hypothesis import HealthCheck, settings
 
@@ -14,6 +15,11 @@ __all__ = ["pytest_addoption", "pytest_collection_modifyitems", "pytest_configur
 
 #: Hundreds of databases are made; those that are to keep a reserve say so.
 os.environ.setdefault("RUN_HISTORY_RESERVE_BYTES", "0")
+
+# A shell that starts this in the background has it ignore the terminal's interrupt, and with it each command that a
+# test starts and interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("patient"), derandomize=True, print_blob=True)
