@@ -121,9 +121,10 @@ class AdminRoutes:
         reason = given.get("reason")
         if reason is not None and len(reason) > MAX_REASON:
             raise malformed(f"reason: longer than {MAX_REASON} characters")
-        revoked = self._agent.revoker.revoke(given["audience"], reason, local=given.get("local", True))
-        await self._agent.record.save()
-        return revoked
+        try:
+            return self._agent.revoker.revoke(given["audience"], reason, local=given.get("local", True))
+        finally:  # also what was revoked before there was no more room
+            await self._agent.record.save()
 
     async def _refresh_revocations(self, body: Body) -> dict[str, Any]:
         given = take(body, {"from": str}, {"peer": str, "jti": str})

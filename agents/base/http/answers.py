@@ -23,10 +23,15 @@ NO_STORE = {"Cache-Control": "no-store"}
 def told(fault: Fault) -> dict[str, Any]:
     """``{"code", "message", "retryable", "details"?}``; ``details`` has our finer word as ``reason``."""
     code = fault.registry_code
-    told: dict[str, Any] = {"code": code, "message": SENTENCES[code], "retryable": code in RETRYABLE}
+    told: dict[str, Any] = {"code": code, "message": SENTENCES[code], "retryable": _is_retryable(fault, code)}
     if fault.disclosed:
         told |= {"message": str(fault)[:MAX_MESSAGE], "details": {"reason": fault.code, **fault.details}}
     return told
+
+
+def _is_retryable(fault: Fault, code: str) -> bool:
+    """What did not come in time, or found no room, may do so the next time, whatever it is called."""
+    return code in RETRYABLE or fault.status in (408, 503)
 
 
 def error_document(fault: Fault, status: int) -> web.Response:

@@ -70,7 +70,7 @@ class Answer:
         """The parsed body. Raises ``PeerFailed`` (``not_json``)."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise PeerFailed("not_json", "the answer is not JSON", url=self.url, status=self.status) from None
 
     def text(self) -> str:

@@ -44,7 +44,8 @@ class Delegations:
         try:
             token = self._shared.identity.agent().build_delegation(voucher, peer.aid, scope, ttl_secs=ttl_secs)
         except (ValueError, RuntimeError) as error:
-            missing = sorted(set(scope) - set(granted.get("grants", ())))
+            grants = granted.get("grants")
+            missing = sorted(set(scope) - set(map(str, grants if isinstance(grants, list) else ())))
             details = {"not_granted": missing} if missing else None
             raise Fault(409, "delegation_refused", first_line(error), details) from error
         claims = decode_claims(token)

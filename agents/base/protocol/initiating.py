@@ -221,7 +221,7 @@ class Initiator:
     def _drop(self, exchange: Exchange) -> None:
         """Take back what was issued in a handshake that failed: RFC-AITP-0004, section 6, keeps nothing of it."""
         if exchange.issued is not None:
-            self._shared.drop(exchange.issued, "handshake_failed")
+            self._shared.drop(exchange.issued, "issued", "handshake_failed")
 
     async def _tell(self, fault: Fault, exchange: Exchange | None) -> None:
         """Let the peer know that the handshake failed here, if it may believe that it succeeded."""

@@ -155,6 +155,8 @@ class Redemptions:
     async def _redeem(self, delegation: Delegation, key: str) -> dict[str, Any]:
         if not self._shared.identity.is_own(delegation.claims.get("aud")):
             raise RedemptionRefusal("wrong_audience", "the delegation is for another agent to redeem")
+        if same_key(delegation.claims.get("iss"), str(delegation.claims.get("sub"))):
+            raise RedemptionRefusal("tct_invalid", "delegator and delegatee are one key")
         if not self._shared.identity.is_own(delegation.voucher.get("iss")):
             raise RedemptionRefusal("wrong_issuer", "another agent granted what is delegated")
         if (again := self._once_more(delegation, key)) is not None:
@@ -181,7 +183,8 @@ class Redemptions:
         if redeemed.until < time.time():
             raise RedemptionRefusal("tct_expired", "the delegation has expired")
         if source := self._shared.revocations.source_of(redeemed.jti):
-            raise RedemptionRefusal("tct_revoked", "what it was redeemed for was revoked", source=source)
+            message = "what it was redeemed for was revoked"
+            raise RedemptionRefusal("tct_revoked", message, source=source, registry="TCT_REVOKED")
         self._require_fresh()
         return redeemed.answer
 

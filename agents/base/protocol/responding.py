@@ -94,20 +94,20 @@ class Responder:
         issued = token_with(answered["tct"], answered["grant_voucher"], peer)
         introduced = self._shared.peers.introduced(peer.aid)
         # What a guest gave is of no use: this agent goes nowhere that a guest named.
-        if introduced and not pending.one_way:
-            self._shared.tokens.held.add(received)
+        held = received if introduced and not pending.one_way else None
+        if held is not None:
+            self._shared.tokens.held.add(held)
         self._shared.tokens.issued.add(issued)
-        done = Done(pending.session_id, peer, (issued.jti, received.jti))
+        done = Done(pending.session_id, peer, issued, held)
         self._sessions.close(done, introduced=introduced)
         return commit_ack, pending.session_id
 
     async def _take_back(self, peer: Peer, session_id: str | None) -> tuple[str, str]:
         """The initiator says that a handshake has failed which ended well here: nothing of it is kept."""
         done = self._sessions.undo(peer.key, session_id)
-        for jti in done.jtis:
-            token = self._shared.tokens.with_jti(jti)
-            if token is not None:
-                self._shared.drop(token, "peer_failed_it")
+        self._shared.drop(done.issued, "issued", "peer_failed_it")
+        if done.held is not None:
+            self._shared.drop(done.held, "held", "peer_failed_it")
         await self._shared.record.save()
         return "{}", done.session_id
 

@@ -21,6 +21,8 @@ from base.protocol.tokens import Token
 from base.refusals import Fault, Refusal, Source
 
 LIST_TTL = 300
+#: So many tokens may be withheld before it is worth looking for those that have expired.
+FEW = 1024
 
 #: Bytes that the lines of this agent's own list may take, of tokens that may be live. Others take no longer one.
 MAX_LIST = 1 << 20
@@ -65,17 +67,25 @@ class RevocationState:
         self._signed: tuple[str, float] | None = None
         self._revoked = 0
         self._withheld: dict[str, float] = {}
+        self._look_at = FEW
 
     def withhold(self, token: Token) -> None:
         """Not to honour a token that this agent is about to issue because the protocol wants one: it is on no list,
         since nothing was taken from anybody."""
-        now = time.time()
-        self._withheld = {jti: until for jti, until in self._withheld.items() if until >= now}
         self._withheld[token.jti.lower()] = token.claims["exp"]
+        if len(self._withheld) > self._look_at:
+            now = time.time()
+            self._withheld = {jti: until for jti, until in self._withheld.items() if until >= now}
+            self._look_at = 2 * len(self._withheld) + FEW
 
     def is_withheld(self, jti: str) -> bool:
         """Whether that is so of a token."""
         return jti.lower() in self._withheld
+
+    @property
+    def is_half_full(self) -> bool:
+        """Whether this agent's list has half the bytes that it may have."""
+        return self._size > MAX_LIST // 2
 
     @property
     def changes(self) -> int:

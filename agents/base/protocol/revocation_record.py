@@ -96,7 +96,7 @@ class RevocationRecord:
             if document["v"] != VERSION or document["aid"] != self._aid:
                 raise ValueError("of another version, or another agent's")  # noqa: TRY301 - damaged like the others
             self._revocations.restore(document["revoked"], document["lineage"])
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
             raise UnusableFile(
                 f"{path} is damaged. Put back a copy of it; or remove it, and what this agent revoked is good again "
                 "until it expires"

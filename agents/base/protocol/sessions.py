@@ -17,6 +17,7 @@ import aitp
 
 from base.protocol.issuer_lists import Look
 from base.protocol.peers import Peer
+from base.protocol.tokens import Token
 from base.refusals import Refusal
 
 #: Places for one introduced peer, and for all strangers together.
@@ -43,11 +44,12 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A handshake that ended well on this side. ``jtis``: of the tokens that came of it, in both directions."""
+    """A handshake that ended well on this side, with what came of it; ``held`` is None when that was not kept."""
 
     session_id: str
     peer: Peer
-    jtis: tuple[str, ...]
+    issued: Token
+    held: Token | None
 
 
 class _OfASession(Protocol):

@@ -12,11 +12,11 @@ from base.protocol.peers import PeerBook
 from base.protocol.revocation import RevocationState
 from base.protocol.revocation_record import RevocationRecord
 from base.protocol.tokens import Token, TokenBook
-from base.refusals import Fault
 from base.telemetry import Telemetry
 
 #: Who found that a handshake failed: this agent, or its peer.
 Because = Literal["handshake_failed", "peer_failed_it"]
+Side = Literal["issued", "held"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +32,23 @@ class Shared:
     issuer_lists: IssuerLists
     record: RevocationRecord
 
-    def drop(self, token: Token, because: Because) -> None:
+    def drop(self, token: Token, side: Side, because: Because) -> None:
         """Forget a token of a handshake that came to nothing; one that this agent issued is revoked too."""
-        own = self.tokens.issued.with_jti(token.jti) is not None
-        self.tokens.drop(token.jti)
-        if own:
-            try:
-                self.revocations.revoke(token.jti, "the handshake failed", expires_at=token.claims["exp"])
-            except Fault:  # the list is full: then it is not on it, and no good all the same
-                self.revocations.withhold(token)
+        shelf = self.tokens.issued if side == "issued" else self.tokens.held
+        shelf.remove(token)
+        if side == "issued":
+            self._revoke(token)
         self.telemetry.emit(
             "tct.dropped",
             jti=token.jti,
             aid=token.peer_aid,
             target=token.agent_id,
-            payload={"because": because, "side": "issued" if own else "held"},
+            payload={"because": because, "side": side},
         )
+
+    def _revoke(self, token: Token) -> None:
+        """On the list, while it has room that handshakes may take: a peer can make as many fail as it likes."""
+        if self.revocations.is_half_full:
+            self.revocations.withhold(token)
+        else:
+            self.revocations.revoke(token.jti, "the handshake failed", expires_at=token.claims["exp"])

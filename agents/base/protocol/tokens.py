@@ -60,11 +60,9 @@ class Shelf:
     def add(self, token: Token) -> None:
         self._tokens.append(token)
 
-    def remove(self, jti: str) -> None:
-        """Forget that one, if it is there."""
-        token = self.with_jti(jti)
-        if token is not None:
-            self._tokens.remove(token)
+    def remove(self, token: Token) -> None:
+        """Forget this very one, if it is there: the id of a held token is what its issuer made it."""
+        self._tokens = deque((known for known in self._tokens if known is not token), maxlen=self._tokens.maxlen)
 
     def of_agent(self, agent_id: str) -> Iterator[Token]:
         """Newest first, under whatever AID that agent had."""
@@ -91,15 +89,6 @@ class TokenBook:
     def __init__(self) -> None:
         self.held = Shelf()
         self.issued = Shelf()
-
-    def drop(self, jti: str) -> None:
-        """Forget a token, whichever side it is on."""
-        self.held.remove(jti)
-        self.issued.remove(jti)
-
-    def with_jti(self, jti: str) -> Token | None:
-        """That token, whichever side it is on."""
-        return self.issued.with_jti(jti) or self.held.with_jti(jti)
 
     def expiries(self) -> dict[str, float]:
         """When each of them expires, in Unix seconds, by its id in lower case."""

@@ -106,6 +106,8 @@ class Verifier:
     def _require_token(token: str | None) -> str:
         if not token:
             raise Refusal("tct_missing", "the call carries no TCT")
+        if not token.isascii():
+            raise Refusal("tct_invalid", "the token is not a TCT")
         return token
 
     def _prove_holder(self, token: str, response: str) -> str:

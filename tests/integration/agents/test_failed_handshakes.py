@@ -199,3 +199,22 @@ async def test_nobody_takes_back_the_handshake_of_another(worker: WorkerProcess)
     answer = await worker.request("POST", HANDSHAKE, json.dumps(forged), header)
     assert (answer.status, answer.body["payload"]["code"]) == (400, "INVALID_SIGNATURE")
     assert (await call(worker, honest, token)).status == 200
+
+
+async def test_a_token_that_bears_the_id_of_anothers_does_not_take_that_one_along(worker: WorkerProcess) -> None:
+    """The id of what an initiator issues is of its own choosing, and may be known from a voucher."""
+    honest, mallory = SdkPeer("honest"), SdkPeer("mallory")
+    await introduce(worker, honest, mallory)
+    token = await honest.token_from(worker)
+    jti = claims_of(token)["jti"]
+    _, commit, session_id = await mallory.open(worker)
+    payload = json.loads(commit)["payload"]
+    payload |= {"tct": mallory.reissue(payload["tct"], jti=jti), "grant_voucher": None}
+    header = {"X-Aitp-Session-Id": session_id}
+    message = mallory.agent.sign_envelope("mutual_commit", json.dumps(payload))
+    assert (await worker.request("POST", HANDSHAKE + "commit", message, header)).status == 200
+    error = json.dumps({"code": "NONCE_MISMATCH", "reason": "", "retryable": False})
+    ended = await worker.request("POST", HANDSHAKE, mallory.agent.sign_envelope("error", error), header)
+    assert ended.status == 200
+    assert (await call(worker, honest, token)).status == 200
+    assert jti not in await listed(worker)

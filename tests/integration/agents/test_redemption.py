@@ -178,6 +178,12 @@ async def test_delegatee_under_the_other_spelling_of_its_key_is_the_same(bench: 
     assert claims_of(answer.body["tct"])["sub"] == tagged
 
 
+async def test_delegation_to_oneself_is_none_in_either_spelling(bench: Bench) -> None:
+    tagged = bench.delegator.aid.replace("aid:pubkey:", "aid:pubkey:ed25519:")
+    answer = await bench.redeem(bench.written(sub=tagged), signer=bench.delegator)
+    denied(answer, "DELEGATION_INVALID_SIGNATURE", "tct_invalid")
+
+
 async def test_lost_answer_is_had_again_by_proving_anew_and_by_nobody_else(bench: Bench) -> None:
     delegation = bench.delegation()
     first, again = await bench.redeem(delegation), await bench.redeem_plainly(delegation)

@@ -65,3 +65,8 @@ def test_what_is_no_refusal_has_a_code_too() -> None:
     assert Fault(413, "payload_too_large", "").registry_code == "INVALID_ENVELOPE"
     failed = PeerFailed("timeout", "", url="http://localhost:1")
     assert (failed.registry_code, told(failed)["retryable"]) == ("KEY_RESOLUTION_FAILED", True)
+
+
+def test_what_came_too_late_or_found_no_room_may_be_tried_again() -> None:
+    retryable = {status: told(Fault(status, "whatever", ""))["retryable"] for status in (400, 408, 413, 415, 503)}
+    assert retryable == {400: False, 408: True, 413: False, 415: False, 503: True}

@@ -134,3 +134,13 @@ def test_manifest_stays_the_same_until_half_its_life_is_over(
     second = identity.manifest()
     aitp.verify_manifest_json(second)
     assert second != first
+
+
+def test_a_token_that_is_no_text_of_a_header_is_no_token(identity: Identity) -> None:
+    verifier = Verifier(identity, state())
+    for token in ("a.b.c\udcff", "a.b.ü"):
+        with pytest.raises(Refusal) as caught:
+            verifier.authorize(token, "demo.a", "e30")
+        assert caught.value.code == "tct_invalid"
+        with pytest.raises(Refusal):
+            verifier.challenge(token)

@@ -8,6 +8,7 @@ import pytest
 
 from base.protocol.peers import Peer
 from base.protocol.sessions import MAX_OPEN, SESSION_SECS, Done, Pending, SessionMap
+from base.protocol.tokens import Token
 from base.refusals import Refusal
 
 
@@ -98,10 +99,11 @@ def test_strangers_share_their_places(sessions: SessionMap) -> None:
 
 def test_a_handshake_that_ended_can_be_undone_once_by_its_peer_for_a_minute(sessions: SessionMap, clock: Clock) -> None:
     for name in ("one", "two", "three"):
-        sessions.close(Done(name, peer("a"), (f"jti of {name}",)), introduced=True)
+        issued = Token(tct=name, claims={"jti": f"jti of {name}"}, peer_aid="aid:a", agent_id="a")
+        sessions.close(Done(name, peer("a"), issued, None), introduced=True)
     with pytest.raises(Refusal):
         sessions.undo("aid:b", "one")
-    assert sessions.undo("aid:a", "one").jtis == ("jti of one",)
+    assert sessions.undo("aid:a", "one").issued.jti == "jti of one"
     assert sessions.undo("aid:a", None).session_id == "three", "without an id, the last one"
     with pytest.raises(Refusal):
         sessions.undo("aid:a", "three")
