@@ -1,9 +1,10 @@
 """The door that every envelope of another agent passes before the SDK sees what is in it.
 
 The SDK's handshake steps check proofs and tokens, and leave the envelope around them alone: a changed type, an old
-timestamp, a copy sent twice, even a broken envelope signature pass. All of that is checked here, in the order of
-RFC-AITP-0009, section 3.1: seen before, too many, too old, of the wrong type, not signed by its sender. An id is
-*remembered* only once the signature held, so a forgery cannot use up the id of the message it was made from.
+timestamp, a copy sent twice, even a broken envelope signature pass. All of that is checked here: too many, seen before,
+too old, of the wrong type, not signed by its sender. (RFC-AITP-0009, section 3.1, looks at the id first; here what is
+too much costs as little as it can.) An id is *remembered* only once the signature held, so a forgery cannot use up the
+id of the message it was made from.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from base.http.peer_client import Answer
 from base.http.step_mark import to_pass_on
 from base.process.bootstrap import Bootstrap
 from base.protocol.diagnosis import is_genuine, tct_defect
-from base.protocol.envelopes import EnvelopeGuard, read_envelope
+from base.protocol.envelopes import Envelope, EnvelopeGuard, read_envelope
 from base.protocol.issuer_lists import Look
 from base.protocol.manifests import Manifest, fetch_manifest
 from base.protocol.oidc import OidcTrust
@@ -81,8 +81,8 @@ class Initiator:
                 self._drop(exchange)
             if isinstance(error, Fault):
                 self._report_failure(error, peer, exchange)
-                await self._tell(error, exchange)
                 await self._shared.record.save()
+                await self._tell(error, exchange)
             raise
 
     async def _introduce(self, peer: Peer, requested: list[str], one_way: bool, manifest_url: str) -> Exchange:
@@ -152,11 +152,15 @@ class Initiator:
             envelope = read_envelope(raw)
             if not same_key(envelope.sender, peer.aid):
                 raise Refusal("handshake_refused", "the answer is another agent's", registry="INVALID_ENVELOPE")
-            self._guard.check(envelope, frozenset({kind}), peer.key)
+            self._guard.check(envelope, frozenset({kind, "error"}), peer.key)
+            if envelope.kind == "error":
+                raise _said_no(envelope, answer)
             if kind == "mutual_hello_ack":
                 check_greeting(envelope.payload, envelope.sender, self._shared.identity.aid)
             else:
                 check_commit(envelope.payload)
+        except PeerFailed:
+            raise
         except Fault as fault:
             raise PeerFailed("protocol", str(fault), url=answer.url, peer_code=fault.registry_code) from fault
         return raw
@@ -225,7 +229,9 @@ class Initiator:
 
     async def _tell(self, fault: Fault, exchange: Exchange | None) -> None:
         """Let the peer know that the handshake failed here, if it may believe that it succeeded."""
-        broken = isinstance(fault, Refusal) or (isinstance(fault, PeerFailed) and fault.failure == "protocol")
+        broken = isinstance(fault, Refusal) or (
+            isinstance(fault, PeerFailed) and fault.failure in ("protocol", "not_json")
+        )
         if exchange is None or exchange.issued is None or not broken:
             return
         code = fault.registry_code if isinstance(fault, Refusal) else registered(getattr(fault, "peer_code", None))
@@ -273,3 +279,16 @@ class Initiator:
             session_id=session_id,
             **fields,
         )
+
+
+def _said_no(envelope: Envelope, answer: Answer) -> PeerFailed:
+    """A signed ``error`` under a good status: the standard names no status for it."""
+    code, retryable = envelope.payload.get("code"), envelope.payload.get("retryable")
+    return PeerFailed(
+        "http_4xx",
+        "the peer answered with an error" + (f" {code[:100]}" if isinstance(code, str) else ""),
+        url=answer.url,
+        status=answer.status,
+        peer_code=code[:100] if isinstance(code, str) else None,
+        retryable=retryable if isinstance(retryable, bool) else None,
+    )

@@ -81,6 +81,7 @@ class Responder:
         claims = _claims(payload["tct"])
         await await_clock(claims)
         await pending.look.settle()
+        self._shared.peers.greeter(envelope.sender)  # it may have been taken off the list while this waited
         try:
             with _refusals_from_sdk():
                 deny = self._shared.revocations.deny(str(claims.get("jti")), peer.aid)
@@ -103,13 +104,14 @@ class Responder:
         return commit_ack, pending.session_id
 
     async def _take_back(self, peer: Peer, session_id: str | None) -> tuple[str, str]:
-        """The initiator says that a handshake has failed which ended well here: nothing of it is kept."""
+        """The initiator says that a handshake has failed, which may have ended well here: nothing of it is kept."""
         done = self._sessions.undo(peer.key, session_id)
-        self._shared.drop(done.issued, "issued", "peer_failed_it")
-        if done.held is not None:
-            self._shared.drop(done.held, "held", "peer_failed_it")
-        await self._shared.record.save()
-        return "{}", done.session_id
+        if done is not None:
+            self._shared.drop(done.issued, "issued", "peer_failed_it")
+            if done.held is not None:
+                self._shared.drop(done.held, "held", "peer_failed_it")
+            await self._shared.record.save()
+        return "{}", session_id or (done.session_id if done is not None else "")
 
     def _explain(self, refusal: Refusal, tct: str, peer: Peer) -> Refusal:
         """The SDK calls most that can be wrong with a token a bad signature."""

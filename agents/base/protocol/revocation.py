@@ -79,8 +79,8 @@ class RevocationState:
             self._look_at = 2 * len(self._withheld) + FEW
 
     def is_withheld(self, jti: str) -> bool:
-        """Whether that is so of a token."""
-        return jti.lower() in self._withheld
+        """Whether that is so of a token, or of one that it was made from."""
+        return any(one in self._withheld for one in (jti.lower(), *self.lineage.ancestors(jti)))
 
     @property
     def is_half_full(self) -> bool:

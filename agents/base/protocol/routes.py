@@ -88,7 +88,7 @@ class ProtocolRoutes:
         require_json(request)
         raw = await read_text(request, MAX_ENVELOPE)
         answer, session_id = await self._agent.responder.answer(raw, request.headers.get(SESSION_HEADER))
-        return json_response(answer, headers={SESSION_HEADER: session_id, **NO_STORE})
+        return json_response(answer, headers={**({SESSION_HEADER: session_id} if session_id else {}), **NO_STORE})
 
     async def _or_document(self, answer: Awaitable[web.Response]) -> web.Response:
         """The answer, or the error document in its place."""
@@ -136,11 +136,13 @@ class ProtocolRoutes:
         try:
             self._agent.capabilities.require(name)
             caller = self._agent.verifier.authorize(token, name, _proof(request))
+            require_json(request)
+            task = await read_object(request, MAX_INPUT)
+            # A body may take seconds to come.
+            self._agent.verifier.confirm(str(token), caller)
         except Refusal as refusal:
             self._report_denied(refusal, name, token)
             return error_document(refusal, refusal.status)
-        require_json(request)
-        task = await read_object(request, MAX_INPUT)
         return await self._execute(name, task, caller)
 
     async def _execute(self, name: str, task: dict[str, Any], caller: Caller) -> web.Response:

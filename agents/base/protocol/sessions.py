@@ -139,12 +139,18 @@ class SessionMap:
         """Its commit was answered."""
         self._done.add(done, introduced=introduced)
 
-    def undo(self, key: str, session_id: str | None) -> Done:
-        """The handshake that its initiator says has failed: that of the id, else its last one. Raises
-        ``handshake_refused`` when there is none."""
+    def undo(self, key: str, session_id: str | None) -> Done | None:
+        """The handshake that its initiator says has failed: that of the id, else its last one.
+
+        One that is still open is over then, and there is nothing to undo: None. Raises ``handshake_refused`` when there
+        is none at all.
+        """
         if session_id is None:
-            session_id = next((done.session_id for done in self._done.of(key)), "")
+            last = next(iter(self._open.of(key)), None) or next(iter(self._done.of(key)), None)
+            session_id = last.session_id if last is not None else ""
+        if self._open.take(session_id, key) is not None:
+            return None
         done = self._done.take(session_id, key)
         if done is None:
-            raise Refusal("handshake_refused", "no handshake of yours ended here a moment ago")
+            raise Refusal("handshake_refused", "no handshake of yours is open here or ended a moment ago")
         return done

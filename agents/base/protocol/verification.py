@@ -98,6 +98,18 @@ class Verifier:
             refusal.disclosed = self._introduced(holder)
             raise
 
+    def confirm(self, token: str, caller: Caller) -> None:
+        """Whether what was decided still holds, some seconds later. Raises ``tct_revoked`` or ``tct_expired``."""
+        refusal: Refusal | None = None
+        if self._revocations.deny(caller.jti):
+            source = self._revocations.source_of(caller.jti)
+            refusal = Refusal("tct_revoked", "the token was revoked in the meantime", source=source)
+        elif decode_claims(token)["exp"] < time.time():
+            refusal = Refusal("tct_expired", "the token has expired in the meantime")
+        if refusal is not None:
+            refusal.disclosed = self._introduced(caller.aid)
+            raise refusal
+
     @property
     def _agent(self) -> aitp.AitpAgent:
         return self._identity.agent()

@@ -218,3 +218,32 @@ async def test_a_token_that_bears_the_id_of_anothers_does_not_take_that_one_alon
     assert ended.status == 200
     assert (await call(worker, honest, token)).status == 200
     assert jti not in await listed(worker)
+
+
+async def test_an_error_about_a_handshake_that_is_open_leaves_the_one_before_alone(
+    worker: WorkerProcess, initiator: SdkPeer, sink: TelemetrySink
+) -> None:
+    """Without a session id an error means the last handshake, and that one has not ended."""
+    token = await initiator.token_from(worker)
+    _, commit, session_id = await initiator.open(worker)
+    error = json.dumps({"code": "IDENTITY_FAILED", "reason": "", "retryable": False})
+    answer = await worker.request("POST", HANDSHAKE, initiator.agent.sign_envelope("error", error))
+    assert answer.status == 200
+    assert (await call(worker, initiator, token)).status == 200
+    assert not await listed(worker)
+    header = {"X-Aitp-Session-Id": session_id}
+    late = await worker.request("POST", HANDSHAKE + "commit", commit, header)
+    assert (late.status, late.body["error"]["code"]) == (400, "INVALID_ENVELOPE"), "it is over"
+
+
+async def test_a_signed_error_under_a_good_status_is_an_error(
+    worker: WorkerProcess, responder: MaliciousResponder
+) -> None:
+    error = {"code": "POLICY_VIOLATION", "reason": "no", "retryable": False}
+    responder.tamper = lambda route, text: (
+        responder.peer.agent.sign_envelope("error", json.dumps(error)) if route == "commit_ack" else text
+    )
+    details = (await shake(worker)).body["error"]["details"]
+    assert (details["code"], details["retryable"], details["status"]) == ("POLICY_VIOLATION", False, 200)
+    assert (await call(worker, responder.peer, responder.tokens[0])).body["error"]["code"] == "TCT_REVOKED"
+    assert not responder.errors, "it knows"

@@ -391,3 +391,25 @@ async def test_agent_that_fails_closed_redeems_nothing_without_a_list(
     cp.answers.clear()
     await refresh(owner)
     assert (await delegatee.admin("redeem-delegation", told)).status == 200
+
+
+async def test_a_token_that_is_revoked_while_the_body_comes_opens_nothing(start: Start) -> None:
+    worker, caller = await start("alice"), SdkPeer("carol")
+    await introduce(worker, caller)
+    token = await caller.token_from(worker)
+    headers = {"Host": "localhost", "Content-Type": "application/json", "Content-Length": "2", "Connection": "close"}
+    headers |= await caller.proof(worker, token)
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    reader, writer = await asyncio.open_connection("127.0.0.1", worker.port)
+    try:
+        writer.write(f"POST /capabilities/demo.echo HTTP/1.1\r\n{head}\r\n{{".encode())
+        await writer.drain()
+        # Each of these is answered after the head was read: the worker has one loop, and took it in first.
+        assert (await worker.admin("flush", {})).status == 200
+        assert (await worker.admin("revoke-tct", {"audience": "carol"})).status == 200
+        writer.write(b"}")
+        answer = await reader.read()
+    finally:
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 403")
+    assert b'"TCT_REVOKED"' in answer
