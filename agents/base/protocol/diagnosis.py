@@ -6,9 +6,8 @@ are looked at to find the right one (RFC-AITP-0005, section 7.2). Nothing is acc
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import aitp
@@ -48,10 +47,10 @@ def header_defect(token: str, kind: str, issuer: str) -> str | None:
     return None
 
 
-def tct_defect(token: Any, issuer: str, audience: str, genuine: Callable[[str, str], bool]) -> str:
+def tct_defect(agent: aitp.AitpAgent, token: Any, issuer: str, audience: str) -> str:
     """The registry's code for a TCT that should be from ``issuer`` for ``audience``, and was refused.
 
-    ``genuine(grant, audience)`` asks the SDK whether the token would do for another audience and one of its grants.
+    ``agent`` asks the SDK whether the token would do for the audience that it names and one of its grants.
     """
     try:
         claims = decode_claims(token)
@@ -60,7 +59,7 @@ def tct_defect(token: Any, issuer: str, audience: str, genuine: Callable[[str, s
     if found := header_defect(token, TCT_TYPE, issuer) or _claims_defect(claims):
         return found
     named, grants = str(claims.get("aud")), claims.get("grants")
-    if not isinstance(grants, list) or not grants or not genuine(str(grants[0]), named):
+    if not isinstance(grants, list) or not grants or not is_genuine(agent, token, str(grants[0]), named):
         return "TCT_EXPIRED" if _is_over(claims) else _SUSPECT
     if same_key(claims.get("iss"), issuer) and not same_key(named, audience):
         return "AUDIENCE_MISMATCH"
@@ -134,12 +133,3 @@ def is_genuine(agent: aitp.AitpAgent, token: str, grant: str, audience: str) -> 
     except (ValueError, RuntimeError):
         return False
     return True
-
-
-def parsed(text: str) -> dict[str, Any]:
-    """A message's payload, or nothing for what is no message."""
-    try:
-        payload = json.loads(text)["payload"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return {}
-    return payload if isinstance(payload, dict) else {}

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -158,6 +160,11 @@ class Door:
         self._budgets.charge(envelope.key)
 
 
-def disclose(fault: Fault, to: PeerBook, aid: str) -> None:
-    """The sender has proven to be ``aid``: if it was introduced, it may be told why it is refused."""
-    fault.disclosed = to.introduced(canonical(aid))
+@contextmanager
+def disclosing(peers: PeerBook, sender: Envelope) -> Iterator[None]:
+    """From here on the sender has proven its key, and may be told why it is refused if it was introduced."""
+    try:
+        yield
+    except Fault as fault:
+        fault.disclosed = peers.introduced(sender.key)
+        raise

@@ -15,7 +15,7 @@ from base.aids import same_key
 from base.http.peer_client import Answer
 from base.http.step_mark import to_pass_on
 from base.process.bootstrap import Bootstrap
-from base.protocol.diagnosis import is_genuine, tct_defect
+from base.protocol.diagnosis import tct_defect
 from base.protocol.envelopes import Envelope, EnvelopeGuard, read_envelope
 from base.protocol.issuer_lists import Look
 from base.protocol.manifests import Manifest, fetch_manifest
@@ -209,8 +209,8 @@ class Initiator:
 
     def _defect(self, tct: str, peer: Peer) -> str:
         """The SDK calls most that can be wrong with a token a bad signature."""
-        agent, own_aid = self._shared.identity.agent(), self._shared.identity.aid
-        return tct_defect(tct, peer.aid, own_aid, lambda grant, aud: is_genuine(agent, tct, grant, aud))
+        identity = self._shared.identity
+        return tct_defect(identity.agent(), tct, peer.aid, identity.aid)
 
     @staticmethod
     async def _await_clock(claims: dict[str, Any], url: str) -> None:

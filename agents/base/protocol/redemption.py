@@ -21,7 +21,7 @@ import aitp
 from base.aids import same_key
 from base.protocol.delegation_tokens import Delegation, delegation_jti, read_delegation
 from base.protocol.diagnosis import delegation_defect
-from base.protocol.envelopes import Door, Envelope, disclose, read_envelope
+from base.protocol.envelopes import Door, Envelope, disclosing, read_envelope
 from base.protocol.manifests import fetch_manifest
 from base.protocol.peers import Peer
 from base.protocol.possession import (
@@ -81,7 +81,7 @@ class Redemptions:
         text = envelope.payload.get("delegation_token")
         try:
             self._let_in(envelope)
-            with self._disclosing(envelope):
+            with disclosing(self._shared.peers, envelope):
                 if not isinstance(text, str):
                     raise malformed("not a redemption: delegation_token is not a text")
                 delegation = read_delegation(text)
@@ -113,15 +113,6 @@ class Redemptions:
             if refusal.code != "handshake_refused":
                 raise
             raise RedemptionRefusal("pop_invalid", str(refusal), sdk_code=refusal.details.get("sdk_code")) from refusal
-
-    @contextmanager
-    def _disclosing(self, envelope: Envelope) -> Iterator[None]:
-        """From here on the sender has proven its key, and may be told why it is refused if it was introduced."""
-        try:
-            yield
-        except Fault as fault:
-            disclose(fault, self._shared.peers, envelope.key)
-            raise
 
     def _prove(self, envelope: Envelope, delegation: Delegation) -> None:
         """Whether the delegatee's key has answered this agent's own challenge for the delegation.

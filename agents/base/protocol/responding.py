@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from base.process.bootstrap import Bootstrap
-from base.protocol.diagnosis import is_genuine, tct_defect
-from base.protocol.envelopes import Door, Envelope, read_envelope
+from base.protocol.diagnosis import tct_defect
+from base.protocol.envelopes import Door, Envelope, disclosing, read_envelope
 from base.protocol.manifests import presented_by, revocation_list_of
 from base.protocol.oidc import OidcTrust
 from base.protocol.one_way import is_marked
@@ -19,7 +19,7 @@ from base.protocol.received import await_clock, belongs, token_with
 from base.protocol.sessions import Done, Pending, SessionMap
 from base.protocol.shared import Shared
 from base.protocol.tokens import decode_claims
-from base.refusals import Fault, Flooded, Refusal, first_line, malformed, sdk_code
+from base.refusals import Flooded, Refusal, first_line, malformed, sdk_code
 from base.registry_codes import RefusalCode, registered
 
 _SDK_REFUSALS: dict[str, RefusalCode] = {
@@ -51,7 +51,7 @@ class Responder:
         with self._refusals_reported(envelope, session_id):
             expected = envelope.kind != "mutual_hello" and self._sessions.expects(envelope.key)
             self._door.let_in(envelope, _KINDS, expected=expected)
-            with self._disclosing(envelope.key):
+            with disclosing(self._shared.peers, envelope):
                 if envelope.kind == "mutual_hello":
                     return await self._answer_hello(envelope)
                 peer = self._shared.peers.greeter(envelope.sender)
@@ -117,8 +117,8 @@ class Responder:
         """The SDK calls most that can be wrong with a token a bad signature."""
         if refusal.details.get("sdk_code") not in ("TCT_SIGNATURE_INVALID", "MALFORMED"):
             return refusal
-        agent, own_aid = self._shared.identity.agent(), self._shared.identity.aid
-        code = tct_defect(tct, peer.aid, own_aid, lambda grant, aud: is_genuine(agent, tct, grant, aud))
+        identity = self._shared.identity
+        code = tct_defect(identity.agent(), tct, peer.aid, identity.aid)
         return Refusal("tct_invalid", str(refusal), registry=code, **refusal.details)
 
     def _known(self, envelope: Envelope) -> Peer | None:
@@ -127,15 +127,6 @@ class Responder:
         if peers.open_to_verified and not peers.introduced(envelope.sender):
             return None
         return peers.sender(envelope.sender)
-
-    @contextmanager
-    def _disclosing(self, key: str) -> Iterator[None]:
-        """From here on the sender has proven its key, and may be told why it is refused if it was introduced."""
-        try:
-            yield
-        except Fault as fault:
-            fault.disclosed = self._shared.peers.introduced(key)
-            raise
 
     @contextmanager
     def _refusals_reported(self, envelope: Envelope, session_id: str | None) -> Iterator[None]:

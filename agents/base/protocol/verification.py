@@ -79,7 +79,7 @@ class Verifier:
         try:
             challenge = self._agent.new_pop_challenge(token, CHALLENGE_SECS)
         except (ValueError, RuntimeError) as error:
-            defect = tct_defect(token, self._identity.aid, self._identity.aid, lambda _grant, _aud: False)
+            defect = tct_defect(self._agent, token, self._identity.aid, self._identity.aid)
             raise Refusal("tct_invalid", "the token is not a TCT", sdk_code=sdk_code(error), registry=defect) from error
         self._challenges.add(challenge, token, self._holder_of_own(token))
         return self._agent.sign_envelope(CHALLENGE, challenge)
@@ -172,9 +172,9 @@ class Verifier:
             return Refusal("grant_missing", "the token was given in a handshake of one direction, and grants nothing")
         if code == "TCT_REVOKED":
             return Refusal("tct_revoked", "the token was revoked", source=self._revocations.source_of(jti))
-        if isinstance(grants, list) and grants and self._is_genuine(token, str(grants[0]), holder):
+        if isinstance(grants, list) and grants and is_genuine(self._agent, token, str(grants[0]), holder):
             return Refusal("grant_missing", "the token does not grant this capability")
-        defect = tct_defect(token, self._identity.aid, holder, lambda grant, aud: self._is_genuine(token, grant, aud))
+        defect = tct_defect(self._agent, token, self._identity.aid, holder)
         if defect == "TCT_EXPIRED":
             return Refusal("tct_expired", "the token has expired")
         if defect in ("AUDIENCE_MISMATCH", "TCT_SIGNATURE_INVALID") and not same_key(claims.get("aud"), holder):
@@ -183,10 +183,6 @@ class Verifier:
         if lead > 0:
             return Refusal("clock_skew", f"the token was issued {lead} seconds from now", seconds=lead)
         return Refusal("tct_invalid", "the token does not verify", sdk_code=code, registry=defect)
-
-    def _is_genuine(self, token: str, grant: str, holder: str) -> bool:
-        """Whether nothing but the grant was wrong with it."""
-        return is_genuine(self._agent, token, grant, holder)
 
 
 def _lead_of(issued_at: object) -> int:

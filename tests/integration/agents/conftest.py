@@ -10,7 +10,16 @@ import aiohttp
 import pytest
 
 from tests.integration.agents.control_plane import ControlPlane
-from tests.integration.agents.harness import Make, Pair, Start, TelemetrySink, WorkerProcess, introduce
+from tests.integration.agents.harness import (
+    Make,
+    MaliciousResponder,
+    Pair,
+    SdkPeer,
+    Start,
+    TelemetrySink,
+    WorkerProcess,
+    introduce,
+)
 
 
 @pytest.fixture
@@ -51,6 +60,21 @@ def start(make: Make) -> Start:
         return worker
 
     return build
+
+
+@pytest.fixture
+async def worker(start: Start) -> WorkerProcess:
+    return await start("alice")
+
+
+@pytest.fixture
+async def responder(worker: WorkerProcess) -> AsyncIterator[MaliciousResponder]:
+    """A peer the worker can shake hands with, introduced, that answers over HTTP."""
+    served = MaliciousResponder(SdkPeer("mallory", ["m.one", "m.two"]), worker.aid)
+    await served.start()
+    await introduce(worker, served.peer)
+    yield served
+    await served.close()
 
 
 @pytest.fixture

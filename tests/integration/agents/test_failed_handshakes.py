@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 
 import aitp
 import pytest
@@ -13,7 +12,6 @@ from tests.integration.agents.harness import (
     Answer,
     MaliciousResponder,
     SdkPeer,
-    Start,
     TelemetrySink,
     WorkerProcess,
     claims_of,
@@ -22,20 +20,6 @@ from tests.integration.agents.harness import (
 
 LIST = "/.well-known/aitp-revocation-list"
 HANDSHAKE = "/aitp/handshake/"
-
-
-@pytest.fixture
-async def worker(start: Start) -> WorkerProcess:
-    return await start("alice")
-
-
-@pytest.fixture
-async def responder(worker: WorkerProcess) -> AsyncIterator[MaliciousResponder]:
-    served = MaliciousResponder(SdkPeer("mallory", ["m.one", "m.two"]), worker.aid)
-    await served.start()
-    await introduce(worker, served.peer)
-    yield served
-    await served.close()
 
 
 @pytest.fixture

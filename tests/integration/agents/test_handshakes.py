@@ -6,7 +6,6 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aitp
@@ -31,26 +30,11 @@ COMMIT = "/aitp/handshake/commit"
 
 
 @pytest.fixture
-async def worker(start: Start) -> WorkerProcess:
-    return await start("alice")
-
-
-@pytest.fixture
 async def stranger(worker: WorkerProcess) -> SdkPeer:
     """An introduced peer in the hands of the test."""
     peer = SdkPeer("mallory")
     await introduce(worker, peer)
     return peer
-
-
-@pytest.fixture
-async def responder(worker: WorkerProcess) -> AsyncIterator[MaliciousResponder]:
-    """A peer the worker can shake hands with, introduced, that answers over HTTP."""
-    served = MaliciousResponder(SdkPeer("mallory", ["m.one", "m.two"]), worker.aid)
-    await served.start()
-    await introduce(worker, served.peer)
-    yield served
-    await served.close()
 
 
 def refusal(answer: Answer) -> tuple[int, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aitp
@@ -14,27 +13,12 @@ from tests.integration.agents.harness import (
     Answer,
     MaliciousResponder,
     SdkPeer,
-    Start,
     TelemetrySink,
     WorkerProcess,
     introduce,
 )
 
 HANDSHAKE = "/aitp/handshake/"
-
-
-@pytest.fixture
-async def worker(start: Start) -> WorkerProcess:
-    return await start("alice")
-
-
-@pytest.fixture
-async def responder(worker: WorkerProcess) -> AsyncIterator[MaliciousResponder]:
-    served = MaliciousResponder(SdkPeer("mallory", ["m.one", "m.two"]), worker.aid)
-    await served.start()
-    await introduce(worker, served.peer)
-    yield served
-    await served.close()
 
 
 async def shake(worker: WorkerProcess, **given: Any) -> Answer:
