@@ -16,6 +16,7 @@ from base.protocol.issuer_lists import IssuerLists
 from base.protocol.list_fetching import ListFetcher
 from base.protocol.oidc import OidcTrust
 from base.protocol.peers import PeerBook
+from base.protocol.redeemed import RedeemedBook
 from base.protocol.redemption import Redemptions
 from base.protocol.responding import Responder
 from base.protocol.revocation import RevocationState
@@ -39,7 +40,8 @@ class Agent:
         self.peers = PeerBook(open_to_verified=bootstrap.accept == "any-verified")
         self.tokens = TokenBook()
         self.revocations = RevocationState(bootstrap.revocation, bootstrap.cp, self.tokens.expiries)
-        self.record = RevocationRecord(bootstrap.revocation.record_dir, self.identity.aid, self.revocations)
+        redeemed = RedeemedBook()
+        self.record = RevocationRecord(bootstrap.revocation.record_dir, self.identity.aid, self.revocations, redeemed)
         self.verifier = Verifier(self.identity, self.revocations, self.peers.introduced)
         fetcher = ListFetcher(self.revocations, self.client, self.telemetry)
         self.issuer_lists = IssuerLists(bootstrap.revocation, self.peers, self.revocations, fetcher, self.client)
@@ -51,6 +53,7 @@ class Agent:
             self.client,
             self.telemetry,
             self.issuer_lists,
+            redeemed,
             self.record,
         )
         oidc = OidcTrust(bootstrap.oidc, self.identity, self.client)

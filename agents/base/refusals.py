@@ -29,7 +29,8 @@ MAX_MESSAGE = 300
 class Fault(Exception):
     """An answer that is an error. ``details`` is JSON-ready and holds no secret.
 
-    ``disclosed`` says that the peer that is refused has proven who it is and was introduced, so it may be told why.
+    ``disclosed`` says that the peer that is refused has proven who it is and was introduced, so it may be told why;
+    ``confidential``, that no peer may.
     """
 
     def __init__(self, status: int, code: str, message: str, details: Mapping[str, Any] | None = None) -> None:
@@ -38,6 +39,7 @@ class Fault(Exception):
         self.code = code
         self.details = dict(details or {})
         self.disclosed = False
+        self.confidential = False
 
     @property
     def registry_code(self) -> str:

@@ -113,7 +113,7 @@ async def open_room(**changes: Any) -> AsyncIterator[Room]:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http:
         ours = WorkerProcess(http, sink, "alice", **changes)
         try:
-            await ours.start()
+            await ours.start("patient.py")
             async with AsyncExitStack() as lasting:
                 yield Room(ours, http, lasting)
         finally:

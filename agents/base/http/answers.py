@@ -18,13 +18,15 @@ from base.registry_codes import RETRYABLE, SENTENCES
 
 #: An error must not be found in a cache the next time.
 NO_STORE = {"Cache-Control": "no-store"}
+#: Seconds after which it is worth trying again what found no room.
+_ROOM_AGAIN = 5
 
 
 def told(fault: Fault) -> dict[str, Any]:
     """``{"code", "message", "retryable", "details"?}``; ``details`` has our finer word as ``reason``."""
     code = fault.registry_code
     told: dict[str, Any] = {"code": code, "message": SENTENCES[code], "retryable": _is_retryable(fault, code)}
-    if fault.disclosed:
+    if fault.disclosed and not fault.confidential:
         told |= {"message": str(fault)[:MAX_MESSAGE], "details": {"reason": fault.code, **fault.details}}
     return told
 
@@ -38,7 +40,7 @@ def error_document(fault: Fault, status: int) -> web.Response:
     """The JSON body, as the HTTP binding has it."""
     if isinstance(fault, Flooded):
         return flooded(fault)
-    return json_response({"error": told(fault)}, status=status, headers=NO_STORE)
+    return json_response({"error": told(fault)}, status=status, headers=_headers(status))
 
 
 def error_envelope(fault: Fault, agent: aitp.AitpAgent, status: int) -> web.Response:
@@ -47,7 +49,11 @@ def error_envelope(fault: Fault, agent: aitp.AitpAgent, status: int) -> web.Resp
         return flooded(fault)
     error = told(fault)
     payload = {"code": error["code"], "reason": error["message"], "retryable": error["retryable"]}
-    return json_response(agent.sign_envelope("error", json.dumps(payload)), status=status, headers=NO_STORE)
+    return json_response(agent.sign_envelope("error", json.dumps(payload)), status=status, headers=_headers(status))
+
+
+def _headers(status: int) -> dict[str, str]:
+    return NO_STORE | ({"Retry-After": str(_ROOM_AGAIN)} if status == 503 else {})
 
 
 def flooded(fault: Flooded) -> web.Response:

@@ -1,8 +1,9 @@
 """How much of this agent's attention a sender may have, counted before any signature is looked at.
 
 A peer that was introduced has a budget of its own, which is charged only for what carries its signature: nobody else
-can use it up. Strangers share one, in which no single AID gets more than its part, so they can shut out each other and
-nobody else. RFC-AITP-0004, section 11.4, and RFC-AITP-0009, section 3.1, ask for such limits and recommend numbers.
+can use it up. Strangers, and those who only write a peer's name, share one, in which no single AID gets more than its
+part, so they can shut out each other and nobody else. RFC-AITP-0004, section 11.4, and RFC-AITP-0009, section 3.1, ask
+for such limits and recommend numbers.
 """
 
 from __future__ import annotations
@@ -14,9 +15,14 @@ from collections.abc import Callable
 
 from base.refusals import Flooded
 
-#: How many of those who are turned away are answered in a second, and how long one waits for that at most.
-TURNED_AWAY = 300
+#: How many of those who have proven nothing are answered in a second, how many at once before anybody waits for that,
+#: and how long one waits at most.
+UNPROVEN = 300
+AT_ONCE = 50
 LONGEST_WAIT = 1.0
+
+#: Under what name is kept what strangers have together; no AID reads like this.
+STRANGERS = "strangers"
 
 MINUTE = 60.0
 #: Handshakes that strangers may begin in a minute: each of them, and all together.
@@ -101,21 +107,29 @@ class PeerBudgets:
 
 
 class Pace:
-    """Answers that say "too many", one after another: whoever sends the next message only then is slowed down, and
-    those who are served have the processor for themselves."""
+    """Answers to those who have proven nothing, one after another once they are many: whoever sends the next message
+    only then is slowed down, and those who are served have the processor for themselves."""
 
-    def __init__(self, rate: float = TURNED_AWAY, longest: float = LONGEST_WAIT, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self,
+        rate: float = UNPROVEN,
+        at_once: int = AT_ONCE,
+        longest: float = LONGEST_WAIT,
+        clock: Clock = time.monotonic,
+    ) -> None:
         self._step = 1 / rate
+        self._ahead = at_once / rate
         self._longest = longest
         self._clock = clock
         self._next = 0.0
 
     async def wait(self) -> None:
         """Wait for this answer's turn."""
-        await asyncio.sleep(self.turn())
+        if turn := self.turn():
+            await asyncio.sleep(turn)
 
     def turn(self) -> float:
         """Seconds until the turn of one more answer."""
         now = self._clock()
-        self._next = min(max(now, self._next) + self._step, now + self._longest)
-        return self._next - now
+        self._next = min(max(now, self._next) + self._step, now + self._ahead + self._longest)
+        return max(0.0, self._next - self._ahead - now)

@@ -14,6 +14,7 @@ import aitp
 
 from base.aids import same_key
 from base.protocol.tokens import decode_claims, decode_segment
+from base.refusals import first_line
 
 VERSION = "aitp/0.3"
 TCT_TYPE = "aitp-tct+jwt"
@@ -24,9 +25,9 @@ _DELEGATION_CLAIMS = frozenset({"ver", "iss", "sub", "aud", "scope", "exp", "cnf
 _VOUCHER_CLAIMS = frozenset({"ver", "iss", "sub", "iat", "exp", "grants", "src_jti"})
 _SUSPECT = "TCT_SIGNATURE_INVALID"
 _SUSPECT_DELEGATION = "DELEGATION_INVALID_SIGNATURE"
-#: Which of the two signatures in a delegation is the bad one, only the SDK can tell, and only in words.
+#: Whether a signature is the bad thing, and which one in a delegation, only the SDK can tell, and only in words.
 _OUTER_SIGNATURE = "delegation signature is invalid"
-_VOUCHER_SIGNATURE = "signature verification failed"
+_SIGNATURE = "signature verification failed"
 
 
 def algorithm_of(aid: str) -> str:
@@ -56,14 +57,28 @@ def tct_defect(agent: aitp.AitpAgent, token: Any, issuer: str, audience: str) ->
         claims = decode_claims(token)
     except ValueError:
         return _SUSPECT
+    named, grants = str(claims.get("aud")), claims.get("grants")
+    grant = str(grants[0]) if isinstance(grants, list) and grants else ""
+    said = refused_with(agent, token, grant, named)
+    if is_forged(said):
+        return forgery_of(token, issuer)
     if found := header_defect(token, TCT_TYPE, issuer) or _claims_defect(claims):
         return found
-    named, grants = str(claims.get("aud")), claims.get("grants")
-    if not isinstance(grants, list) or not grants or not is_genuine(agent, token, str(grants[0]), named):
+    if said is not None:
         return "TCT_EXPIRED" if _is_over(claims) else _SUSPECT
     if same_key(claims.get("iss"), issuer) and not same_key(named, audience):
         return "AUDIENCE_MISMATCH"
     return _SUSPECT
+
+
+def is_forged(said: str | None) -> bool:
+    """Whether the SDK refused a token for its signature: then what its claims say is anybody's word."""
+    return said is not None and _SIGNATURE in said
+
+
+def forgery_of(token: str, issuer: str) -> str:
+    """The registry's code for a TCT whose signature does not verify."""
+    return header_defect(token, TCT_TYPE, issuer) or _SUSPECT
 
 
 def delegation_defect(token: str, own_aids: Iterable[str], said: str) -> str:
@@ -87,7 +102,7 @@ def delegation_defect(token: str, own_aids: Iterable[str], said: str) -> str:
         return "DELEGATION_EXPIRED"
     if found := header_defect(claims["voucher"], VOUCHER_TYPE, owner) or _members_defect(voucher, _VOUCHER_CLAIMS):
         return found
-    if _VOUCHER_SIGNATURE in said or voucher.get("sub") != delegator or owner != claims["aud"]:
+    if _SIGNATURE in said or voucher.get("sub") != delegator or owner != claims["aud"]:
         return "DELEGATION_INVALID_VOUCHER"
     if _is_over(voucher) or _is_later(claims, voucher):
         return "DELEGATION_EXPIRED"
@@ -126,10 +141,11 @@ def binding_defect(claims: dict[str, Any]) -> str | None:
     return None if bound else "TCT_CNF_MISMATCH"
 
 
-def is_genuine(agent: aitp.AitpAgent, token: str, grant: str, audience: str) -> bool:
-    """Whether the SDK takes the token, if that grant and audience are asked for and nothing is revoked."""
+def refused_with(agent: aitp.AitpAgent, token: str, grant: str, audience: str) -> str | None:
+    """What the SDK says against the token, if that grant and audience are asked for and nothing is revoked; None when
+    it takes it."""
     try:
         agent.verify_tct(token, grant, expected_audience=audience, revoked_jtis=set())
-    except (ValueError, RuntimeError):
-        return False
-    return True
+    except (ValueError, RuntimeError) as error:
+        return first_line(error)
+    return None

@@ -20,7 +20,7 @@ import aitp
 
 from base.aids import canonical
 from base.http.wire import parse_object
-from base.protocol.budgets import PER_PEER, Clock, PeerBudgets, Strangers
+from base.protocol.budgets import PER_PEER, STRANGERS, Clock, PeerBudgets, Strangers
 from base.protocol.peers import PeerBook
 from base.refusals import Fault, Flooded, Refusal, malformed, sdk_code
 
@@ -110,7 +110,8 @@ class EnvelopeGuard:
             self._seen = {name: ids for name, ids in self._seen.items() if ids}
         seen = self._seen.setdefault(owner, SeenIds())
         message_id = (envelope.key, str(envelope.message["message_id"]).lower())
-        if message_id in seen:
+        # Its sender may have been a stranger then and not now, or the other way round.
+        if any(message_id in self._seen.get(memory, ()) for memory in (owner, envelope.key, STRANGERS)):
             raise Refusal("replay", "this message was received before")
         if abs(time.time() - envelope.message["timestamp"]) > FRESHNESS:
             raise Refusal("stale", f"the message is more than {FRESHNESS} seconds away from now")
@@ -131,10 +132,6 @@ def verify_signature(envelope: Envelope) -> None:
         raise Refusal("handshake_refused", "the envelope does not verify", sdk_code=sdk_code(error)) from error
 
 
-#: In whose memory the ids of strangers are; no AID reads like this.
-_STRANGERS = "strangers"
-
-
 class Door:
     """What other agents send here comes in through one of these, and has its sender's budget charged."""
 
@@ -150,13 +147,24 @@ class Door:
         ``expected``: a stranger's message that answers one of ours, which its first one has paid for. Raises
         :class:`Flooded` too.
         """
-        if not self._peers.introduced(envelope.key):
-            if not expected:
-                self._strangers.charge(envelope.key)
-            self._guard.check(envelope, kinds, _STRANGERS)
+        if self._peers.introduced(envelope.key):
+            self._let_in_introduced(envelope, kinds)
             return
+        if not expected:
+            self._strangers.charge(envelope.key)
+        self._guard.check(envelope, kinds, STRANGERS)
+
+    def _let_in_introduced(self, envelope: Envelope, kinds: frozenset[str]) -> None:
+        """What turns out not to be that peer's, whose name anybody may write, is charged to the strangers and answered
+        like theirs: neither a forger's own budget nor its answers tell it who is known here."""
         self._budgets.check(envelope.key)
-        self._guard.check(envelope, kinds, envelope.key)
+        try:
+            self._guard.check(envelope, kinds, envelope.key)
+        except Flooded:
+            raise
+        except Fault:
+            self._strangers.charge(envelope.key)
+            raise
         self._budgets.charge(envelope.key)
 
 

@@ -83,6 +83,8 @@ class Initiator:
                 self._report_failure(error, peer, exchange)
                 await self._shared.record.save()
                 await self._tell(error, exchange)
+            else:
+                self._shared.record.begin()
             raise
 
     async def _introduce(self, peer: Peer, requested: list[str], one_way: bool, manifest_url: str) -> Exchange:

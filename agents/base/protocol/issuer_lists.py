@@ -82,7 +82,9 @@ class IssuerLists:
         elif cause is not None and self._config.issuer_fail_mode == "fail_closed" and not self._is_known(look.peer):
             name = look.peer.agent_id[:100]
             message = f"the revocation list of {name} could not be had ({cause}), and this agent fails closed"
-            raise Refusal("revocation_unknown", message)
+            refusal = Refusal("revocation_unknown", message)
+            refusal.confidential = True  # the peer chose the address, and might learn from why what is there
+            raise refusal
 
     def _start(self, peer: Peer, advertised: str | None) -> asyncio.Task[str | None] | None:
         """The look that is going on, or a new one; None when the list came a short while ago."""

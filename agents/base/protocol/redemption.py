@@ -34,7 +34,7 @@ from base.protocol.possession import (
     verify_proof,
 )
 from base.protocol.received import token_with
-from base.protocol.redeemed import Redeemed, RedeemedBook
+from base.protocol.redeemed import Redeemed
 from base.protocol.redemption_reports import RedemptionReports
 from base.protocol.shared import Shared
 from base.protocol.tokens import Token, decode_claims
@@ -58,10 +58,11 @@ class Redemptions:
         self._redelegation = redelegation
         self._door = Door(shared.peers)
         self._challenges = ChallengeBook()
-        self._redeemed = RedeemedBook()
+        self._redeemed = shared.redeemed
 
-    def challenge(self, delegation: str) -> str:
-        """A signed ``pop_challenge`` for this delegation, good once; it says nothing about whether that is any good.
+    def challenge(self, delegation: str) -> tuple[str, bool]:
+        """A signed ``pop_challenge`` for this delegation, good once, which says nothing about whether that is any
+        good; and whether it is made from a voucher of this agent's, for this agent itself to know.
 
         A delegation has no id, so ``tct_jti`` is one that is made from it.
         """
@@ -72,8 +73,9 @@ class Redemptions:
                 "expires_at": int(time.time()) + CHALLENGE_SECS,
             }
         )
-        self._challenges.add(challenge, delegation, self._delegator_of_own(delegation))
-        return self._shared.identity.agent().sign_envelope(CHALLENGE, challenge)
+        delegator = self._delegator_of_own(delegation)
+        self._challenges.add(challenge, delegation, delegator)
+        return self._shared.identity.agent().sign_envelope(CHALLENGE, challenge), delegator is not None
 
     async def redeem(self, raw: str) -> dict[str, Any]:
         """``{"tct", "grant_voucher"?}`` for the delegatee that sent ``raw``. A refusal is reported, then raised."""
@@ -160,9 +162,9 @@ class Redemptions:
             return again
         self._require_fresh()
         verified = self._verify(delegation, manifest)
-        minted = self._mint(verified, delegation.source_jti, self._delegatee(verified.delegatee))
+        minted = self._mint(verified, delegation.source_jti, self._delegatee(verified.delegatee), delegator.key)
         answer = {"tct": minted.tct} | ({"grant_voucher": minted.voucher} if minted.voucher else {})
-        self._redeemed.record(delegation.text, Redeemed(key, minted.jti, verified.expires_at, answer))
+        self._redeemed.record(delegation.text, Redeemed(key, minted.jti, verified.expires_at, delegator.key, answer))
         self._reports.redeemed(minted, delegator, delegation)
         return answer
 
@@ -176,6 +178,9 @@ class Redemptions:
         if source := self._shared.revocations.source_of(redeemed.jti):
             message = "what it was redeemed for was revoked"
             raise RedemptionRefusal("tct_revoked", message, source=source, registry="TCT_REVOKED")
+        if redeemed.answer is None:
+            message = "it was redeemed before this agent was started anew, and its token is not kept"
+            raise RedemptionRefusal("delegation_redeemed", message)
         self._require_fresh()
         return redeemed.answer
 
@@ -236,10 +241,10 @@ class Redemptions:
         word: RefusalCode = "tct_expired" if found == "DELEGATION_EXPIRED" else "tct_invalid"
         return RedemptionRefusal(word, said, sdk_code=code, registry=found)
 
-    def _mint(self, verified: aitp.DelegationVerified, source_jti: str, delegatee: Peer) -> Token:
+    def _mint(self, verified: aitp.DelegationVerified, source_jti: str, delegatee: Peer, delegator: str) -> Token:
         """A token that ends with the delegation; it falls with the token it was delegated from."""
         lineage = self._shared.revocations.lineage
-        self._redeemed.make_room()
+        self._redeemed.make_room(delegator)
         lineage.make_room()
         left = verified.expires_at - math.ceil(time.time())
         if left < 1:
@@ -248,7 +253,7 @@ class Redemptions:
         passed_on = lineage.hops(source_jti) < self._redelegation
         minted = token_with(given["tct"], given["grant_voucher"] if passed_on else None, delegatee)
         lineage.record(minted.jti, source_jti, minted.claims["exp"], "redeemed")
-        self._shared.tokens.issued.add(minted)
+        self._shared.tokens.issued.add(minted, delegator)
         return minted
 
 

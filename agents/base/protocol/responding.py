@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from base.process.bootstrap import Bootstrap
+from base.protocol.budgets import STRANGERS
 from base.protocol.diagnosis import tct_defect
 from base.protocol.envelopes import Door, Envelope, disclosing, read_envelope
 from base.protocol.manifests import presented_by, revocation_list_of
@@ -98,7 +99,7 @@ class Responder:
         held = received if introduced and not pending.one_way else None
         if held is not None:
             self._shared.tokens.held.add(held)
-        self._shared.tokens.issued.add(issued)
+        self._shared.tokens.issued.add(issued, None if introduced else STRANGERS)
         done = Done(pending.session_id, peer, issued, held)
         self._sessions.close(done, introduced=introduced)
         return commit_ack, pending.session_id

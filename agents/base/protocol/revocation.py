@@ -23,6 +23,8 @@ from base.refusals import Fault, Refusal, Source
 LIST_TTL = 300
 #: So many tokens may be withheld before it is worth looking for those that have expired.
 FEW = 1024
+#: And so many of them are kept over a restart.
+MAX_WITHHELD_KEPT = 10_000
 
 #: Bytes that the lines of this agent's own list may take, of tokens that may be live. Others take no longer one.
 MAX_LIST = 1 << 20
@@ -65,7 +67,7 @@ class RevocationState:
         self._size = 0
         self._lists: dict[str, IssuerList] = {}
         self._signed: tuple[str, float] | None = None
-        self._revoked = 0
+        self._changed = 0
         self._withheld: dict[str, float] = {}
         self._look_at = FEW
 
@@ -73,6 +75,7 @@ class RevocationState:
         """Not to honour a token that this agent is about to issue because the protocol wants one: it is on no list,
         since nothing was taken from anybody."""
         self._withheld[token.jti.lower()] = token.claims["exp"]
+        self._changed += 1
         if len(self._withheld) > self._look_at:
             now = time.time()
             self._withheld = {jti: until for jti, until in self._withheld.items() if until >= now}
@@ -90,7 +93,7 @@ class RevocationState:
     @property
     def changes(self) -> int:
         """Grows with whatever :meth:`kept` would tell anew."""
-        return self._revoked + self.lineage.changes
+        return self._changed + self.lineage.changes
 
     def revoke(
         self, jti: str, reason: str | None = None, because: Because = "local", *, expires_at: float | None = None
@@ -112,21 +115,31 @@ class RevocationState:
             raise Fault(503, "overloaded", f"{message}; try again when some have expired")
         self._local[jti] = entry
         self._size += entry.size
-        self._revoked += 1
+        self._changed += 1
         self._signed = None
         return True
 
     def kept(self) -> dict[str, list[Any]]:
-        """What must outlive a restart under the same key, JSON-ready: ``{"revoked", "lineage"}``, a list per line."""
+        """What must outlive a restart under the same key, JSON-ready: ``{"revoked", "lineage", "withheld"}``, a list
+        per line; of what is withheld, which a peer can make many of, what lives longest."""
         self._forget_expired()
-        return {"revoked": [list(astuple(entry)) for entry in self._local.values()], "lineage": self.lineage.kept()}
+        now = time.time()
+        withheld = sorted(((until, jti) for jti, until in self._withheld.items() if until >= now), reverse=True)
+        return {
+            "revoked": [list(astuple(entry)) for entry in self._local.values()],
+            "lineage": self.lineage.kept(),
+            "withheld": [[jti, until] for until, jti in withheld[:MAX_WITHHELD_KEPT]],
+        }
 
-    def restore(self, revoked: list[list[Any]], lineage: list[list[Any]]) -> None:
+    def restore(self, revoked: list[list[Any]], lineage: list[list[Any]], withheld: list[list[Any]]) -> None:
         """Take in again what :meth:`kept` gave. Raises ``ValueError`` or ``TypeError`` for what it cannot have been."""
         entries = [_entry(line) for line in revoked]
         if sum(entry.size for entry in entries) > MAX_LIST:
             raise ValueError("too long a record of revocations")
+        if not all(isinstance(jti, str) and math.isfinite(until) for jti, until in withheld):
+            raise ValueError("not a record of tokens that are withheld")
         self.lineage.restore(lineage)
+        self._withheld = {jti: until for jti, until in withheld if until >= time.time()}
         self._local = {entry.jti: entry for entry in entries}
         self._forget_expired()
 

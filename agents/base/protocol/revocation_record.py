@@ -1,7 +1,8 @@
-"""What an agent keeps on disk that keeps its key over restarts: its own revocations, and what was made from what.
+"""What an agent keeps on disk that keeps its key over restarts: what it revoked or withholds, what was made from what,
+and which delegations were redeemed.
 
-RFC-AITP-0008, section 1.3: a revoked token must not be good again because its issuer was started anew. An agent of a
-run has a key for that run alone and keeps nothing.
+RFC-AITP-0008, section 1.3: a revoked token must not be good again because its issuer was started anew; nor may a
+delegation. An agent of a run has a key for that run alone and keeps nothing. Tokens themselves are never on disk.
 """
 
 from __future__ import annotations
@@ -16,21 +17,24 @@ from typing import Any
 
 from base.process import private_files
 from base.process.private_files import UnusableFile
+from base.protocol.redeemed import RedeemedBook
 from base.protocol.revocation import RevocationState
 from base.refusals import Fault
 
-VERSION = 1
+#: 1 had no ``withheld`` and no ``redeemed``.
+VERSION = 2
 MAX_BYTES = 16 << 20
 
 
 class RevocationRecord:
     """One file for each AID, written whole by one process at a time. Without a directory nothing is kept."""
 
-    def __init__(self, directory: str | None, aid: str, revocations: RevocationState) -> None:
+    def __init__(self, directory: str | None, aid: str, revocations: RevocationState, redeemed: RedeemedBook) -> None:
         """Read what there is. Raises ``OSError`` with a sentence: damaged, open to others, or in use."""
         self._aid = aid
         self._revocations = revocations
-        self._written = revocations.changes
+        self.redeemed = redeemed
+        self._written = self._changes
         self._writing: asyncio.Task[OSError | None] | None = None
         self._path: Path | None = None
         self._lock = -1
@@ -64,25 +68,38 @@ class RevocationRecord:
 
     async def save(self) -> None:
         """Return once all that was revoked or made so far is on disk. Raises 503 when it cannot be written."""
-        goal = self._revocations.changes
-        while self._path is not None and self._written < goal:
-            if self._writing is None:
-                self._writing = asyncio.create_task(self._write(self._path), name="revocation-record")
-            writing = self._writing
+        goal = self._changes
+        while (writing := self._begun(goal)) is not None:
             # A caller that is cancelled leaves the write to go on: two at once could end in the wrong order.
             await asyncio.wait((writing,))
             if (failure := writing.result()) is not None:
-                sys.stderr.write(f"{self._path} cannot be written: {failure.strerror or failure}\n")
                 why = failure.strerror or "input or output failed"
                 message = f"what was decided holds, but not when this agent is started anew: it cannot be kept ({why})"
                 raise Fault(503, "overloaded", message) from failure
 
+    def begin(self) -> None:
+        """Have it written, for who cannot wait: a task that is being cancelled. :meth:`close` does."""
+        self._begun(self._changes)
+
+    @property
+    def _changes(self) -> int:
+        return self._revocations.changes + self.redeemed.changes
+
+    def _begun(self, goal: int) -> asyncio.Task[OSError | None] | None:
+        """The writing that is going on, or that has to begin; None when so much is on disk."""
+        if self._path is None or self._written >= goal:
+            return None
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write(self._path), name="revocation-record")
+        return self._writing
+
     async def _write(self, path: Path) -> OSError | None:
         """Write what there is now. Returns why it could not: whoever asked may not be there any more."""
         try:
-            changes, kept = self._revocations.changes, self._revocations.kept()
+            changes, kept = self._changes, self._revocations.kept() | {"redeemed": self.redeemed.kept()}
             await asyncio.to_thread(_write, path, {"v": VERSION, "aid": self._aid, **kept})
         except OSError as failure:
+            sys.stderr.write(f"{path} cannot be written: {failure.strerror or failure}\n")
             return failure
         else:
             self._written = changes
@@ -93,15 +110,16 @@ class RevocationRecord:
     def _restore(self, path: Path, content: bytes) -> None:
         try:
             document = json.loads(content)
-            if document["v"] != VERSION or document["aid"] != self._aid:
+            if document["v"] not in (1, VERSION) or document["aid"] != self._aid:
                 raise ValueError("of another version, or another agent's")  # noqa: TRY301 - damaged like the others
-            self._revocations.restore(document["revoked"], document["lineage"])
+            self._revocations.restore(document["revoked"], document["lineage"], document.get("withheld", []))
+            self.redeemed.restore(document.get("redeemed", []))
         except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
             raise UnusableFile(
                 f"{path} is damaged. Put back a copy of it; or remove it, and what this agent revoked is good again "
                 "until it expires"
             ) from None
-        self._written = self._revocations.changes
+        self._written = self._changes
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:

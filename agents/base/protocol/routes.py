@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -23,7 +23,7 @@ from base.protocol.redemption import CHALLENGE_PATH as REDEEM_CHALLENGE_PATH
 from base.protocol.redemption import REDEEM_PATH
 from base.protocol.tokens import decode_claims
 from base.protocol.verification import Caller
-from base.refusals import Fault, Flooded, Refusal, malformed
+from base.refusals import Fault, Refusal, malformed
 
 MAX_ENVELOPE = 64 << 10
 MAX_INPUT = 2 << 20
@@ -65,7 +65,8 @@ class ProtocolRoutes:
         )
 
     async def _slow_down(self, fault: Fault) -> None:
-        if isinstance(fault, Flooded):
+        """Whoever was introduced and has proven it is told at once."""
+        if not fault.disclosed:
             await self._pace.wait()
 
     async def _did_document(self, _request: web.Request) -> web.Response:
@@ -90,26 +91,35 @@ class ProtocolRoutes:
         answer, session_id = await self._agent.responder.answer(raw, request.headers.get(SESSION_HEADER))
         return json_response(answer, headers={**({SESSION_HEADER: session_id} if session_id else {}), **NO_STORE})
 
-    async def _or_document(self, answer: Awaitable[web.Response]) -> web.Response:
+    async def _or_document(
+        self, answer: Awaitable[web.Response], status_of: Callable[[Fault], int] | None = None
+    ) -> web.Response:
         """The answer, or the error document in its place."""
         try:
             return await answer
         except Fault as fault:
             await self._slow_down(fault)
-            return error_document(fault, _status_of(fault))
+            return error_document(fault, (status_of or _status_of)(fault))
 
     async def _challenge(self, request: web.Request) -> web.Response:
-        return await self._or_document(self._give_challenge(request))
+        return await self._or_document(self._give_challenge(request), _status_of_call)
 
     async def _give_challenge(self, request: web.Request) -> web.Response:
         require_json(request)
         await read_text(request, MAX_ENVELOPE)
         token = request.headers.get(TCT_HEADER)
         try:
-            return json_response(self._agent.verifier.challenge(token), headers=NO_STORE)
+            challenge, of_own = self._agent.verifier.challenge(token)
         except Refusal as refusal:
             self._report_denied(refusal, None, token)
-            return error_document(refusal, refusal.status)
+            raise
+        return await self._challenged(challenge, of_own=of_own)
+
+    async def _challenged(self, challenge: str, *, of_own: bool) -> web.Response:
+        """Whoever shows nothing that was made here gets its challenge when it is its turn, as it would a refusal."""
+        if not of_own:
+            await self._pace.wait()
+        return json_response(challenge, headers=NO_STORE)
 
     async def _redemption_challenge(self, request: web.Request) -> web.Response:
         return await self._or_document(self._give_redemption_challenge(request))
@@ -119,7 +129,8 @@ class ProtocolRoutes:
         delegation = (await read_object(request, MAX_ENVELOPE)).get("delegation_token")
         if not isinstance(delegation, str) or not delegation:
             raise malformed("delegation_token: not a text")
-        return json_response(self._agent.redemptions.challenge(delegation), headers=NO_STORE)
+        challenge, of_own = self._agent.redemptions.challenge(delegation)
+        return await self._challenged(challenge, of_own=of_own)
 
     async def _redeem(self, request: web.Request) -> web.Response:
         return await self._or_document(self._answer_redemption(request))
@@ -130,20 +141,29 @@ class ProtocolRoutes:
         return json_response(answer, headers=NO_STORE)
 
     async def _capability(self, request: web.Request) -> web.Response:
-        """Authorise on the headers before reading the body: a stranger's megabytes are not worth parsing."""
         name = request.match_info["name"]
+        try:
+            task, caller = await self._admit(request, name)
+        except Fault as fault:
+            await self._slow_down(fault)
+            return error_document(fault, _status_of_call(fault))
+        return await self._execute(name, task, caller)
+
+    async def _admit(self, request: web.Request, name: str) -> tuple[dict[str, Any], Caller]:
+        """Authorise on the headers before reading the body: a stranger's megabytes are not worth parsing."""
         token = request.headers.get(TCT_HEADER)
         try:
             self._agent.capabilities.require(name)
             caller = self._agent.verifier.authorize(token, name, _proof(request))
-            require_json(request)
-            task = await read_object(request, MAX_INPUT)
-            # A body may take seconds to come.
-            self._agent.verifier.confirm(str(token), caller)
+            with self._agent.verifier.disclosing_to(caller.aid):
+                require_json(request)
+                task = await read_object(request, MAX_INPUT)
+                # A body may take seconds to come.
+                self._agent.verifier.confirm(str(token), caller)
         except Refusal as refusal:
             self._report_denied(refusal, name, token)
-            return error_document(refusal, refusal.status)
-        return await self._execute(name, task, caller)
+            raise
+        return task, caller
 
     async def _execute(self, name: str, task: dict[str, Any], caller: Caller) -> web.Response:
         try:
@@ -181,6 +201,11 @@ class ProtocolRoutes:
 def _status_of(fault: Fault) -> int:
     """A decision, and what a peer of ours failed to do, is 400 here; what HTTP has a status of its own for keeps it."""
     return fault.status if fault.status in (408, 413, 415, 503) else _BAD_REQUEST
+
+
+def _status_of_call(fault: Fault) -> int:
+    """A decision about a call is 403, and the rest what it is in HTTP."""
+    return fault.status
 
 
 def did_document(host: str, port: int, manifest_url: str) -> dict[str, Any]:

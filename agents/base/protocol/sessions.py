@@ -15,6 +15,7 @@ from typing import Generic, Protocol, TypeVar
 
 import aitp
 
+from base.protocol.budgets import STRANGERS
 from base.protocol.issuer_lists import Look
 from base.protocol.peers import Peer
 from base.protocol.tokens import Token
@@ -23,16 +24,19 @@ from base.refusals import Refusal
 #: Places for one introduced peer, and for all strangers together.
 MAX_OPEN = 64
 SESSION_SECS = 60.0
-_STRANGERS = "strangers"
 
 Clock = Callable[[], float]
 
 
-@dataclass(frozen=True, slots=True)
+#: Messages that a stranger's hello has paid for: its commit, and another where the first went wrong on the way.
+PAID_FOR = 2
+
+
+@dataclass(slots=True)
 class Pending:
     """A handshake between its hello and its commit. ``nonce`` is the one that the commit must echo; ``look`` is at
-    the list of the initiator, ``one_way`` says
-    that what the initiator will issue is of no use."""
+    the list of the initiator, ``one_way`` says that what the initiator will issue is of no use; ``paid_for``: how many
+    more messages are within the budget that the hello was charged to."""
 
     session_id: str
     nonce: str
@@ -40,6 +44,7 @@ class Pending:
     peer: Peer
     look: Look
     one_way: bool
+    paid_for: int = PAID_FOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,7 @@ class Places(Generic[_T]):
 
     def add(self, item: _T, *, introduced: bool) -> None:
         """Keep it; at the bound its owner's oldest goes."""
-        owner = item.peer.key if introduced else _STRANGERS
+        owner = item.peer.key if introduced else STRANGERS
         self._kept = {name: kept for name, kept in self._kept.items() if kept or name == owner}
         kept = self._kept.setdefault(owner, OrderedDict())
         while len(kept) >= self._limit or (kept and self._is_over(next(iter(kept.values()))[1])):
@@ -83,12 +88,12 @@ class Places(Generic[_T]):
 
     def of(self, key: str) -> list[_T]:
         """Those of that sender that are not over, newest first."""
-        kept = [*self._of_owner(_STRANGERS).values(), *self._of_owner(key).values()]
+        kept = [*self._of_owner(STRANGERS).values(), *self._of_owner(key).values()]
         return [item for item, until in reversed(kept) if item.peer.key == key and not self._is_over(until)]
 
     def take(self, session_id: str, key: str) -> _T | None:
         """That sender's session of this id, which is then gone; ``stale`` when it is over."""
-        for kept in (self._of_owner(key), self._of_owner(_STRANGERS)):
+        for kept in (self._of_owner(key), self._of_owner(STRANGERS)):
             if session_id in kept and kept[session_id][0].peer.key == key:
                 item, until = kept.pop(session_id)
                 if self._is_over(until):
@@ -115,8 +120,12 @@ class SessionMap:
         self._open.add(pending, introduced=introduced)
 
     def expects(self, key: str) -> bool:
-        """Whether that sender has a session open, so that its next message is no news."""
-        return bool(self._open.of(key))
+        """Whether that sender has a session open whose hello has paid for one more message, which this one then is."""
+        for pending in self._open.of(key):
+            if pending.paid_for > 0:
+                pending.paid_for -= 1
+                return True
+        return False
 
     def take(self, key: str, session_id: str | None, nonce: object) -> Pending:
         """The sender's own session, which is then spent.

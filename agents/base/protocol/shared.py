@@ -9,6 +9,7 @@ from base.http.peer_client import PeerClient
 from base.protocol.identity import Identity
 from base.protocol.issuer_lists import IssuerLists
 from base.protocol.peers import PeerBook
+from base.protocol.redeemed import RedeemedBook
 from base.protocol.revocation import RevocationState
 from base.protocol.revocation_record import RevocationRecord
 from base.protocol.tokens import Token, TokenBook
@@ -30,6 +31,7 @@ class Shared:
     client: PeerClient
     telemetry: Telemetry
     issuer_lists: IssuerLists
+    redeemed: RedeemedBook
     record: RevocationRecord
 
     def drop(self, token: Token, side: Side, because: Because) -> None:

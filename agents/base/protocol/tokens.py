@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import base64
 import json
-from collections import deque
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+from base.aids import canonical
 
 MAX_TOKENS = 4096
 
@@ -52,35 +54,59 @@ class Token:
 
 
 class Shelf:
-    """Tokens in the order in which they came; beyond the bound the oldest goes."""
+    """Tokens in the order in which they came, each somebody's: of its other side, or of whoever had it made.
+
+    Beyond the bound one goes of whoever has most, so that nobody's tokens can push out another's: one that has expired
+    if there is one, else the oldest.
+    """
 
     def __init__(self, limit: int = MAX_TOKENS) -> None:
-        self._tokens: deque[Token] = deque(maxlen=limit)
+        self._limit = limit
+        self._tokens: dict[int, Token] = {}
+        self._of_owner: dict[str, dict[int, Token]] = {}
+        self._owners: dict[int, str] = {}
+        self._added = 0
 
-    def add(self, token: Token) -> None:
-        self._tokens.append(token)
+    def add(self, token: Token, owner: str | None = None) -> None:
+        """Keep it. ``owner``: whose it counts as, if not its other side's."""
+        if len(self._tokens) >= self._limit:
+            self._make_room()
+        number, owner = self._added, owner or canonical(token.peer_aid)
+        self._added += 1
+        self._tokens[number] = token
+        self._owners[number] = owner
+        self._of_owner.setdefault(owner, {})[number] = token
 
     def remove(self, token: Token) -> None:
         """Forget this very one, if it is there: the id of a held token is what its issuer made it."""
-        self._tokens = deque((known for known in self._tokens if known is not token), maxlen=self._tokens.maxlen)
+        for number in [number for number, known in self._tokens.items() if known is token]:
+            self._forget(number)
 
     def of_agent(self, agent_id: str) -> Iterator[Token]:
         """Newest first, under whatever AID that agent had."""
-        return (token for token in reversed(self._tokens) if token.agent_id == agent_id)
-
-    def of_aid(self, aid: str) -> Iterator[Token]:
-        """Newest first."""
-        return (token for token in reversed(self._tokens) if token.peer_aid == aid)
+        return (token for token in reversed(self._tokens.values()) if token.agent_id == agent_id)
 
     def with_jti(self, jti: str) -> Token | None:
-        return next((token for token in reversed(self._tokens) if token.jti == jti), None)
+        return next((token for token in reversed(self._tokens.values()) if token.jti == jti), None)
 
     def __iter__(self) -> Iterator[Token]:
         """Oldest first."""
-        return iter(self._tokens)
+        return iter(self._tokens.values())
 
     def __len__(self) -> int:
         return len(self._tokens)
+
+    def _make_room(self) -> None:
+        fullest, now = max(self._of_owner.values(), key=len), time.time()
+        expired = (number for number, token in fullest.items() if token.claims["exp"] < now)
+        self._forget(next(expired, next(iter(fullest))))
+
+    def _forget(self, number: int) -> None:
+        del self._tokens[number]
+        owner = self._owners.pop(number)
+        del self._of_owner[owner][number]
+        if not self._of_owner[owner]:
+            del self._of_owner[owner]
 
 
 class TokenBook:

@@ -9,18 +9,19 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import aitp
 
 from base.aids import same_key
-from base.protocol.diagnosis import binding_defect, is_genuine, tct_defect
+from base.protocol.diagnosis import binding_defect, forgery_of, is_forged, refused_with, tct_defect
 from base.protocol.identity import Identity
 from base.protocol.possession import CHALLENGE, CHALLENGE_SECS, ChallengeBook, digest, read_proof, verify_proof
 from base.protocol.revocation import RevocationState
 from base.protocol.tokens import decode_claims
-from base.refusals import Refusal, sdk_code
+from base.refusals import Fault, Refusal, first_line, sdk_code
 
 MAX_CACHED = 1000
 
@@ -73,16 +74,18 @@ class Verifier:
         self._known = aitp.TctStore(MAX_CACHED)
         self.cache = TokenCache()
 
-    def challenge(self, token: str | None) -> str:
-        """A signed ``pop_challenge`` for ``token``. Says nothing about whether the token is any good."""
+    def challenge(self, token: str | None) -> tuple[str, bool]:
+        """A signed ``pop_challenge`` for ``token``, which says nothing about whether that is any good; and whether it
+        is one that this agent issued and that is live, for this agent itself to know."""
         token = self._require_token(token)
         try:
             challenge = self._agent.new_pop_challenge(token, CHALLENGE_SECS)
         except (ValueError, RuntimeError) as error:
             defect = tct_defect(self._agent, token, self._identity.aid, self._identity.aid)
             raise Refusal("tct_invalid", "the token is not a TCT", sdk_code=sdk_code(error), registry=defect) from error
-        self._challenges.add(challenge, token, self._holder_of_own(token))
-        return self._agent.sign_envelope(CHALLENGE, challenge)
+        holder = self._holder_of_own(token)
+        self._challenges.add(challenge, token, holder)
+        return self._agent.sign_envelope(CHALLENGE, challenge), holder is not None
 
     def authorize(self, token: str | None, capability: str, response: str | None) -> Caller:
         """Allow the call or raise :class:`Refusal`; 400 for a proof that is not one."""
@@ -90,25 +93,27 @@ class Verifier:
         if response is None:
             raise Refusal("pop_required", "the call carries no proof of possession")
         holder = self._prove_holder(token, response)
-        try:
+        with self.disclosing_to(holder):
             self._require_own_issue(token)
             self._revocations.require_fresh(capability)
             return Caller(holder, self._verify(token, capability, holder))
-        except Refusal as refusal:
-            refusal.disclosed = self._introduced(holder)
+
+    @contextmanager
+    def disclosing_to(self, holder: str) -> Iterator[None]:
+        """From here on the caller has proven its key, and may be told why it is refused if it was introduced."""
+        try:
+            yield
+        except Fault as fault:
+            fault.disclosed = self._introduced(holder)
             raise
 
     def confirm(self, token: str, caller: Caller) -> None:
         """Whether what was decided still holds, some seconds later. Raises ``tct_revoked`` or ``tct_expired``."""
-        refusal: Refusal | None = None
         if self._revocations.deny(caller.jti):
             source = self._revocations.source_of(caller.jti)
-            refusal = Refusal("tct_revoked", "the token was revoked in the meantime", source=source)
-        elif decode_claims(token)["exp"] < time.time():
-            refusal = Refusal("tct_expired", "the token has expired in the meantime")
-        if refusal is not None:
-            refusal.disclosed = self._introduced(caller.aid)
-            raise refusal
+            raise Refusal("tct_revoked", "the token was revoked in the meantime", source=source)
+        if decode_claims(token)["exp"] < time.time():
+            raise Refusal("tct_expired", "the token has expired in the meantime")
 
     @property
     def _agent(self) -> aitp.AitpAgent:
@@ -166,13 +171,17 @@ class Verifier:
     def _explain(self, token: str, holder: str, error: Exception) -> Refusal:
         """The SDK names only a revocation; find out what else it was."""
         code = sdk_code(error)
+        if is_forged(first_line(error)):
+            defect = forgery_of(token, self._identity.aid)
+            return Refusal("tct_invalid", "the token does not verify", sdk_code=code, registry=defect)
         claims = decode_claims(token)
         jti, grants = str(claims.get("jti")), claims.get("grants")
         if self._revocations.is_withheld(jti):
             return Refusal("grant_missing", "the token was given in a handshake of one direction, and grants nothing")
         if code == "TCT_REVOKED":
             return Refusal("tct_revoked", "the token was revoked", source=self._revocations.source_of(jti))
-        if isinstance(grants, list) and grants and is_genuine(self._agent, token, str(grants[0]), holder):
+        asked = str(grants[0]) if isinstance(grants, list) and grants else ""
+        if asked and refused_with(self._agent, token, asked, holder) is None:
             return Refusal("grant_missing", "the token does not grant this capability")
         defect = tct_defect(self._agent, token, self._identity.aid, holder)
         if defect == "TCT_EXPIRED":

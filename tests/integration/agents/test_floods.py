@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 
 import pytest
 
-from base.protocol.budgets import ALL_STRANGERS, PER_STRANGER
+from base.protocol.budgets import ALL_STRANGERS, AT_ONCE, LONGEST_WAIT, PER_STRANGER, UNPROVEN
+from base.protocol.sessions import PAID_FOR
 from tests.integration.agents.harness import SdkPeer, Start, TelemetrySink, WorkerProcess, introduce
 
 HELLO = "/aitp/handshake/hello"
@@ -57,12 +59,19 @@ async def test_strangers_under_any_number_of_names_leave_an_honest_peer_alone(
         await honest.token_from(host)
 
 
-async def test_messages_in_an_honest_peers_name_do_not_use_up_what_it_has(host: WorkerProcess) -> None:
+@pytest.mark.parametrize("known", [True, False])
+async def test_messages_in_an_honest_peers_name_are_strangers_and_do_not_use_up_what_it_has(
+    host: WorkerProcess, known: bool
+) -> None:
     honest = SdkPeer("honest")
-    await introduce(host, honest)
     forged = json.loads((await honest.hello(host))[1]) | {"signature": "A" * 86}
+    if known:
+        await introduce(host, honest)
     answers = await asyncio.gather(*(host.request("POST", HELLO, json.dumps(forged)) for _ in range(300)))
-    assert {answer.body["error"]["code"] for answer in answers} == {"INVALID_SIGNATURE"}
+    looked_at = [answer.body["error"] for answer in answers if answer.status != 429]
+    assert [error["code"] for error in looked_at] == ["INVALID_SIGNATURE"] * PER_STRANGER
+    assert not any("details" in error for error in looked_at)
+    await introduce(host, honest)
     await honest.token_from(host)
 
 
@@ -75,6 +84,42 @@ async def test_a_stranger_in_the_middle_of_its_handshake_may_finish_it(start: St
     answer = await host.request("POST", COMMIT, commit)
     assert answer.status == 200, answer
     session.complete(json.dumps(answer.body), revoked_jtis=set())
+
+
+async def test_an_open_handshake_does_not_let_a_stranger_send_what_it_likes(start: Start) -> None:
+    host = await start("host", accept="any-verified")
+    guest = SdkPeer("guest")
+    session, commit, _ = await guest.open(host)
+    forged = json.dumps(json.loads(commit) | {"signature": "A" * 86})
+    answers = [await host.request("POST", COMMIT, forged) for _ in range(PER_STRANGER + 5)]
+    # Its hello was one of those that it may send in a minute.
+    assert [answer.status for answer in answers].count(400) == PAID_FOR + PER_STRANGER - 1
+    assert answers[-1].status == 429
+    await introduce(host, guest)
+    answer = await host.request("POST", COMMIT, commit)
+    assert answer.status == 200, answer
+    session.complete(json.dumps(answer.body), revoked_jtis=set())
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "headers"),
+    [
+        ("/aitp/pop/challenge", "{}", {"X-AITP-TCT": "e30.e30.e30"}),
+        ("/aitp/delegation/challenge", '{"delegation_token": "a.b.c"}', {}),
+        ("/capabilities/demo.echo", "{}", {}),
+        ("/aitp/handshake/", "[]", {}),
+    ],
+)
+async def test_who_shows_nothing_is_answered_at_a_walk(
+    worker: WorkerProcess, path: str, body: str, headers: dict[str, str]
+) -> None:
+    began = time.monotonic()
+    answers = await asyncio.gather(
+        *(worker.request("POST", path, body, headers) for _ in range(AT_ONCE + 2 * UNPROVEN))
+    )
+    assert {answer.status for answer in answers} <= {200, 400, 403}
+    # Sooner would be a door without a keeper; however much later, it was this machine.
+    assert time.monotonic() - began > 0.9 * LONGEST_WAIT
 
 
 async def test_each_key_that_is_taken_from_a_stranger_is_told_once(start: Start, sink: TelemetrySink) -> None:

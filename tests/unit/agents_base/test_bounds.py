@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -16,8 +17,12 @@ def peer(name: str) -> Peer:
     return Peer(name, f"aid:{name}", f"http://localhost:1/{name}/.well-known/aitp-manifest")
 
 
-def token(jti: str, agent_id: str = "a", aid: str = "aid:a") -> Token:
-    return Token(tct=jti, claims={"jti": jti, "grants": [], "exp": 0}, peer_aid=aid, agent_id=agent_id)
+def token(jti: str, agent_id: str = "a", aid: str = "aid:a", expires_at: float = 4e9) -> Token:
+    return Token(tct=jti, claims={"jti": jti, "grants": [], "exp": expires_at}, peer_aid=aid, agent_id=agent_id)
+
+
+def ids(tokens: Iterable[Token]) -> list[str]:
+    return [token.jti for token in tokens]
 
 
 def test_cache_counts_a_hit_only_while_the_token_is_still_in_the_store() -> None:
@@ -29,13 +34,36 @@ def test_cache_counts_a_hit_only_while_the_token_is_still_in_the_store() -> None
     assert (cache.hits, cache.misses) == (2, 4)
 
 
-def test_shelf_finds_the_newest_by_agent_and_by_aid_and_lets_the_oldest_go() -> None:
-    shelf = Shelf(limit=3)
-    for entry in (token("1"), token("2", "b", "aid:b"), token("3", "a", "aid:a2"), token("4", "b", "aid:b")):
+def test_shelf_finds_the_newest_of_an_agent_under_whatever_key_and_forgets_the_one_it_is_told_to() -> None:
+    shelf = Shelf()
+    first, again = token("1"), token("1")
+    for entry in (first, token("2", "b", "aid:b"), token("3", "a", "aid:a2"), again):
         shelf.add(entry)
-    assert [entry.jti for entry in shelf.of_agent("a")] == ["3"]
-    assert [entry.jti for entry in shelf.of_aid("aid:b")] == ["4", "2"]
-    assert (shelf.with_jti("1"), len(shelf)) == (None, 3)
+    assert ids(shelf.of_agent("a")) == ["1", "3", "1"]
+    assert shelf.with_jti("1") is again
+    shelf.remove(again)
+    shelf.remove(again)
+    assert (ids(shelf), shelf.with_jti("1")) == (["1", "2", "3"], first)
+
+
+def test_nobodys_tokens_push_out_anothers() -> None:
+    shelf = Shelf(limit=4)
+    shelf.add(token("honest", "b", "aid:b"))
+    for number in range(10):
+        shelf.add(token(f"flood {number}"))
+    assert ids(shelf) == ["honest", "flood 7", "flood 8", "flood 9"]
+    # Made for ten keys at the wish of one.
+    for number in range(10):
+        shelf.add(token(f"made {number}", f"d{number}", f"aid:d{number}"), "aid:delegator")
+    assert "honest" in ids(shelf)
+    assert len(shelf) == 4
+
+
+def test_what_has_expired_goes_before_what_is_older() -> None:
+    shelf = Shelf(limit=3)
+    for entry in (token("old"), token("over", expires_at=1), token("new"), token("newest")):
+        shelf.add(entry)
+    assert ids(shelf) == ["old", "new", "newest"]
 
 
 def test_token_shows_neither_itself_nor_its_voucher() -> None:

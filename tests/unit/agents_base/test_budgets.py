@@ -89,9 +89,9 @@ def test_a_flood_is_told_when_to_come_again_in_whole_seconds() -> None:
 
 
 def test_those_who_are_turned_away_are_answered_one_after_another(clock: Clock) -> None:
-    pace = Pace(rate=100, longest=1.0, clock=clock)
+    pace = Pace(rate=100, at_once=2, longest=1.0, clock=clock)
     turns = [pace.turn() for _ in range(1000)]
-    assert turns[:3] == pytest.approx([0.01, 0.02, 0.03])
+    assert turns[:5] == pytest.approx([0.0, 0.0, 0.01, 0.02, 0.03]), "a few need not wait"
     assert max(turns) == pytest.approx(1.0), "nobody waits longer"
     clock.now += 10
-    assert pace.turn() == pytest.approx(0.01)
+    assert [pace.turn() for _ in range(3)] == pytest.approx([0.0, 0.0, 0.01])

@@ -10,7 +10,7 @@ import aitp
 import pytest
 
 from base.protocol import envelopes
-from base.protocol.budgets import ALL_STRANGERS, PER_PEER
+from base.protocol.budgets import ALL_STRANGERS, PER_PEER, PER_STRANGER
 from base.protocol.envelopes import Door, EnvelopeGuard, SeenIds, read_envelope
 from base.protocol.peers import Peer, PeerBook
 from base.refusals import Fault, Flooded, Refusal
@@ -145,9 +145,48 @@ def test_strangers_cannot_use_up_what_an_introduced_peer_has(agent: aitp.AitpAge
             continue
     assert strangers == ALL_STRANGERS
     for _ in range(3 * PER_PEER):
-        with pytest.raises(Refusal):
+        with pytest.raises(Flooded):
             door.let_in(read_envelope(broken(envelope(agent), signature="A" * 86)), ERROR)
     door.let_in(read_envelope(envelope(agent)), ERROR)
+
+
+def told(door: Door, raw: str) -> str:
+    try:
+        door.let_in(read_envelope(raw), ERROR)
+    except Flooded:
+        return "flooded"
+    except Refusal as refusal:
+        return refusal.registry_code
+    return "in"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"signature": "A" * 86}, {"timestamp": 1}, {"message_type": "mutual_hello"}], ids=str
+)
+def test_who_only_writes_a_name_is_answered_alike_whether_it_is_known_here_or_not(
+    agent: aitp.AitpAgent, changes: dict[str, Any]
+) -> None:
+    answers = []
+    for known in ([peer(agent)], []):
+        book = PeerBook()
+        book.replace(known)
+        door = Door(book)
+        own = [told(door, broken(envelope(agent), **changes)) for _ in range(PER_STRANGER + 2)]
+        others = [told(door, envelope(aitp.AitpAgent.generate())) for _ in range(ALL_STRANGERS)]
+        answers.append([*own, *others])
+    assert answers[0] == answers[1]
+    assert answers[0].count("flooded") == 2 + PER_STRANGER, "forgeries are within the budget of all strangers"
+
+
+def test_a_copy_is_a_copy_after_its_sender_was_introduced_and_after_it_is_forgotten(agent: aitp.AitpAgent) -> None:
+    book = PeerBook()
+    door = Door(book)
+    first, second = envelope(agent), envelope(agent)
+    assert told(door, first) == "in"
+    book.replace([peer(agent)])
+    assert [told(door, first), told(door, second)] == ["REPLAY_DETECTED", "in"]
+    book.replace([])
+    assert [told(door, first), told(door, second)] == ["REPLAY_DETECTED", "REPLAY_DETECTED"]
 
 
 def test_an_introduced_peer_has_an_end_too(agent: aitp.AitpAgent) -> None:

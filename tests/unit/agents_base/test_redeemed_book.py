@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -13,9 +14,9 @@ from base.refusals import Fault
 SOON = 4_102_444_800.0  # 2100: not over, whenever this runs
 
 
-def redeem(book: RedeemedBook, delegation: str, until: float = SOON) -> Redeemed:
-    book.make_room()
-    redeemed = Redeemed("aid:c", "jti", until, {"tct": "a.b.c"})
+def redeem(book: RedeemedBook, delegation: str, until: float = SOON, delegator: str = "aid:b") -> Redeemed:
+    book.make_room(delegator)
+    redeemed = Redeemed("aid:c", "jti", until, delegator, {"tct": "a.b.c"})
     book.record(delegation, redeemed)
     return redeemed
 
@@ -33,10 +34,39 @@ def test_full_memory_refuses_rather_than_forgets() -> None:
     first = redeem(book, "h.1.s")
     redeem(book, "h.2.s", time.time() - 1)
     redeem(book, "h.3.s")
-    with pytest.raises(Fault, match="too many delegations") as caught:
-        book.make_room()
+    with pytest.raises(Fault, match="more than 500 delegations of one agent, or 2 of all") as caught:
+        book.make_room("aid:b")
     assert caught.value.status == 503
     assert book.find("h.1.s") is first
+
+
+def test_one_delegator_leaves_the_others_their_room() -> None:
+    book = RedeemedBook(limit=10, of_one=2)
+    redeem(book, "h.1.s")
+    redeem(book, "h.2.s", time.time() - 1)
+    redeem(book, "h.3.s")
+    with pytest.raises(Fault, match="more than 2 delegations of one agent"):
+        book.make_room("aid:b")
+    for number in range(2):
+        redeem(book, f"h.other-{number}.s", delegator="aid:other")
+    with pytest.raises(Fault):
+        book.make_room("aid:other")
+
+
+def test_what_is_live_is_there_after_a_restart_without_its_token() -> None:
+    book, again = RedeemedBook(of_one=2), RedeemedBook(of_one=2)
+    redeem(book, "h.1.s")
+    redeem(book, "h.2.s", time.time() - 1)
+    assert book.changes == 2
+    assert "a.b.c" not in json.dumps(book.kept())
+    again.restore(json.loads(json.dumps(book.kept())))
+    found = again.find("h.1.s")
+    assert found is not None
+    assert (found.key, found.jti, found.until, found.delegator, found.answer) == ("aid:c", "jti", SOON, "aid:b", None)
+    assert again.find("h.2.s") is None
+    redeem(again, "h.3.s")
+    with pytest.raises(Fault):
+        again.make_room("aid:b")
 
 
 def test_signature_is_no_part_of_what_makes_a_delegation() -> None:

@@ -47,7 +47,7 @@ def issue(identity: Identity) -> Callable[[SdkPeer], str]:
 
 
 def call(verifier: Verifier, peer: SdkPeer, token: str) -> Any:
-    challenge = json.dumps(json.loads(verifier.challenge(token))["payload"])
+    challenge = json.dumps(json.loads(verifier.challenge(token)[0])["payload"])
     return verifier.authorize(token, "demo.a", peer.agent.sign_pop_response(challenge))
 
 

@@ -16,8 +16,10 @@ import pytest
 from base.process import private_files
 from base.process.bootstrap import RevocationConfig
 from base.protocol import revocation_record
+from base.protocol.redeemed import Redeemed, RedeemedBook
 from base.protocol.revocation import RevocationState
 from base.protocol.revocation_record import RevocationRecord
+from base.protocol.tokens import Token
 from base.refusals import Fault
 
 AID = "aid:pubkey:somebody"
@@ -34,7 +36,7 @@ def jtis(count: int) -> list[str]:
 
 def opened(directory: Path, aid: str = AID) -> tuple[RevocationRecord, RevocationState]:
     known = state()
-    return RevocationRecord(str(directory), aid, known), known
+    return RevocationRecord(str(directory), aid, known, RedeemedBook()), known
 
 
 def the_file(directory: Path) -> Path:
@@ -63,6 +65,52 @@ async def test_what_was_revoked_and_made_is_there_after_a_restart(tmp_path: Path
     assert restored.kept() == known.kept()
     await again.close()
     assert suffixes(tmp_path) == {".json", ".lock"}
+
+
+async def test_what_is_withheld_and_what_was_redeemed_is_there_too(tmp_path: Path) -> None:
+    record, known = opened(tmp_path)
+    record.redeemed.record("h.b.s", Redeemed("aid:c", "jti", time.time() + HOUR, "aid:b", {"tct": "secret"}))
+    withheld, over = (
+        Token(tct=jti, claims={"jti": jti, "exp": time.time() + seconds}, peer_aid="aid:a", agent_id="a")
+        for jti, seconds in zip(jtis(2), (HOUR, -1), strict=True)
+    )
+    known.withhold(withheld)
+    known.withhold(over)
+    await record.save()
+    await record.close()
+    assert b"secret" not in the_file(tmp_path).read_bytes()
+    again, restored = opened(tmp_path)
+    assert again.redeemed.find("h.b.s") is not None
+    assert [restored.is_withheld(token.jti) for token in (withheld, over)] == [True, False]
+    await again.close()
+
+
+async def test_who_cannot_wait_has_it_written_all_the_same(tmp_path: Path) -> None:
+    record, known = opened(tmp_path)
+    [jti] = jtis(1)
+    known.revoke(jti)
+    record.begin()
+    await record.close()
+    again, restored = opened(tmp_path)
+    assert restored.source_of(jti) == "local"
+    await again.close()
+
+
+def empty_file(directory: Path) -> Path:
+    opened(directory)[0]._release()
+    file = next(directory.glob("*.lock")).with_suffix(".json")
+    file.touch(0o600)
+    return file
+
+
+async def test_file_of_the_version_before_is_read(tmp_path: Path) -> None:
+    file = empty_file(tmp_path)
+    [jti] = jtis(1)
+    line = [jti, 1, None, "local", time.time() + HOUR]
+    file.write_text(json.dumps({"v": 1, "aid": AID, "revoked": [line], "lineage": []}))
+    record, restored = opened(tmp_path)
+    assert restored.source_of(jti) == "local"
+    await record.close()
 
 
 async def test_what_has_expired_is_not_kept(tmp_path: Path) -> None:
@@ -96,7 +144,8 @@ def test_line_stays_for_as_long_as_the_token_may_live() -> None:
 
 
 def document(**changes: Any) -> bytes:
-    return json.dumps({"v": 1, "aid": AID, "revoked": [], "lineage": []} | changes).encode()
+    kept = {"revoked": [], "lineage": [], "withheld": [], "redeemed": []}
+    return json.dumps({"v": 2, "aid": AID} | kept | changes).encode()
 
 
 @pytest.mark.parametrize(
@@ -106,7 +155,7 @@ def document(**changes: Any) -> bytes:
         b"\xff",
         b"[]",
         b'{"v": 1',
-        document(v=2),
+        document(v=3),
         document(aid="aid:pubkey:other"),
         document(revoked=[["no-uuid", 1, None, "local", 9e9]]),
         document(revoked=[[jtis(1)[0].upper(), 1, None, "local", 9e9]]),
@@ -118,6 +167,12 @@ def document(**changes: Any) -> bytes:
         document(lineage=[["a", "b", "redeemed", 9e9], ["b", "a", "redeemed", 9e9]]),
         document(lineage=[["a", "b", "stolen", 9e9]]),
         document(lineage=None),
+        document(withheld=[["a"]]),
+        document(withheld=[["a", "late"]]),
+        document(redeemed=[["no hex", "aid:c", "jti", 9e9, "aid:b"]]),
+        document(redeemed=[["00" * 32, "aid:c", "jti", 9e9]]),
+        document(redeemed=[["00" * 32, "aid:c", "jti", 9e9, 5]]),
+        document(redeemed=[["00" * 32, "aid:c", "jti", 9e9, "aid:b"]] * 2),
         b"[" * 100_000,
     ],
 )
@@ -221,7 +276,7 @@ async def test_many_who_save_at_once_share_writes_and_one_that_is_cancelled_take
 
 async def test_agent_of_a_run_keeps_nothing() -> None:
     known = state()
-    record = RevocationRecord(None, AID, known)
+    record = RevocationRecord(None, AID, known, RedeemedBook())
     known.revoke(*jtis(1))
     await record.save()
     await record.close()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from base.protocol.peers import Peer
-from base.protocol.sessions import MAX_OPEN, SESSION_SECS, Done, Pending, SessionMap
+from base.protocol.sessions import MAX_OPEN, PAID_FOR, SESSION_SECS, Done, Pending, SessionMap
 from base.protocol.tokens import Token
 from base.refusals import Refusal
 
@@ -69,6 +69,15 @@ def test_a_nonce_of_another_peers_session_finds_nothing(sessions: SessionMap) ->
     refused("INVALID_ENVELOPE", sessions, "aid:b", None, "nonce of s")
     assert sessions.expects("aid:a")
     assert not sessions.expects("aid:b")
+
+
+def test_a_hello_has_paid_for_so_many_messages_and_no_more(sessions: SessionMap) -> None:
+    opened(sessions, "one")
+    opened(sessions, "two")
+    assert [sessions.expects("aid:a") for _ in range(2 * PAID_FOR + 2)] == [True] * 2 * PAID_FOR + [False] * 2
+    assert sessions.take("aid:a", "one", None), "it is open all the same"
+    opened(sessions, "three")
+    assert sessions.expects("aid:a")
 
 
 def test_a_session_that_took_too_long_is_over(sessions: SessionMap, clock: Clock) -> None:

@@ -27,7 +27,7 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> Shared:
     events: list[Any] = []
     telemetry = SimpleNamespace(emit=lambda *said, **fields: events.append((said, fields)))
     nothing: Any = None
-    return Shared(nothing, nothing, TokenBook(), state, nothing, telemetry, nothing, nothing)  # type: ignore[arg-type]
+    return Shared(nothing, nothing, TokenBook(), state, nothing, telemetry, nothing, nothing, nothing)  # type: ignore[arg-type]
 
 
 def test_the_very_token_is_dropped_and_not_another_of_its_id(shared: Shared) -> None:
