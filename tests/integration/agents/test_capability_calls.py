@@ -214,8 +214,14 @@ async def test_function_that_is_not_offered_is_not_served(start: Start) -> None:
 async def test_authorised_call_with_a_bad_body_is_refused_as_such(
     worker: WorkerProcess, caller: SdkPeer, body: Any, status: int
 ) -> None:
-    headers = await caller.proof(worker, await caller.token_from(worker))
-    assert (await worker.request("POST", ECHO, body, headers)).status == status
+    reason = "payload_too_large" if status == 413 else "invalid_request"
+    for known in (True, False):
+        headers = await caller.proof(worker, await caller.token_from(worker))
+        await introduce(worker, *[caller] * known)
+        answer = await worker.request("POST", ECHO, body, headers)
+        told = answer.body["error"]
+        assert (answer.status, told["code"], told["retryable"]) == (status, "INVALID_ENVELOPE", False)
+        assert told.get("details") == ({"reason": reason} if known else None), "only the introduced are told more"
 
 
 @pytest.mark.parametrize(

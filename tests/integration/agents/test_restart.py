@@ -88,6 +88,31 @@ async def test_what_was_made_from_a_token_falls_with_it_after_a_restart(
     assert (refused["code"], refused["details"]["source"]) == ("TCT_REVOKED", "lineage")
 
 
+async def test_redeemed_delegation_is_not_redeemed_again_after_a_restart(
+    make: Make, start: Start, kept: dict[str, Any]
+) -> None:
+    owner, delegator, delegatee = await asyncio.gather(
+        start("owner", revocation=kept), start("delegator"), start("delegatee")
+    )
+    await introduce(owner, delegator, delegatee)
+    await delegator.admin("initiate-handshake", {"peer": "owner"})
+    body = {"delegatee": "delegatee", "via_peer": "owner", "scope": ["demo.echo"]}
+    first, second = [(await delegator.admin("delegate", body | {"ttl_secs": n})).body for n in (1000, 2000)]
+
+    async def redeem(given: dict[str, Any]) -> Answer:
+        asked = {"target": "owner", "delegation_token": given["delegation_token"]}
+        return await delegatee.admin("redeem-delegation", asked)
+
+    assert (await redeem(first)).status == (await redeem(first)).status == 200
+    owner = await started_anew(make, owner, revocation=kept)
+    await introduce(owner, delegator, delegatee)
+    refused = await redeem(first)
+    assert (refused.status, refused.body["error"]["details"]["code"]) == (502, "REPLAY_DETECTED")
+    assert (await redeem(second)).status == 200
+    task = {"peer": "owner", "capability": "demo.echo", "input": {}}
+    assert (await delegatee.admin("invoke", task)).body["status_code"] == 200
+
+
 async def test_agent_does_not_start_on_a_damaged_record(make: Make, start: Start, kept: dict[str, Any]) -> None:
     worker, caller = await start("alice", revocation=kept), SdkPeer("carol")
     await introduce(worker, caller)

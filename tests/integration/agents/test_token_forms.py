@@ -72,6 +72,7 @@ def verdict(worker: WorkerProcess, caller: SdkPeer, token: str) -> str:
 
 
 SOON = 4_102_444_800  # 2100
+OTHER_AID = SdkPeer("other").aid
 OTHER_JKT = aitp.compute_aid_jkt(SdkPeer("other").aid)
 
 
@@ -100,6 +101,32 @@ async def test_claims_that_are_wrong_are_named_as_the_independent_verifier_does(
     if changes.get("grants") != []:  # the verifier leaves that to whoever compares them with what is asked for
         assert verdict(worker, caller, bad) == code
     assert len(await sink.wait_for("capability.invoked")) == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"iat": SOON - 100, "exp": SOON},
+        {"exp": 1_700_000_000},
+        {"aud": OTHER_AID},
+        {"grants": ["demo.picky"]},
+        {"ver": "aitp/9"},
+        {"jti": "revoked"},
+    ],
+    ids=str,
+)
+async def test_claims_of_a_forged_token_are_nobodys_word(
+    worker: WorkerProcess, caller: SdkPeer, changes: dict[str, Any]
+) -> None:
+    """A caller that is told to come again, or which claim was wrong, would be told about a token that nobody issued."""
+    good = claims_of(await caller.token_from(worker))
+    assert (await worker.admin("revoke-tct", {"audience": "carol"})).status == 200
+    jti = good["jti"] if changes == {"jti": "revoked"} else str(uuid.uuid4())
+    forged = caller.reissue(minted(worker, good), **changes | {"jti": jti})
+    answer = await worker.request("POST", ECHO, "{}", await caller.proof(worker, forged))
+    told = answer.body["error"]
+    assert (answer.status, told["code"], told["retryable"]) == (403, "TCT_SIGNATURE_INVALID", False)
+    assert told["details"]["reason"] == "tct_invalid"
 
 
 async def test_extensions_of_a_token_are_ignored(worker: WorkerProcess, caller: SdkPeer) -> None:
