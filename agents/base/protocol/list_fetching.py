@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakValueDictionary
 
+from base.aids import canonical
 from base.http.peer_client import MAX_ANSWER, PeerClient
 from base.protocol.control_plane import EXCHANGE_TIMEOUT, failure_of, refusal_of
 from base.protocol.revocation import RevocationState
@@ -51,7 +52,7 @@ class ListFetcher:
 
         ``most``: bytes that it may have, at most those of any answer.
         """
-        turn = self._turns.setdefault(issuer, asyncio.Lock())
+        turn = self._turns.setdefault(canonical(issuer), asyncio.Lock())
         async with turn:
             try:
                 answer = await self._client.get(url, timeout=EXCHANGE_TIMEOUT, limit=most)
