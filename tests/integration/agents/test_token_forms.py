@@ -113,7 +113,6 @@ async def test_claims_that_are_wrong_are_named_as_the_independent_verifier_does(
         {"ver": "aitp/9"},
         {"jti": "revoked"},
     ],
-    ids=str,
 )
 async def test_claims_of_a_forged_token_are_nobodys_word(
     worker: WorkerProcess, caller: SdkPeer, changes: dict[str, Any]
