@@ -62,6 +62,7 @@ class Responder:
 
     async def _answer_hello(self, envelope: Envelope) -> tuple[str, str]:
         known = self._known(envelope)
+        self._shared.revocations.require_room_for(envelope.key)
         check_greeting(envelope.payload, envelope.sender, self._shared.identity.aid)
         peer = known or presented_by(envelope)
         responder = self._shared.identity.agent().new_responder(pinned_keys=[peer.aid], **self._oidc.session_options())

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import time
 import uuid
-from dataclasses import astuple, dataclass
+from collections import Counter
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from base.aids import canonical, same_key
@@ -23,8 +24,8 @@ from base.refusals import Fault, Refusal, Source
 LIST_TTL = 300
 #: So many tokens may be withheld before it is worth looking for those that have expired.
 FEW = 1024
-#: And so many of them are kept over a restart.
-MAX_WITHHELD_KEPT = 10_000
+#: Tokens of one holder that may be withheld before it is given no other.
+MAX_WITHHELD = 64
 
 #: Bytes that the lines of this agent's own list may take, of tokens that may be live. Others take no longer one.
 MAX_LIST = 1 << 20
@@ -50,9 +51,21 @@ class Entry:
         """Bytes that its line takes at most: an escape for every character of the reason."""
         return 100 + 6 * len(self.reason or "")
 
+    def kept(self) -> list[Any]:
+        """What :func:`_entry` reads again. (``astuple`` would take five times as long, and there may be 10,000.)"""
+        return [self.jti, self.revoked_at, self.reason, self.because, self.until]
+
     def listed(self) -> dict[str, str | int]:
         line: dict[str, str | int] = {"jti": self.jti, "revoked_at": self.revoked_at}
         return line | {"reason": self.reason} if self.reason else line
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A token that is not honoured: whose it is, and until when (Unix seconds) it would be live."""
+
+    holder: str
+    until: float
 
 
 class RevocationState:
@@ -68,18 +81,37 @@ class RevocationState:
         self._lists: dict[str, IssuerList] = {}
         self._signed: tuple[str, float] | None = None
         self._changed = 0
-        self._withheld: dict[str, float] = {}
+        self._withheld: dict[str, Withheld] = {}
+        self._withheld_from: Counter[str] = Counter()
         self._look_at = FEW
 
     def withhold(self, token: Token) -> None:
-        """Not to honour a token that this agent is about to issue because the protocol wants one: it is on no list,
-        since nothing was taken from anybody."""
-        self._withheld[token.jti.lower()] = token.claims["exp"]
+        """Not to honour a token that this agent issued because the protocol wants one: it is on no list, since nothing
+        was taken from anybody."""
+        self._withhold(token.jti.lower(), Withheld(canonical(token.peer_aid), token.claims["exp"]))
         self._changed += 1
         if len(self._withheld) > self._look_at:
-            now = time.time()
-            self._withheld = {jti: until for jti, until in self._withheld.items() if until >= now}
+            self._forget_withheld()
             self._look_at = 2 * len(self._withheld) + FEW
+
+    def _withhold(self, jti: str, withheld: Withheld) -> None:
+        self._withheld[jti] = withheld
+        self._withheld_from[withheld.holder] += 1
+
+    def require_room_for(self, holder: str) -> None:
+        """Whether another handshake of that key may fail. Raises 503 when so many have that this agent would have to
+        remember ever more of them."""
+        if self._withheld_from[holder] >= MAX_WITHHELD:
+            self._forget_withheld()
+        if self._withheld_from[holder] >= MAX_WITHHELD:
+            message = f"{MAX_WITHHELD} handshakes of this agent failed after a token was issued that is still live"
+            raise Fault(503, "overloaded", f"{message}; try again when one has expired")
+
+    def _forget_withheld(self) -> None:
+        """Forget those that are no good anyway."""
+        now = time.time()
+        self._withheld = {jti: one for jti, one in self._withheld.items() if one.until >= now}
+        self._withheld_from = Counter(one.holder for one in self._withheld.values())
 
     def is_withheld(self, jti: str) -> bool:
         """Whether that is so of a token, or of one that it was made from."""
@@ -121,14 +153,13 @@ class RevocationState:
 
     def kept(self) -> dict[str, list[Any]]:
         """What must outlive a restart under the same key, JSON-ready: ``{"revoked", "lineage", "withheld"}``, a list
-        per line; of what is withheld, which a peer can make many of, what lives longest."""
+        per line."""
         self._forget_expired()
         now = time.time()
-        withheld = sorted(((until, jti) for jti, until in self._withheld.items() if until >= now), reverse=True)
         return {
-            "revoked": [list(astuple(entry)) for entry in self._local.values()],
+            "revoked": [entry.kept() for entry in self._local.values()],
             "lineage": self.lineage.kept(),
-            "withheld": [[jti, until] for until, jti in withheld[:MAX_WITHHELD_KEPT]],
+            "withheld": [[jti, one.holder, one.until] for jti, one in self._withheld.items() if one.until >= now],
         }
 
     def restore(self, revoked: list[list[Any]], lineage: list[list[Any]], withheld: list[list[Any]]) -> None:
@@ -136,10 +167,11 @@ class RevocationState:
         entries = [_entry(line) for line in revoked]
         if sum(entry.size for entry in entries) > MAX_LIST:
             raise ValueError("too long a record of revocations")
-        if not all(isinstance(jti, str) and math.isfinite(until) for jti, until in withheld):
-            raise ValueError("not a record of tokens that are withheld")
         self.lineage.restore(lineage)
-        self._withheld = {jti: until for jti, until in withheld if until >= time.time()}
+        for jti, holder, until in withheld:
+            if not isinstance(jti, str) or not isinstance(holder, str) or not math.isfinite(until):
+                raise ValueError("not a record of tokens that are withheld")
+            self._withhold(jti, Withheld(holder, until))
         self._local = {entry.jti: entry for entry in entries}
         self._forget_expired()
 

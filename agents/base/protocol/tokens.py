@@ -65,6 +65,7 @@ class Shelf:
         self._tokens: dict[int, Token] = {}
         self._of_owner: dict[str, dict[int, Token]] = {}
         self._owners: dict[int, str] = {}
+        self._of_jti: dict[str, list[int]] = {}
         self._added = 0
 
     def add(self, token: Token, owner: str | None = None) -> None:
@@ -76,10 +77,11 @@ class Shelf:
         self._tokens[number] = token
         self._owners[number] = owner
         self._of_owner.setdefault(owner, {})[number] = token
+        self._of_jti.setdefault(token.jti, []).append(number)
 
     def remove(self, token: Token) -> None:
         """Forget this very one, if it is there: the id of a held token is what its issuer made it."""
-        for number in [number for number, known in self._tokens.items() if known is token]:
+        for number in [number for number in self._of_jti.get(token.jti, ()) if self._tokens[number] is token]:
             self._forget(number)
 
     def of_agent(self, agent_id: str) -> Iterator[Token]:
@@ -87,7 +89,9 @@ class Shelf:
         return (token for token in reversed(self._tokens.values()) if token.agent_id == agent_id)
 
     def with_jti(self, jti: str) -> Token | None:
-        return next((token for token in reversed(self._tokens.values()) if token.jti == jti), None)
+        """The newest of that id, of which there is more than one only if an issuer made it so."""
+        numbers = self._of_jti.get(jti)
+        return self._tokens[numbers[-1]] if numbers else None
 
     def __iter__(self) -> Iterator[Token]:
         """Oldest first."""
@@ -102,8 +106,10 @@ class Shelf:
         self._forget(next(expired, next(iter(fullest))))
 
     def _forget(self, number: int) -> None:
-        del self._tokens[number]
-        owner = self._owners.pop(number)
+        jti, owner = self._tokens.pop(number).jti, self._owners.pop(number)
+        self._of_jti[jti].remove(number)
+        if not self._of_jti[jti]:
+            del self._of_jti[jti]
         del self._of_owner[owner][number]
         if not self._of_owner[owner]:
             del self._of_owner[owner]

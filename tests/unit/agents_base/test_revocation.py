@@ -14,9 +14,10 @@ import pytest
 
 from base.process.bootstrap import ControlPlaneConfig, RevocationConfig, parse_bootstrap
 from base.protocol.identity import Identity
-from base.protocol.revocation import RevocationState
+from base.protocol.revocation import FEW, MAX_WITHHELD, RevocationState
+from base.protocol.tokens import Token
 from base.protocol.verification import Verifier
-from base.refusals import Refusal
+from base.refusals import Fault, Refusal
 from tests.integration.agents.harness import SdkPeer, claims_of
 from tests.unit.agents_base.test_bootstrap import document
 
@@ -71,6 +72,35 @@ def test_challenges_do_not_count_as_look_ups(identity: Identity, issue: Callable
     for _ in range(3):
         verifier.challenge(token)
     assert verifier.cache.stats() == {"enabled": True, "hits": 0, "misses": 0, "size": 0}
+
+
+def token_of(holder: str, seconds: float = 3600) -> Token:
+    jti = str(uuid.uuid4())
+    return Token(tct=jti, claims={"jti": jti, "exp": time.time() + seconds}, peer_aid=holder, agent_id="a")
+
+
+def test_one_whose_handshakes_fail_without_end_is_given_no_more_tokens_and_others_are() -> None:
+    known = state()
+    first = token_of("aid:pubkey:a", seconds=-1)
+    for token in [first, *(token_of("aid:pubkey:a") for _ in range(MAX_WITHHELD - 1))]:
+        known.require_room_for("aid:pubkey:a")
+        known.withhold(token)
+    known.require_room_for("aid:pubkey:a")  # the first has expired
+    assert not known.is_withheld(first.jti)
+    known.withhold(last := token_of("aid:pubkey:a"))
+    with pytest.raises(Fault, match="64 handshakes of this agent failed") as caught:
+        known.require_room_for("aid:pubkey:a")
+    assert caught.value.status == 503
+    assert known.is_withheld(last.jti)
+    known.require_room_for("aid:pubkey:b")
+
+
+def test_what_is_withheld_is_forgotten_when_it_has_expired_whoever_had_it() -> None:
+    known = state()
+    for number in range(FEW + 1):
+        known.withhold(token_of(f"aid:pubkey:{number}", seconds=-1))
+    assert not known._withheld
+    assert not known._withheld_from
 
 
 def test_fail_closed_refuses_without_a_fresh_list(identity: Identity, issue: Callable[[SdkPeer], str]) -> None:
