@@ -113,13 +113,31 @@ def test_an_agent_may_accept_one_aid_and_no_other(shell: Shell) -> None:
         assert (_hello(friend, analyzer), _hello(other, analyzer)) == (200, 400)
 
 
+def test_whose_key_it_takes_and_why_it_refuses_is_a_warning_with_its_code(shell: Shell) -> None:
+    stranger = aitp.AitpAgent.from_seed(secrets.token_bytes(32))
+    stranger.build_manifest("caller", "http://localhost:1/aitp/handshake/hello", ["peer.thing"])
+    with agent(shell, "analyzer", "--accept", "any-verified") as analyzer:
+        assert _hello(stranger, analyzer) == 200
+        assert _status(f"{analyzer.url}/capabilities/analyze.data", b"{}") == 403
+        _, _, err = analyzer.end()
+    lines = {
+        line["event"]: line for line in map(json.loads, filter(lambda text: text.startswith("{"), err.splitlines()))
+    }
+    taken, denied = lines["stranger.accepted"], lines["capability.denied"]
+    assert (taken["level"], taken["aid"], taken["accept"]) == ("warning", stranger.aid, "any-verified")
+    assert (denied["level"], denied["code"], denied["registry_code"]) == ("warning", "tct_missing", "POLICY_VIOLATION")
+
+
 def _hello(caller: aitp.AitpAgent, callee: Agent) -> int:
     """The status of the answer to a hello."""
     manifest = ask(f"{callee.url}/.well-known/aitp-manifest").decode()
     hello = caller.new_session(pinned_keys=[callee.aid]).build_hello(manifest, ["analyze.data"])
-    request = urllib.request.Request(
-        f"{callee.url}/aitp/handshake/hello", hello.encode(), {"Content-Type": "application/json"}
-    )
+    return _status(f"{callee.url}/aitp/handshake/hello", hello.encode())
+
+
+def _status(url: str, body: bytes) -> int:
+    """The status of the answer to a document that is posted."""
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
             return int(answer.status)

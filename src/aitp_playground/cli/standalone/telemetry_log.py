@@ -11,12 +11,15 @@ import orjson
 import structlog
 from aiohttp import web
 
+from aitp_playground.events.vocabulary import spec
 from aitp_playground.hosting.bootstrap import Telemetry, mint_token
 
 _PATH: Final = "/telemetry"
 _MAX_BODY: Final = 4 << 20
 #: Of an event's fields, those that are logged.
 _TOLD: Final = ("capability", "aid", "aid_a", "aid_b", "session_id", "jti", "grants", "cause", "error")
+#: Characters of a part of its payload that is logged.
+_LONGEST: Final = 300
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +62,16 @@ class _Sink:
         if number <= self._last:
             return False
         self._last = number
-        failed = kind.endswith(("failed", "denied", "rejected"))
+        row = spec(kind)
         told = {name: event[name] for name in _TOLD if event.get(name) is not None}
-        (log.warning if failed else log.info)(kind, **told)
+        # At the level of a run's log; codes, sources and the like are in the payload. What the vocabulary does not
+        # name is left out: it could be called like a part of the line.
+        said = event["payload"] if isinstance(event.get("payload"), dict) else {}
+        declared = row.payload if row is not None else frozenset[str]()
+        told |= {name: said[name] for name in sorted(declared & said.keys() - told.keys()) if _is_short(said[name])}
+        getattr(log, row.level if row is not None else "info")(kind, **told)
         return True
+
+
+def _is_short(value: Any) -> bool:
+    return isinstance(value, int | float) or (isinstance(value, str) and len(value) <= _LONGEST)
