@@ -120,9 +120,7 @@ def test_whose_key_it_takes_and_why_it_refuses_is_a_warning_with_its_code(shell:
         assert _hello(stranger, analyzer) == 200
         assert _status(f"{analyzer.url}/capabilities/analyze.data", b"{}") == 403
         _, _, err = analyzer.end()
-    lines = {
-        line["event"]: line for line in map(json.loads, filter(lambda text: text.startswith("{"), err.splitlines()))
-    }
+    lines = {line["event"]: line for line in (json.loads(text) for text in err.splitlines() if text.startswith("{"))}
     taken, denied = lines["stranger.accepted"], lines["capability.denied"]
     assert (taken["level"], taken["aid"], taken["accept"]) == ("warning", stranger.aid, "any-verified")
     assert (denied["level"], denied["code"], denied["registry_code"]) == ("warning", "tct_missing", "POLICY_VIOLATION")

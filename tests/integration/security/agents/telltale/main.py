@@ -11,12 +11,12 @@ from base.protocol.tokens import Shelf, Token
 _add = Shelf.add
 
 
-def _overheard(shelf: Shelf, token: Token) -> None:
+def _overheard(shelf: Shelf, token: Token, owner: str | None = None) -> None:
     with open(os.environ["TELLTALE_OUT"], "a", encoding="utf-8") as stream:  # noqa: PTH123
         stream.write(json.dumps([token.tct, token.voucher]) + "\n")
-    _add(shelf, token)
+    _add(shelf, token, owner)
 
 
 if __name__ == "__main__":
-    Shelf.add = _overheard  # type: ignore[assignment, method-assign]
+    Shelf.add = _overheard  # type: ignore[method-assign]
     importlib.import_module(f"{os.environ['TELLTALE']}.main").worker.run()
