@@ -53,6 +53,10 @@ REGISTRY_OF: Mapping[str, str] = {
     "handshake_refused": "INVALID_ENVELOPE",
 }
 
+_OF_OTHERS = frozenset({"handshake_refused", "peer_unknown", "replay"})
+#: Those by which a call, or its challenge, may be refused: the others are about handshakes and delegations.
+OF_CALLS = frozenset(name for name in REGISTRY_OF.keys() - _OF_OTHERS if not name.startswith("delegation_"))
+
 #: Every code of the registry that an agent may answer with.
 REGISTRY_CODES = frozenset(
     {

@@ -1,24 +1,28 @@
 """Claims that no run can meet, or that mean something else than they seem to say: codes and statuses that there are
-none of, counts that allow for nothing having happened, events of agents that report elsewhere. Each is a doubt."""
+none of, codes that stand for several refusals, counts that allow for nothing having happened, events of agents that
+report elsewhere. Each is a doubt."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from aitp_playground.events.codes import REGISTRY_OF
-from aitp_playground.events.vocabulary import ANSWER_CODES, REFUSAL_CODES, REJECTION_CODES
+from aitp_playground.events.codes import OF_CALLS, REGISTRY_OF
+from aitp_playground.events.vocabulary import ANSWER_CODES, REJECTION_CODES
 from aitp_playground.scenarios.checks import STEPS, Fault
 from aitp_playground.scenarios.expectations import Expectation
 from aitp_playground.scenarios.findings import KeyPath, nearest
 from aitp_playground.scenarios.models import AgentManifest, Scenario, StepSpec
 from aitp_playground.scenarios.render import has_placeholder
 
+_CODE = "$.body.error.code"
+_REASON = "$.body.error.details.reason"
+
 _STATUSES = range(100, 600)
 _FORBIDDEN = 403
 #: By event type, what can stand under ``code``. Other types pass on what a library or another service said.
 _CODES: Mapping[str, frozenset[str]] = {
-    "capability.denied": REFUSAL_CODES,
+    "capability.denied": OF_CALLS,
     "delegation.rejected": REJECTION_CODES,
 }
 
@@ -27,15 +31,47 @@ _CODES: Mapping[str, frozenset[str]] = {
 _OF_A_CALLEE = frozenset({"capability.invoked", "capability.denied", "delegation.redeemed", "delegation.rejected"})
 
 
+#: Codes of the registry by which an agent refuses a call for more than one reason, with these.
+_SHARED: Mapping[str, list[str]] = {
+    code: reasons
+    for code in {REGISTRY_OF[name] for name in OF_CALLS}
+    if len(reasons := sorted(name for name in OF_CALLS if REGISTRY_OF[name] == code)) > 1
+}
+
+
 def doubtful_claims(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault]:
     """Every such claim with its place."""
     spec = scenario.spec
     elsewhere = {a.id for a in spec.agents if a.org == "external" and spec.trust.discovery == "cp_registry"}
     for index, step in enumerate(spec.workflow.steps):
+        says_why = any(map(_says_why, step.expect))
         for number, expectation in enumerate(step.expect):
+            if not says_why and (message := _ambiguous(expectation, step)):
+                yield (*STEPS, index, "expect", number, "equals"), message
             doubts = _of_event(expectation, elsewhere) if expectation.event else _of_path(expectation, step)
             for place, message in doubts:
                 yield (*STEPS, index, "expect", number, *place), message
+
+
+def _says_why(expectation: Expectation) -> bool:
+    """Whether it tells one reason of a refusal from the others."""
+    if expectation.event is not None:
+        return expectation.event == "capability.denied" and not {"code", "payload.code"}.isdisjoint(expectation.where)
+    return expectation.path == _REASON
+
+
+def _ambiguous(expectation: Expectation, step: StepSpec) -> str | None:
+    """What else a code would hold for that several refusals share. A control that breaks the mechanism in question may
+    then leave the claim standing."""
+    if not hasattr(step, "expect_status") or expectation.path != _CODE or not isinstance(expectation.equals, str):
+        return None
+    reasons = _SHARED.get(expectation.equals)
+    if reasons is None:
+        return None
+    return (
+        f"an agent refuses with {expectation.equals} for {', '.join(reasons[:-1])} and {reasons[-1]}: say which, by an "
+        f"event capability.denied with its code, or by {_REASON}"
+    )
 
 
 def _of_event(expectation: Expectation, elsewhere: Collection[str]) -> Iterator[Fault]:
@@ -70,7 +106,7 @@ def _of_path(expectation: Expectation, step: StepSpec) -> Iterator[Fault]:
         value = getattr(expectation, name)
         if expectation.path == "$.status_code":
             yield from _status(place, value, never_came=name in {"equals", "not_"})
-        elif expectation.path == "$.body.error.code" and name in {"equals", "not_"} and refused:
+        elif expectation.path == _CODE and name in {"equals", "not_"} and refused:
             yield from _answered(place, value)
 
 

@@ -23,6 +23,17 @@ def claimed(tree: Tree, claim: str) -> list[tuple[str, str]]:
     [
         ("event: capability.denied\nwhere: { code: tct_mising }", "where.code", "did you mean 'tct_missing'?"),
         ("event: capability.denied\nwhere: { payload.code: 403 }", "where.payload.code", "no code 403"),
+        (
+            "event: capability.denied\nwhere: { code: delegation_redeemed }",
+            "where.code",
+            "no code 'delegation_redeemed'",
+        ),
+        (
+            "path: $.body.error.code\nequals: POLICY_VIOLATION",
+            "equals",
+            "for capability_unknown, grant_missing and tct_missing: say which, by an event capability.denied",
+        ),
+        ("path: $.body.error.code\nequals: TCT_REVOKED", "equals", "for revocation_unknown and tct_revoked"),
         ("event: delegation.rejected\nwhere: { code: redeemed_delegation }\nmax: 0", "where.code", "no code"),
         ("path: $.body.error.code\nequals: POLICY_VIOLATON", "equals", "did you mean 'POLICY_VIOLATION'?"),
         ("path: $.body.error.code\nequals: grant_missing", "equals", "answers with POLICY_VIOLATION"),
@@ -47,7 +58,8 @@ def test_a_claim_that_nothing_meets_is_doubtful_at_its_place(tree: Tree, claim: 
 @pytest.mark.parametrize(
     "claim",
     [
-        "event: capability.denied\nwhere: { code: handshake_refused, status_code: 403 }",
+        "event: capability.denied\nwhere: { code: pop_invalid, status_code: 403 }",
+        "path: $.body.error.code\nequals: REPLAY_DETECTED",
         "event: handshake.failed\nwhere: { code: A_CODE_OF_THE_LIBRARY }",
         "event: capability.invoked\nwhere: { code: own_code_of_a_worker }",
         "path: $.body.error.code\nequals: DELEGATION_EXPIRED",
@@ -63,6 +75,19 @@ def test_a_claim_that_nothing_meets_is_doubtful_at_its_place(tree: Tree, claim: 
 )
 def test_a_claim_that_can_be_met_is_none(tree: Tree, claim: str) -> None:
     assert claimed(tree, claim) == []
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "event: capability.denied\nwhere: { code: tct_revoked }",
+        "path: $.body.error.details.reason\nequals: tct_revoked",
+    ],
+)
+def test_a_code_of_several_refusals_is_none_with_the_reason_beside_it(tree: Tree, reason: str) -> None:
+    beside = reason.replace("\n", "\n            ")
+    tree.edit(CLAIM, f"path: $.body.error.code\n            equals: TCT_REVOKED\n          - {beside}")
+    assert tree.lint() == []
 
 
 def test_a_capability_may_answer_with_a_code_of_its_own(tree: Tree) -> None:
