@@ -158,6 +158,7 @@ class Redemptions:
         manifest = await self._manifest_of(delegator)
         # From here on nothing waits: what is revoked now is revoked before the token is minted, and of several that
         # redeem one delegation at once the first has it minted.
+        delegator = self._delegator(delegator.aid)  # it may have been taken off the list meanwhile
         if (again := self._once_more(delegation, key)) is not None:
             return again
         self._require_fresh()

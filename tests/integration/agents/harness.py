@@ -403,6 +403,8 @@ class MaliciousResponder:
     def __init__(self, peer: SdkPeer, initiator_aid: str) -> None:
         self.peer = peer
         self.tamper: Callable[[str, str], str] = lambda _route, text: text
+        #: What happens while its manifest is on its way.
+        self.meanwhile: Callable[[], Awaitable[Any]] | None = None
         self.session_header: str | None = "X-Aitp-Session-Id"
         self.content_type = "application/json"
         self.hellos: list[dict[str, Any]] = []
@@ -433,6 +435,8 @@ class MaliciousResponder:
         await self._runner.cleanup()
 
     async def _manifest(self, _request: web.Request) -> web.Response:
+        if self.meanwhile is not None:
+            await self.meanwhile()
         return web.Response(text=self.tamper("manifest", self.peer.manifest), content_type=self.content_type)
 
     def lay_out(self, layout: str) -> None:

@@ -325,6 +325,15 @@ async def test_delegator_that_cannot_be_looked_up_is_an_error_and_the_delegation
     assert (await bench.redeem(delegation)).status == 200
 
 
+async def test_delegator_that_is_forgotten_while_it_is_looked_up_is_not_known(bench: Bench) -> None:
+    delegation = bench.delegation()
+    bench.served.meanwhile = lambda: introduce(bench.owner, bench.delegatee)
+    denied(await bench.redeem(delegation), "KEY_RESOLUTION_FAILED", "peer_unknown")
+    bench.served.meanwhile = None
+    await introduce(bench.owner, bench.delegator, bench.delegatee)
+    assert (await bench.redeem(delegation)).status == 200
+
+
 async def test_capability_that_is_no_longer_offered_is_not_minted(bench: Bench, start: Start) -> None:
     owner = await start("owner", offered_caps=["demo.who"], seed=b64(bench.owner.seed))
     assert owner.aid == bench.owner.aid
