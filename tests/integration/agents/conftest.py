@@ -68,6 +68,14 @@ async def worker(start: Start) -> WorkerProcess:
 
 
 @pytest.fixture
+async def caller(worker: WorkerProcess) -> SdkPeer:
+    """A peer that the worker was told about, which only goes to others."""
+    peer = SdkPeer("carol")
+    await introduce(worker, peer)
+    return peer
+
+
+@pytest.fixture
 async def responder(worker: WorkerProcess) -> AsyncIterator[MaliciousResponder]:
     """A peer the worker can shake hands with, introduced, that answers over HTTP."""
     served = MaliciousResponder(SdkPeer("mallory", ["m.one", "m.two"]), worker.aid)

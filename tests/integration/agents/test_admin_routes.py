@@ -24,11 +24,6 @@ ROUTES = [
 ]
 
 
-@pytest.fixture
-async def worker(start: Start) -> WorkerProcess:
-    return await start("alice")
-
-
 async def test_no_admin_route_answers_without_this_agents_token(worker: WorkerProcess, start: Start) -> None:
     other = await start("bob")
     wrong = ["", "Bearer", "Bearer ", "Bearer x", f"Basic {worker.admin_token}", worker.admin_token]

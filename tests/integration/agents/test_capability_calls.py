@@ -30,18 +30,6 @@ from tests.integration.agents.harness import (
 ECHO = "/capabilities/demo.echo"
 
 
-@pytest.fixture
-async def worker(start: Start) -> WorkerProcess:
-    return await start("alice")
-
-
-@pytest.fixture
-async def caller(worker: WorkerProcess) -> SdkPeer:
-    peer = SdkPeer("carol")
-    await introduce(worker, peer)
-    return peer
-
-
 async def refused(
     worker: WorkerProcess, sink: TelemetrySink, headers: dict[str, str], code: str, registry: str, *, told: bool = True
 ) -> dict[str, Any]:

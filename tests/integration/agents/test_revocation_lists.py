@@ -39,13 +39,6 @@ async def worker(start: Start, cp: ControlPlane, sink: TelemetrySink) -> WorkerP
     return worker
 
 
-@pytest.fixture
-async def caller(worker: WorkerProcess) -> SdkPeer:
-    peer = SdkPeer("carol")
-    await introduce(worker, peer)
-    return peer
-
-
 async def call(worker: WorkerProcess, caller: SdkPeer, token: str) -> Answer:
     return await worker.request("POST", "/capabilities/demo.echo", "{}", await caller.proof(worker, token))
 

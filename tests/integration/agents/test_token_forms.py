@@ -19,21 +19,9 @@ from aitp_verifier.crypto import PrivateKey
 from aitp_verifier.errors import AitpError
 from aitp_verifier.jws import encode_jws
 
-from tests.integration.agents.harness import SdkPeer, Start, TelemetrySink, WorkerProcess, b64, claims_of, introduce
+from tests.integration.agents.harness import SdkPeer, TelemetrySink, WorkerProcess, b64, claims_of
 
 ECHO = "/capabilities/demo.echo"
-
-
-@pytest.fixture
-async def worker(start: Start) -> WorkerProcess:
-    return await start("alice")
-
-
-@pytest.fixture
-async def caller(worker: WorkerProcess) -> SdkPeer:
-    peer = SdkPeer("carol")
-    await introduce(worker, peer)
-    return peer
 
 
 def minted(worker: WorkerProcess, claims: dict[str, Any], kind: str = "aitp-tct+jwt") -> str:
