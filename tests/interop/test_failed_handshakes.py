@@ -10,7 +10,7 @@ from aiohttp import web
 
 from tests.interop import commit_rows, hello_rows
 from tests.interop.conftest import Meeting, Room
-from tests.interop.foreign.client import Style
+from tests.interop.foreign.client import SESSION, Style
 from tests.interop.foreign.envelopes import Envelope, opened
 from tests.interop.foreign.server import Instead
 from tests.interop.foreign.tokens import claims_of
@@ -277,6 +277,13 @@ async def test_ours_takes_back_what_it_gave_when_told_that_the_handshake_failed(
         hello_rows.by_another_key(met.foreign, forged)
         await met.client.send_commit(initiator, forged)
         assert (await met.client.call("demo.echo")).status == 200
-        await met.client.send_commit(initiator, met.foreign.message("error", error))
+        # Only under the session's id, whatever the style: an error without one may have been signed for anybody.
+        await met.client.post(met.client.place(initiator, "commit"), met.foreign.message("error", error))
+        assert (await met.client.call("demo.echo")).status == 200
+        await met.client.post(
+            met.client.place(initiator, "commit"),
+            met.foreign.message("error", error),
+            {SESSION: str(met.client.session)},
+        )
         refused = await met.client.call("demo.echo", tct=grant.tct)
         assert (refused.status, met.client.told(refused).code) == (403, "TCT_REVOKED")

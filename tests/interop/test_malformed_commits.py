@@ -30,7 +30,10 @@ async def test_it_is_refused(room: Room, style: Style, row: Row) -> None:
     reply, initiator = await send(client, row)
     check_refusal(client, reply, row.codes)
     assert not {"tct", "grant_voucher"} & (reply.body.keys() | reply.body.get("payload", {}).keys())
-    assert (await client.send_commit(initiator, initiator.commit())).status == 400, "the handshake is over"
+    # Without a session id the echo alone says which handshake is meant: another one's may be for another agent.
+    means_none = style == "rfc" and "NONCE_MISMATCH" in row.codes
+    again = await client.send_commit(initiator, initiator.commit())
+    assert again.status == (200 if means_none else 400), "the handshake is over"
 
 
 @every_style

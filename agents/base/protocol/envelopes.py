@@ -154,6 +154,10 @@ class Door:
             self._strangers.charge(envelope.key)
         self._guard.check(envelope, kinds, STRANGERS)
 
+    def turn_away(self, envelope: Envelope) -> None:
+        """Charge to the strangers a message that shows nothing, whoever signed it. Raises :class:`Flooded`."""
+        self._strangers.charge(envelope.key)
+
     def _let_in_introduced(self, envelope: Envelope, kinds: frozenset[str]) -> None:
         """What turns out not to be that peer's, whose name anybody may write, is charged to the strangers and answered
         like theirs: neither a forger's own budget nor its answers tell it who is known here."""

@@ -60,9 +60,8 @@ class Redemptions:
         self._challenges = ChallengeBook()
         self._redeemed = shared.redeemed
 
-    def challenge(self, delegation: str) -> tuple[str, bool]:
-        """A signed ``pop_challenge`` for this delegation, good once, which says nothing about whether that is any
-        good; and whether it is made from a voucher of this agent's, for this agent itself to know.
+    def challenge(self, delegation: str) -> str:
+        """A signed ``pop_challenge`` for this delegation, good once; it says nothing about whether that is any good.
 
         A delegation has no id, so ``tct_jti`` is one that is made from it.
         """
@@ -73,9 +72,8 @@ class Redemptions:
                 "expires_at": int(time.time()) + CHALLENGE_SECS,
             }
         )
-        delegator = self._delegator_of_own(delegation)
-        self._challenges.add(challenge, delegation, delegator)
-        return self._shared.identity.agent().sign_envelope(CHALLENGE, challenge), delegator is not None
+        self._challenges.add(challenge, delegation, self._delegator_of_own(delegation))
+        return self._shared.identity.agent().sign_envelope(CHALLENGE, challenge)
 
     async def redeem(self, raw: str) -> dict[str, Any]:
         """``{"tct", "grant_voucher"?}`` for the delegatee that sent ``raw``. A refusal is reported, then raised."""

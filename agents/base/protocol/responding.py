@@ -50,6 +50,11 @@ class Responder:
         """
         envelope = read_envelope(raw)
         with self._refusals_reported(envelope, session_id):
+            if envelope.kind == "error" and not self._sessions.knows(envelope.key, session_id):
+                # An agent signs an error to anybody who posts nonsense, and it names neither addressee nor handshake:
+                # without the id of one it may be passed on by anybody.
+                self._door.turn_away(envelope)
+                raise Refusal("handshake_refused", "an error counts under the id of its sender's handshake alone")
             expected = envelope.kind != "mutual_hello" and self._sessions.expects(envelope.key)
             self._door.let_in(envelope, _KINDS, expected=expected)
             with disclosing(self._shared.peers, envelope):
@@ -58,7 +63,7 @@ class Responder:
                 peer = self._shared.peers.greeter(envelope.sender)
                 if envelope.kind == "mutual_commit":
                     return await self._answer_commit(envelope, peer, session_id)
-                return await self._take_back(peer, session_id)
+                return await self._take_back(peer, str(session_id))
 
     async def _answer_hello(self, envelope: Envelope) -> tuple[str, str]:
         known = self._known(envelope)
@@ -105,7 +110,7 @@ class Responder:
         self._sessions.close(done, introduced=introduced)
         return commit_ack, pending.session_id
 
-    async def _take_back(self, peer: Peer, session_id: str | None) -> tuple[str, str]:
+    async def _take_back(self, peer: Peer, session_id: str) -> tuple[str, str]:
         """The initiator says that a handshake has failed, which may have ended well here: nothing of it is kept."""
         done = self._sessions.undo(peer.key, session_id)
         if done is not None:
@@ -113,7 +118,7 @@ class Responder:
             if done.held is not None:
                 self._shared.drop(done.held, "held", "peer_failed_it")
             await self._shared.record.save()
-        return "{}", session_id or (done.session_id if done is not None else "")
+        return "{}", session_id
 
     def _explain(self, refusal: Refusal, tct: str, peer: Peer) -> Refusal:
         """The SDK calls most that can be wrong with a token a bad signature."""

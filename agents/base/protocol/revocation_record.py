@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ class RevocationRecord:
         self._writing: asyncio.Task[OSError | None] | None = None
         self._path: Path | None = None
         self._lock = -1
+        # A thread of its own: the loop's are taken by names that a peer's slow resolver is asked for.
+        self._disk = ThreadPoolExecutor(1, "revocation-record")
         if directory is None:
             return
         self._path = Path(directory) / f"{hashlib.sha256(aid.encode()).hexdigest()[:16]}.json"
@@ -59,6 +62,7 @@ class RevocationRecord:
         """Finish what is being written and let another process have the file."""
         if self._writing is not None:
             await asyncio.wait((self._writing,))
+        self._disk.shutdown(wait=False)
         self._release()
 
     def _release(self) -> None:
@@ -97,7 +101,8 @@ class RevocationRecord:
         """Write what there is now. Returns why it could not: whoever asked may not be there any more."""
         try:
             changes, kept = self._changes, self._revocations.kept() | {"redeemed": self.redeemed.kept()}
-            await asyncio.to_thread(_write, path, {"v": VERSION, "aid": self._aid, **kept})
+            document = {"v": VERSION, "aid": self._aid, **kept}
+            await asyncio.get_running_loop().run_in_executor(self._disk, _write, path, document)
         except OSError as failure:
             sys.stderr.write(f"{path} cannot be written: {failure.strerror or failure}\n")
             return failure

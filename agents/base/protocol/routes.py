@@ -129,8 +129,9 @@ class ProtocolRoutes:
         delegation = (await read_object(request, MAX_ENVELOPE)).get("delegation_token")
         if not isinstance(delegation, str) or not delegation:
             raise malformed("delegation_token: not a text")
-        challenge, of_own = self._agent.redemptions.challenge(delegation)
-        return await self._challenged(challenge, of_own=of_own)
+        challenge = self._agent.redemptions.challenge(delegation)
+        # Whoever has a voucher can make up any number of delegations with it: none shows who asks.
+        return await self._challenged(challenge, of_own=False)
 
     async def _redeem(self, request: web.Request) -> web.Response:
         return await self._or_document(self._answer_redemption(request))

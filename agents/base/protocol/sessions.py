@@ -130,15 +130,16 @@ class SessionMap:
     def take(self, key: str, session_id: str | None, nonce: object) -> Pending:
         """The sender's own session, which is then spent.
 
-        Without an id, the one whose nonce is echoed; and when there is but one, that one, for the SDK to say what is
-        wrong with the echo. Raises ``stale`` for one that is over, ``handshake_refused`` for one that never was.
+        Without an id, the one whose nonce is echoed and no other: a commit that its sender made for somebody else, who
+        passes it on, must not end a handshake that is open here. Raises ``stale`` for one that is over,
+        ``handshake_refused`` for one that never was.
         """
         if session_id is None:
             open_ones = self._open.of(key)
-            fitting = [pending for pending in open_ones if pending.nonce == nonce] or open_ones
-            if len(fitting) > 1:
+            fitting = [pending.session_id for pending in open_ones if pending.nonce == nonce]
+            if open_ones and not fitting:
                 raise Refusal("handshake_refused", "the nonce is of no open handshake", registry="NONCE_MISMATCH")
-            session_id = fitting[0].session_id if fitting else ""
+            session_id = fitting[0] if fitting else ""
         pending = self._open.take(session_id, key)
         if pending is None:
             raise Refusal("handshake_refused", "no such handshake is open; start again")
@@ -148,15 +149,17 @@ class SessionMap:
         """Its commit was answered."""
         self._done.add(done, introduced=introduced)
 
-    def undo(self, key: str, session_id: str | None) -> Done | None:
-        """The handshake that its initiator says has failed: that of the id, else its last one.
+    def knows(self, key: str, session_id: str | None) -> bool:
+        """Whether that sender has a handshake of this id that is open or ended a moment ago."""
+        kept = [one.session_id for one in self._open.of(key)] + [one.session_id for one in self._done.of(key)]
+        return session_id in kept
+
+    def undo(self, key: str, session_id: str) -> Done | None:
+        """The handshake of that id, of which its initiator says that it has failed.
 
         One that is still open is over then, and there is nothing to undo: None. Raises ``handshake_refused`` when there
-        is none at all.
+        is none.
         """
-        if session_id is None:
-            last = next(iter(self._open.of(key)), None) or next(iter(self._done.of(key)), None)
-            session_id = last.session_id if last is not None else ""
         if self._open.take(session_id, key) is not None:
             return None
         done = self._done.take(session_id, key)

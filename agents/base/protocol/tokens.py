@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 from base.aids import canonical
 
 MAX_TOKENS = 4096
+#: Bytes of text; a token taken apart takes some times as much.
+MAX_BYTES = 8 << 20
 
 
 def decode_claims(token: Any) -> dict[str, Any]:
@@ -48,6 +51,11 @@ class Token:
     def jti(self) -> str:
         return str(self.claims["jti"])
 
+    @property
+    def size(self) -> int:
+        """Bytes of its text and its voucher's, which are ASCII."""
+        return len(self.tct) + len(self.voucher or "")
+
     def summary(self) -> dict[str, Any]:
         """What may be told: ``{"jti", "grants", "expires_at"}``."""
         return {"jti": self.jti, "grants": list(self.claims["grants"]), "expires_at": self.claims["exp"]}
@@ -56,12 +64,14 @@ class Token:
 class Shelf:
     """Tokens in the order in which they came, each somebody's: of its other side, or of whoever had it made.
 
-    Beyond the bound one goes of whoever has most, so that nobody's tokens can push out another's: one that has expired
-    if there is one, else the oldest.
+    Beyond the bounds one goes of whoever's take most bytes, so that nobody's tokens can push out another's: one that
+    has expired if there is one, else the oldest.
     """
 
-    def __init__(self, limit: int = MAX_TOKENS) -> None:
+    def __init__(self, limit: int = MAX_TOKENS, most_bytes: int = MAX_BYTES) -> None:
         self._limit = limit
+        self._most_bytes = most_bytes
+        self._bytes_of: Counter[str] = Counter()
         self._tokens: dict[int, Token] = {}
         self._of_owner: dict[str, dict[int, Token]] = {}
         self._owners: dict[int, str] = {}
@@ -70,13 +80,14 @@ class Shelf:
 
     def add(self, token: Token, owner: str | None = None) -> None:
         """Keep it. ``owner``: whose it counts as, if not its other side's."""
-        if len(self._tokens) >= self._limit:
+        while self._tokens and (len(self) >= self._limit or self._bytes_of.total() + token.size > self._most_bytes):
             self._make_room()
         number, owner = self._added, owner or canonical(token.peer_aid)
         self._added += 1
         self._tokens[number] = token
         self._owners[number] = owner
         self._of_owner.setdefault(owner, {})[number] = token
+        self._bytes_of[owner] += token.size
         self._of_jti.setdefault(token.jti, []).append(number)
 
     def remove(self, token: Token) -> None:
@@ -101,18 +112,19 @@ class Shelf:
         return len(self._tokens)
 
     def _make_room(self) -> None:
-        fullest, now = max(self._of_owner.values(), key=len), time.time()
+        fullest, now = self._of_owner[max(self._bytes_of, key=self._bytes_of.__getitem__)], time.time()
         expired = (number for number, token in fullest.items() if token.claims["exp"] < now)
         self._forget(next(expired, next(iter(fullest))))
 
     def _forget(self, number: int) -> None:
-        jti, owner = self._tokens.pop(number).jti, self._owners.pop(number)
-        self._of_jti[jti].remove(number)
-        if not self._of_jti[jti]:
-            del self._of_jti[jti]
+        token, owner = self._tokens.pop(number), self._owners.pop(number)
+        self._of_jti[token.jti].remove(number)
+        if not self._of_jti[token.jti]:
+            del self._of_jti[token.jti]
         del self._of_owner[owner][number]
+        self._bytes_of[owner] -= token.size
         if not self._of_owner[owner]:
-            del self._of_owner[owner]
+            del self._of_owner[owner], self._bytes_of[owner]
 
 
 class TokenBook:

@@ -7,10 +7,12 @@ import json
 import aitp
 import pytest
 
+from base.protocol.budgets import PER_STRANGER
 from tests.integration.agents.harness import (
     DEMO_CAPS,
     Answer,
     MaliciousResponder,
+    Pair,
     SdkPeer,
     TelemetrySink,
     WorkerProcess,
@@ -148,14 +150,13 @@ async def test_a_commit_that_is_refused_leaves_no_token_on_either_side(
     assert (revoke.status, revoke.body["error"]["code"]) == (409, "no_tct_issued")
 
 
-@pytest.mark.parametrize("with_header", [True, False])
 @pytest.mark.parametrize("path", [HANDSHAKE, HANDSHAKE + "hello", HANDSHAKE + "commit"])
 async def test_a_responder_takes_back_what_its_initiator_says_has_failed(
-    worker: WorkerProcess, initiator: SdkPeer, sink: TelemetrySink, with_header: bool, path: str
+    worker: WorkerProcess, initiator: SdkPeer, sink: TelemetrySink, path: str
 ) -> None:
     _, commit, session_id = await initiator.open(worker)
-    header = {"X-Aitp-Session-Id": session_id} if with_header else {}
-    commit_ack = await worker.request("POST", HANDSHAKE + "commit", commit, {"X-Aitp-Session-Id": session_id})
+    header = {"X-Aitp-Session-Id": session_id}
+    commit_ack = await worker.request("POST", HANDSHAKE + "commit", commit, header)
     token = commit_ack.body["payload"]["tct"]
     assert (await call(worker, initiator, token)).status == 200
     error = {"code": "NONCE_MISMATCH", "reason": "the nonce is not the one that was sent", "retryable": False}
@@ -207,17 +208,54 @@ async def test_a_token_that_bears_the_id_of_anothers_does_not_take_that_one_alon
 async def test_an_error_about_a_handshake_that_is_open_leaves_the_one_before_alone(
     worker: WorkerProcess, initiator: SdkPeer, sink: TelemetrySink
 ) -> None:
-    """Without a session id an error means the last handshake, and that one has not ended."""
     token = await initiator.token_from(worker)
     _, commit, session_id = await initiator.open(worker)
     error = json.dumps({"code": "IDENTITY_FAILED", "reason": "", "retryable": False})
-    answer = await worker.request("POST", HANDSHAKE, initiator.agent.sign_envelope("error", error))
+    header = {"X-Aitp-Session-Id": session_id}
+    answer = await worker.request("POST", HANDSHAKE, initiator.agent.sign_envelope("error", error), header)
     assert answer.status == 200
     assert (await call(worker, initiator, token)).status == 200
     assert not await listed(worker)
-    header = {"X-Aitp-Session-Id": session_id}
     late = await worker.request("POST", HANDSHAKE + "commit", commit, header)
     assert (late.status, late.body["error"]["code"]) == (400, "INVALID_ENVELOPE"), "it is over"
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_an_error_that_was_signed_for_somebody_else_does_nothing_and_tells_nothing(
+    pair: Pair, known: bool
+) -> None:
+    """An agent signs an error to anybody who posts nonsense; it names neither whom it is for nor which handshake."""
+    alice, bob = pair
+    await bob.admin("initiate-handshake", {"peer": "alice"})
+    if not known:
+        await introduce(alice)
+    signed = json.dumps((await bob.request("POST", HANDSHAKE, "{}")).body)
+    for header in ({}, {"X-Aitp-Session-Id": "made up"}):
+        answers = [await alice.request("POST", HANDSHAKE, signed, header) for _ in range(PER_STRANGER)]
+        if header == {}:
+            assert {answer.body["payload"]["code"] for answer in answers} == {"INVALID_ENVELOPE"}
+        else:
+            assert {answer.status for answer in answers} == {429}, "they are charged like a stranger's"
+    await introduce(alice, bob)
+    task = {"peer": "alice", "capability": "demo.echo", "input": {}}
+    assert (await bob.admin("invoke", task)).body["status_code"] == 200
+    assert (await bob.admin("initiate-handshake", {"peer": "alice"})).status == 200
+
+
+async def test_a_commit_that_was_made_for_somebody_else_ends_no_handshake(worker: WorkerProcess) -> None:
+    victim, mallory = SdkPeer("victim"), SdkPeer("mallory")
+    await introduce(worker, victim)
+    session, commit, _ = await victim.open(worker)
+    elsewhere = victim.agent.new_session(pinned_keys=[mallory.aid])
+    responder = mallory.agent.new_responder(pinned_keys=[victim.aid])
+    for_mallory = elsewhere.process_hello_ack(
+        *responder.process_hello(elsewhere.build_hello(mallory.manifest, ["peer.thing"]))
+    )
+    passed_on = await worker.request("POST", HANDSHAKE, for_mallory)
+    assert (passed_on.status, passed_on.body["payload"]["code"]) == (400, "NONCE_MISMATCH")
+    answer = await worker.request("POST", HANDSHAKE, commit)
+    assert answer.status == 200, answer
+    session.complete(json.dumps(answer.body), revoked_jtis=set())
 
 
 async def test_a_signed_error_under_a_good_status_is_an_error(

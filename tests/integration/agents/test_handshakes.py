@@ -220,14 +220,12 @@ async def test_commits_without_a_session_id_find_their_sessions_by_the_nonce(
         session.complete(json.dumps(answer.body), revoked_jtis=set())
 
 
-async def test_a_commit_with_another_nonce_ends_the_one_session_it_can_mean(
-    worker: WorkerProcess, stranger: SdkPeer
-) -> None:
+async def test_a_commit_with_another_nonce_and_no_id_ends_no_session(worker: WorkerProcess, stranger: SdkPeer) -> None:
     _, commit, _ = await stranger.open(worker)
     payload = json.loads(commit)["payload"] | {"pop_nonce_echo": "A" * 22}
     odd = stranger.agent.sign_envelope("mutual_commit", json.dumps(payload))
     assert refusal(await worker.request("POST", COMMIT, odd)) == (400, "NONCE_MISMATCH")
-    assert refusal(await worker.request("POST", COMMIT, commit)) == (400, "INVALID_ENVELOPE")
+    assert (await worker.request("POST", COMMIT, commit)).status == 200
 
 
 async def test_hello_and_commit_are_taken_at_the_one_url_of_the_manifest(

@@ -59,6 +59,14 @@ def test_nobodys_tokens_push_out_anothers() -> None:
     assert len(shelf) == 4
 
 
+def test_large_tokens_are_fewer_and_cost_their_owner() -> None:
+    shelf = Shelf(most_bytes=100)
+    shelf.add(token("honest", "b", "aid:b"))
+    for number in range(10):
+        shelf.add(token(f"{number}{'x' * 29}"))
+    assert [jti[0] for jti in ids(shelf)] == ["h", "7", "8", "9"]
+
+
 def test_what_has_expired_goes_before_what_is_older() -> None:
     shelf = Shelf(limit=3)
     for entry in (token("old"), token("over", expires_at=1), token("new"), token("newest")):
