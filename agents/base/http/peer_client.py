@@ -118,7 +118,9 @@ class PeerClient:
         """The session; telemetry and the language model's client share it."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(resolver=LoopbackResolver(), use_dns_cache=False, limit_per_host=64),
+                connector=aiohttp.TCPConnector(
+                    resolver=LoopbackResolver(), use_dns_cache=False, limit=512, limit_per_host=64
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
                 timeout=aiohttp.ClientTimeout(total=CALL_TIMEOUT, sock_connect=CONNECT_TIMEOUT),

@@ -116,6 +116,7 @@ async def _serve(
     await stop.wait()
     server.stop()
     await agent.telemetry.flush(EXIT_FLUSH)
+    await agent.record.close()
     leave(0)
 
 

@@ -79,12 +79,11 @@ class Initiator:
         except BaseException as error:
             if exchange is not None:
                 self._drop(exchange)
+            self._shared.record.begin()
             if isinstance(error, Fault):
                 self._report_failure(error, peer, exchange)
-                await self._shared.record.save()
                 await self._tell(error, exchange)
-            else:
-                self._shared.record.begin()
+                await self._shared.record.save()
             raise
 
     async def _introduce(self, peer: Peer, requested: list[str], one_way: bool, manifest_url: str) -> Exchange:
@@ -105,12 +104,15 @@ class Initiator:
         exchange.headers = {SESSION_HEADER: exchange.session_id} if self._take_session_id(exchange, answer) else {}
         ack = self._open(answer, peer, "mutual_hello_ack")
         self._report("handshake.started", exchange, payload=self._about(exchange))
+        self._shared.peers.require_still(peer)
         commit = self._commit(session, ack, exchange, answer.url)
+        await self._shared.record.save()
         headers = {**exchange.headers, **to_pass_on()}
         answer = (await self._shared.client.post(exchange.commit_url, commit, headers)).expect_json(peer.aid)
         received = await self._complete(session, self._open(answer, peer, "mutual_commit_ack"), exchange, answer.url)
+        self._shared.peers.require_still(peer)
         self._shared.tokens.held.add(received)
-        missing = [grant for grant in exchange.wanted if grant not in received.claims["grants"]]
+        missing = received.lacking(exchange.wanted)
         issued, exchange.issued = exchange.issued, None
         self._report_complete(exchange, received, issued, missing)
         return {

@@ -65,6 +65,11 @@ class PeerBook:
         """The peer of that agent id, for this agent's own errands. Raises ``peer_unknown``."""
         return self._known(self._by_id.get(agent_id), agent_id)
 
+    def require_still(self, peer: Peer) -> None:
+        """For after a wait: whether the list has that peer as it was. Raises ``peer_unknown``."""
+        if self.named(peer.agent_id).key != peer.key:
+            raise Refusal("peer_unknown", f"{peer.agent_id[:100]!r} has another key now")
+
     def introduced(self, aid: str) -> bool:
         """Whether the service introduced whoever has that AID."""
         return canonical(aid) in self._by_key

@@ -19,8 +19,9 @@ from typing import Any
 import aitp
 
 from base.aids import same_key
+from base.protocol.budgets import STRANGERS
 from base.protocol.delegation_tokens import Delegation, delegation_jti, read_delegation
-from base.protocol.diagnosis import delegation_defect
+from base.protocol.diagnosis import delegation_defect, said_of_claims
 from base.protocol.envelopes import Door, Envelope, disclosing, read_envelope
 from base.protocol.manifests import fetch_manifest
 from base.protocol.peers import Peer
@@ -161,9 +162,11 @@ class Redemptions:
             return again
         self._require_fresh()
         verified = self._verify(delegation, manifest)
-        minted = self._mint(verified, delegation.source_jti, self._delegatee(verified.delegatee), delegator.key)
+        # Guests are strangers here too: any number of keys has one room.
+        owner = delegator.key if self._shared.peers.introduced(delegator.aid) else STRANGERS
+        minted = self._mint(verified, delegation.source_jti, self._delegatee(verified.delegatee), owner)
         answer = {"tct": minted.tct} | ({"grant_voucher": minted.voucher} if minted.voucher else {})
-        self._redeemed.record(delegation.text, Redeemed(key, minted.jti, verified.expires_at, delegator.key, answer))
+        self._redeemed.record(delegation.text, Redeemed(key, minted.jti, verified.expires_at, owner, answer))
         self._reports.redeemed(minted, delegator, delegation)
         return answer
 
@@ -231,7 +234,7 @@ class Redemptions:
     def _explain(self, error: Exception, delegation: Delegation) -> RedemptionRefusal:
         """The SDK names only a revocation; find out what else it was."""
         code, said = sdk_code(error), first_line(error)
-        if self._shared.revocations.is_withheld(delegation.source_jti):
+        if said_of_claims(said) and self._shared.revocations.is_withheld(delegation.source_jti):
             return RedemptionRefusal("grant_missing", "what it was delegated from grants nothing")
         if code == "DELEGATION_SOURCE_TCT_REVOKED":
             source = self._shared.revocations.source_of(delegation.source_jti)

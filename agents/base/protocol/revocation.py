@@ -62,7 +62,8 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
-    """A token that is not honoured: whose it is, and until when (Unix seconds) it would be live."""
+    """A token that is not honoured: who let its handshake fail, if anybody did, and until when (Unix seconds) it would
+    be live."""
 
     holder: str
     until: float
@@ -85,10 +86,11 @@ class RevocationState:
         self._withheld_from: Counter[str] = Counter()
         self._look_at = FEW
 
-    def withhold(self, token: Token) -> None:
+    def withhold(self, token: Token, *, failed: bool = False) -> None:
         """Not to honour a token that this agent issued because the protocol wants one: it is on no list, since nothing
-        was taken from anybody."""
-        self._withhold(token.jti.lower(), Withheld(canonical(token.peer_aid), token.claims["exp"]))
+        was taken from anybody. ``failed``: its holder let the handshake fail, which it may do so often."""
+        holder = canonical(token.peer_aid) if failed else ""
+        self._withhold(token.jti.lower(), Withheld(holder, token.claims["exp"]))
         self._changed += 1
         if len(self._withheld) > self._look_at:
             self._forget_withheld()

@@ -12,7 +12,9 @@ import hashlib
 import json
 import os
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ from base.refusals import Fault
 #: 1 had no ``withheld`` and no ``redeemed``.
 VERSION = 2
 MAX_BYTES = 16 << 20
+#: Rows that are encoded at once.
+_ROWS = 500
 
 
 class RevocationRecord:
@@ -60,8 +64,8 @@ class RevocationRecord:
 
     async def close(self) -> None:
         """Finish what is being written and let another process have the file."""
-        if self._writing is not None:
-            await asyncio.wait((self._writing,))
+        with suppress(Fault):  # it is on stderr, and nobody is there to be told
+            await self.save()
         self._disk.shutdown(wait=False)
         self._release()
 
@@ -128,4 +132,18 @@ class RevocationRecord:
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:
-    private_files.replace(path, json.dumps(document, separators=(",", ":")).encode())
+    private_files.replace(path, "".join(_encoded(document)).encode())
+
+
+def _encoded(document: dict[str, Any]) -> Iterator[str]:
+    """The document in pieces: nothing else in the process runs while one is made, and it may have megabytes."""
+    for position, (name, value) in enumerate(document.items()):
+        yield f"{'{' if position == 0 else ','}{json.dumps(name)}:"
+        if not isinstance(value, list):
+            yield json.dumps(value)
+            continue
+        yield "["
+        for start in range(0, len(value), _ROWS):
+            yield ("," if start else "") + json.dumps(value[start : start + _ROWS], separators=(",", ":"))[1:-1]
+        yield "]"
+    yield "}"

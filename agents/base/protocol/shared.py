@@ -51,6 +51,6 @@ class Shared:
     def _revoke(self, token: Token) -> None:
         """On the list, while it has room that handshakes may take: a peer can make as many fail as it likes."""
         if self.revocations.is_half_full:
-            self.revocations.withhold(token)
+            self.revocations.withhold(token, failed=True)
         else:
             self.revocations.revoke(token.jti, "the handshake failed", expires_at=token.claims["exp"])

@@ -56,6 +56,11 @@ class Token:
         """Bytes of its text and its voucher's, which are ASCII."""
         return len(self.tct) + len(self.voucher or "")
 
+    def lacking(self, wanted: list[str]) -> list[str]:
+        """What it does not grant of these; both may be thousands."""
+        granted = set(self.claims["grants"])
+        return [grant for grant in wanted if grant not in granted]
+
     def summary(self) -> dict[str, Any]:
         """What may be told: ``{"jti", "grants", "expires_at"}``."""
         return {"jti": self.jti, "grants": list(self.claims["grants"]), "expires_at": self.claims["exp"]}

@@ -11,7 +11,17 @@ import aitp
 import pytest
 
 from tests.integration.agents.control_plane import ControlPlane
-from tests.integration.agents.harness import Answer, Make, SdkPeer, Start, WorkerProcess, b64, claims_of, introduce
+from tests.integration.agents.harness import (
+    Answer,
+    Make,
+    MaliciousResponder,
+    SdkPeer,
+    Start,
+    WorkerProcess,
+    b64,
+    claims_of,
+    introduce,
+)
 
 LIST = aitp.REVOCATION_LIST_PATH
 PLAIN = {"fail_mode": "fail_open", "max_staleness_secs": 300, "poll_secs": 60}
@@ -25,8 +35,9 @@ def kept(tmp_path: Path) -> dict[str, Any]:
 
 async def started_anew(make: Make, before: WorkerProcess, **changes: Any) -> WorkerProcess:
     """The same agent in another process; the one before is killed."""
-    before.process.kill()
-    await before.ended()
+    if before.process.returncode is None:
+        before.process.kill()
+        await before.ended()
     worker = make(before.agent_id, seed=b64(before.seed), **changes)
     await worker.start()
     assert worker.aid == before.aid
@@ -86,6 +97,28 @@ async def test_what_was_made_from_a_token_falls_with_it_after_a_restart(
     assert (await owner.admin("refresh-revocations", {"from": "cp"})).status == 200
     refused = (await delegatee.admin("invoke", task)).body["body"]["error"]
     assert (refused["code"], refused["details"]["source"]) == ("TCT_REVOKED", "lineage")
+
+
+@pytest.mark.parametrize("ended", ["killed", "told to end"])
+async def test_token_of_a_handshake_of_one_direction_grants_nothing_after_a_restart(
+    make: Make, start: Start, kept: dict[str, Any], ended: str
+) -> None:
+    worker = await start("alice", revocation=kept)
+    served = MaliciousResponder(SdkPeer("bob", ["m.one"]), worker.aid)
+    await served.start()
+    try:
+        await introduce(worker, served.peer)
+        asked = {"peer": "bob", "direction": "one"}
+        assert (await worker.admin("initiate-handshake", asked)).status == 200
+        if ended == "told to end":
+            worker.process.terminate()
+            await worker.ended()
+        worker = await started_anew(make, worker, revocation=kept)
+        await introduce(worker, served.peer)
+        refused = await call(worker, served.peer, served.tokens[-1])
+        assert (refused.status, refused.body["error"]["details"]["reason"]) == (403, "grant_missing")
+    finally:
+        await served.close()
 
 
 async def test_redeemed_delegation_is_not_redeemed_again_after_a_restart(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import time
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
+from base.protocol.diagnosis import DELEGATION_TYPE, VERSION, VOUCHER_TYPE, delegation_defect
 from base.protocol.peers import Peer, PeerBook
 from base.protocol.tokens import Shelf, Token, decode_claims
 from base.protocol.verification import TokenCache
@@ -72,6 +76,26 @@ def test_what_has_expired_goes_before_what_is_older() -> None:
     for entry in (token("old"), token("over", expires_at=1), token("new"), token("newest")):
         shelf.add(entry)
     assert ids(shelf) == ["old", "new", "newest"]
+
+
+def compact(header: dict[str, Any], claims: dict[str, Any]) -> str:
+    parts = (json.dumps(header).encode(), json.dumps(claims).encode(), b"none")
+    return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
+
+
+def test_long_lists_of_others_are_compared_in_one_pass_each() -> None:
+    """Claims of anybody's making: the SDK refuses their form before it looks at a signature."""
+    end = int(time.time()) + 600
+    voucher = {"ver": VERSION, "iss": "aid:o", "sub": "aid:d", "exp": end, "grants": [1.5] * 20_000 + ["a"]}
+    claims = {"ver": VERSION, "iss": "aid:d", "sub": "aid:x", "aud": "aid:o", "exp": end, "scope": ["a", "b"] * 20_000}
+    claims["voucher"] = compact({"alg": "EdDSA", "typ": VOUCHER_TYPE}, voucher)
+    delegation = compact({"alg": "EdDSA", "typ": DELEGATION_TYPE}, claims)
+    many = [f"a.{number}" for number in range(20_000)]
+    granted = Token(tct="", claims={"grants": many[:-1]}, peer_aid="", agent_id="")
+    began = time.thread_time()
+    assert delegation_defect(delegation, ["aid:o"], "malformed") == "DELEGATION_SCOPE_EXCEEDED"
+    assert granted.lacking(many) == many[-1:]
+    assert time.thread_time() - began < 1.0, "pair by pair it would be half a minute"
 
 
 def test_token_shows_neither_itself_nor_its_voucher() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from base.protocol import envelopes
 from base.protocol.budgets import ALL_STRANGERS, PER_PEER, PER_STRANGER
-from base.protocol.envelopes import Door, EnvelopeGuard, SeenIds, read_envelope
+from base.protocol.envelopes import MAX_PARTS, Door, EnvelopeGuard, SeenIds, read_envelope
 from base.protocol.peers import Peer, PeerBook
 from base.refusals import Fault, Flooded, Refusal
 
@@ -114,6 +114,13 @@ def test_what_is_no_envelope_is_malformed(agent: aitp.AitpAgent, changes: dict[s
     with pytest.raises(Fault) as caught:
         read_envelope(broken(envelope(agent), **changes))
     assert (caught.value.status, caught.value.registry_code) == (400, "INVALID_ENVELOPE")
+
+
+def test_message_of_too_many_parts_is_not_even_parsed(agent: aitp.AitpAgent) -> None:
+    most = agent.sign_envelope("error", json.dumps({"a": [1] * (MAX_PARTS - 10)}))
+    check(EnvelopeGuard(), most)
+    with pytest.raises(Fault, match="more than 2000 parts"):
+        read_envelope(agent.sign_envelope("error", json.dumps({"a": [1] * (MAX_PARTS + 10)})))
 
 
 def test_full_memory_refuses_rather_than_forgets(clock: Clock) -> None:

@@ -84,21 +84,24 @@ def test_one_whose_handshakes_fail_without_end_is_given_no_more_tokens_and_other
     first = token_of("aid:pubkey:a", seconds=-1)
     for token in [first, *(token_of("aid:pubkey:a") for _ in range(MAX_WITHHELD - 1))]:
         known.require_room_for("aid:pubkey:a")
-        known.withhold(token)
+        known.withhold(token, failed=True)
     known.require_room_for("aid:pubkey:a")  # the first has expired
     assert not known.is_withheld(first.jti)
-    known.withhold(last := token_of("aid:pubkey:a"))
+    known.withhold(last := token_of("aid:pubkey:a"), failed=True)
     with pytest.raises(Fault, match="64 handshakes of this agent failed") as caught:
         known.require_room_for("aid:pubkey:a")
     assert caught.value.status == 503
     assert known.is_withheld(last.jti)
+    known.require_room_for("aid:pubkey:b")
+    for _ in range(MAX_WITHHELD):  # as this agent itself wanted them
+        known.withhold(token_of("aid:pubkey:b"))
     known.require_room_for("aid:pubkey:b")
 
 
 def test_what_is_withheld_is_forgotten_when_it_has_expired_whoever_had_it() -> None:
     known = state()
     for number in range(FEW + 1):
-        known.withhold(token_of(f"aid:pubkey:{number}", seconds=-1))
+        known.withhold(token_of(f"aid:pubkey:{number}", seconds=-1), failed=True)
     assert not known._withheld
     assert not known._withheld_from
 
