@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -178,10 +178,10 @@ class Door:
 
 
 @contextmanager
-def disclosing(peers: PeerBook, sender: Envelope) -> Iterator[None]:
-    """From here on the sender has proven its key, and may be told why it is refused if it was introduced."""
+def disclosing(introduced: Callable[[str], bool], aid: str) -> Iterator[None]:
+    """From here on the peer has proven its key, and may be told why it is refused if it was introduced."""
     try:
         yield
     except Fault as fault:
-        fault.disclosed = peers.introduced(sender.key)
+        fault.disclosed = introduced(aid)
         raise

@@ -82,7 +82,7 @@ class Redemptions:
         text = envelope.payload.get("delegation_token")
         try:
             self._let_in(envelope)
-            with disclosing(self._shared.peers, envelope):
+            with disclosing(self._shared.peers.introduced, envelope.key):
                 if not isinstance(text, str):
                     raise malformed("not a redemption: delegation_token is not a text")
                 delegation = read_delegation(text)

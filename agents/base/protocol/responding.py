@@ -57,7 +57,7 @@ class Responder:
                 raise Refusal("handshake_refused", "an error counts under the id of its sender's handshake alone")
             expected = envelope.kind != "mutual_hello" and self._sessions.expects(envelope.key)
             self._door.let_in(envelope, _KINDS, expected=expected)
-            with disclosing(self._shared.peers, envelope):
+            with disclosing(self._shared.peers.introduced, envelope.key):
                 if envelope.kind == "mutual_hello":
                     return await self._answer_hello(envelope)
                 peer = self._shared.peers.greeter(envelope.sender)

@@ -14,8 +14,9 @@ from aiohttp import web
 
 from base.agent import Agent
 from base.http.answers import NO_STORE, error_document, error_envelope
-from base.http.wire import LOOPBACK_NAMES, json_response, read_object, read_text, require_json
+from base.http.wire import LOOPBACK_NAMES, fault_response, json_response, read_object, read_text, require_json
 from base.protocol.budgets import Pace
+from base.protocol.envelopes import disclosing
 from base.protocol.identity import HANDSHAKE_PATH, MANIFEST_PATH
 from base.protocol.initiating import SESSION_HEADER
 from base.protocol.invocation import CHALLENGE_PATH, POP_HEADERS, TCT_HEADER
@@ -142,12 +143,11 @@ class ProtocolRoutes:
         return json_response(answer, headers=NO_STORE)
 
     async def _capability(self, request: web.Request) -> web.Response:
+        return await self._or_document(self._answer_call(request), _status_of_call)
+
+    async def _answer_call(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        try:
-            task, caller = await self._admit(request, name)
-        except Fault as fault:
-            await self._slow_down(fault)
-            return error_document(fault, _status_of_call(fault))
+        task, caller = await self._admit(request, name)
         return await self._execute(name, task, caller)
 
     async def _admit(self, request: web.Request, name: str) -> tuple[dict[str, Any], Caller]:
@@ -156,7 +156,7 @@ class ProtocolRoutes:
         try:
             self._agent.capabilities.require(name)
             caller = self._agent.verifier.authorize(token, name, _proof(request))
-            with self._agent.verifier.disclosing_to(caller.aid):
+            with disclosing(self._agent.peers.introduced, caller.aid):
                 require_json(request)
                 task = await read_object(request, MAX_INPUT)
                 # A body may take seconds to come.
@@ -167,11 +167,12 @@ class ProtocolRoutes:
         return task, caller
 
     async def _execute(self, name: str, task: dict[str, Any], caller: Caller) -> web.Response:
+        """What a capability says of a failure is its own, and no refusal of this agent's."""
         try:
             result = await self._agent.capabilities.execute(name, task)
         except Fault as fault:
             self._report_invoked(name, caller, fault.status, str(fault))
-            raise
+            return fault_response(fault)
         self._report_invoked(name, caller, 200)
         return json_response(result)
 

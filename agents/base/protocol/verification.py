@@ -9,19 +9,19 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import aitp
 
 from base.aids import same_key
 from base.protocol.diagnosis import binding_defect, forgery_of, is_forged, refused_with, tct_defect
+from base.protocol.envelopes import disclosing
 from base.protocol.identity import Identity
 from base.protocol.possession import CHALLENGE, CHALLENGE_SECS, ChallengeBook, digest, read_proof, verify_proof
 from base.protocol.revocation import RevocationState
 from base.protocol.tokens import decode_claims
-from base.refusals import Fault, Refusal, first_line, sdk_code
+from base.refusals import Refusal, first_line, sdk_code
 
 MAX_CACHED = 1000
 
@@ -93,19 +93,10 @@ class Verifier:
         if response is None:
             raise Refusal("pop_required", "the call carries no proof of possession")
         holder = self._prove_holder(token, response)
-        with self.disclosing_to(holder):
+        with disclosing(self._introduced, holder):
             self._require_own_issue(token)
             self._revocations.require_fresh(capability)
             return Caller(holder, self._verify(token, capability, holder))
-
-    @contextmanager
-    def disclosing_to(self, holder: str) -> Iterator[None]:
-        """From here on the caller has proven its key, and may be told why it is refused if it was introduced."""
-        try:
-            yield
-        except Fault as fault:
-            fault.disclosed = self._introduced(holder)
-            raise
 
     def confirm(self, token: str, caller: Caller) -> None:
         """Whether what was decided still holds, some seconds later. Raises ``tct_revoked`` or ``tct_expired``."""
