@@ -123,6 +123,11 @@ class PeerFailed(Fault):
         self.failure = failure
         self.peer_code = peer_code
 
+    def again(self) -> PeerFailed:
+        """The same for another who waited for the same answer: what may be disclosed is marked for each."""
+        told = {name: value for name, value in self.details.items() if name not in ("class", "code")}
+        return PeerFailed(self.failure, str(self), peer_code=self.peer_code, **told)
+
 
 class CapabilityError(Fault):
     """Raised by a capability for input it cannot work with."""

@@ -19,7 +19,7 @@ import aitp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from base.aids import same_key
-from base.http.bodies import is_json, read_bounded
+from base.http.bodies import MAX_VALUES, is_crowded, is_json, read_bounded
 from base.refusals import PeerFailed
 
 #: Of what a capability answers, and of a revocation list; and of any other document of the protocol.
@@ -67,9 +67,13 @@ class Answer:
     headers: Mapping[str, str] = field(repr=False)
 
     def json(self) -> Any:
-        """The parsed body. Raises ``PeerFailed`` (``not_json``)."""
+        """The parsed body. Raises ``PeerFailed``: ``not_json``, or ``protocol`` for more values than anybody needs."""
+        text = self.text()
+        if is_crowded(text):
+            message = f"the answer has more than {MAX_VALUES} values"
+            raise PeerFailed("protocol", message, url=self.url, status=self.status, peer_code="too_large")
         try:
-            return json.loads(self.body)
+            return json.loads(text)
         except (ValueError, RecursionError):
             raise PeerFailed("not_json", "the answer is not JSON", url=self.url, status=self.status) from None
 

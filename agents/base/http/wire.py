@@ -15,12 +15,18 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from base.http import step_mark
-from base.http.bodies import is_json, read_bounded
+from base.http.bodies import (
+    ENCODINGS,
+    MAX_VALUES,
+    encoding_of,
+    is_crowded,
+    is_json,
+    read_bounded,
+    unpacked,
+)
 from base.refusals import Fault, malformed
 
 READ_TIMEOUT = 10.0
-#: What aiohttp undoes, always and by itself; others it passes on as they came.
-ENCODINGS = ("identity", "gzip", "deflate")
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1"})
 
 #: As JSON escapes it; a text with half a pair cannot be encoded, and would fail wherever it is hashed or passed on.
@@ -49,11 +55,16 @@ def refusal_document(_status: int, code: str, message: str) -> str:
 async def read_text(request: web.Request, limit: int) -> str:
     """The body as text. Raises 413 beyond ``limit`` bytes, 408 when it does not come, 400 when it is not UTF-8, and 415
     when it is encoded in a way that nobody here undoes."""
-    if request.headers.get("Content-Encoding", "identity").strip().lower() not in ENCODINGS:
-        raise Fault(415, "invalid_request", f"Content-Encoding: none but {', '.join(ENCODINGS)} is understood")
+    try:
+        encoding = encoding_of(request.headers.getall("Content-Encoding", ()))
+    except LookupError:
+        message = f"Content-Encoding: none but {', '.join(ENCODINGS)} is understood"
+        raise Fault(415, "invalid_request", message) from None
     try:
         async with asyncio.timeout(READ_TIMEOUT):
             body = await read_bounded(request.content, limit)
+        if body and encoding is not None:
+            body = unpacked(body, encoding, limit)
         if body is None:
             raise Fault(413, "payload_too_large", f"the body is larger than {limit} bytes")
         return body.decode("utf-8")
@@ -61,6 +72,8 @@ async def read_text(request: web.Request, limit: int) -> str:
         raise Fault(408, "invalid_request", "the body did not arrive in time") from None
     except UnicodeDecodeError:
         raise malformed("the body is not UTF-8") from None
+    except ValueError:
+        raise malformed(f"the body is not {encoding}, as its Content-Encoding says") from None
     except (ConnectionError, web.RequestPayloadError):
         raise malformed("the body could not be read to its end") from None
 
@@ -75,8 +88,12 @@ def require_json(request: web.Request) -> None:
 
 
 async def read_object(request: web.Request, limit: int) -> dict[str, Any]:
-    """The body as a JSON object. Raises as :func:`read_text`, and 400 when it is none."""
-    return parse_object(await read_text(request, limit))
+    """The body as a JSON object. Raises as :func:`read_text`, 413 for more values than anybody needs, and 400 when it
+    is none."""
+    text = await read_text(request, limit)
+    if is_crowded(text):
+        raise Fault(413, "payload_too_large", f"the body has more than {MAX_VALUES} values")
+    return parse_object(text)
 
 
 def parse_object(text: str) -> dict[str, Any]:

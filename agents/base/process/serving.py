@@ -105,7 +105,7 @@ async def _serve(
     runner = web.AppRunner(application(agent), access_log=None, handle_signals=False)
     await runner.setup()
     assert runner.server is not None
-    server = BoundedServer(runner.server, refusal_document, max_field_size=MAX_FIELD)
+    server = BoundedServer(runner.server, refusal_document, max_field_size=MAX_FIELD, auto_decompress=False)
     server.listen(listener)
     agent.start()
     # What is alive now stays alive: looking at it again on every collection would be for nothing.

@@ -11,8 +11,8 @@ from urllib.parse import urljoin, urlsplit
 import aitp
 
 from base.aids import same_key
-from base.http.peer_client import PeerClient
-from base.protocol.envelopes import Envelope
+from base.http.peer_client import EXCHANGE_TIMEOUT, PeerClient
+from base.protocol.envelopes import MAX_PARTS, Envelope
 from base.protocol.identity import MANIFEST_PATH
 from base.protocol.peers import Peer
 from base.protocol.presented import check_manifest
@@ -114,10 +114,13 @@ def base_of(endpoint: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-async def fetch_manifest(client: PeerClient, peer: Peer, url: str) -> Manifest:
+async def fetch_manifest(client: PeerClient, peer: Peer, url: str, timeout: float = EXCHANGE_TIMEOUT) -> Manifest:
     """The peer's manifest from ``url``. Raises PeerFailed: no answer, not verifiable, or another agent's."""
-    answer = (await client.get(url)).expect_json()
+    answer = (await client.get(url, timeout=timeout)).expect_json()
     raw = answer.text()
+    if raw.count(",") > MAX_PARTS:
+        message = f"the manifest has more than {MAX_PARTS} parts"
+        raise PeerFailed("protocol", message, url=answer.url, peer_code="too_large")
     try:
         aitp.verify_manifest_json(raw)
         manifest = json.loads(raw)["manifest"]

@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 from aitp_verifier import tct
 
+from base.http.bodies import MAX_VALUES
 from tests.integration.agents.harness import (
     MaliciousResponder,
     Pair,
@@ -197,7 +198,14 @@ async def test_function_that_is_not_offered_is_not_served(start: Start) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "status"), [(b"{", 400), (b"[]", 400), (b'{"a": NaN}', 400), (b'"' + b"x" * (2 << 20) + b'"', 413)]
+    ("body", "status"),
+    [
+        (b"{", 400),
+        (b"[]", 400),
+        (b'{"a": NaN}', 400),
+        (b'"' + b"x" * (2 << 20) + b'"', 413),
+        (b'{"a": [' + b"0," * MAX_VALUES + b"0]}", 413),
+    ],
 )
 async def test_authorised_call_with_a_bad_body_is_refused_as_such(
     worker: WorkerProcess, caller: SdkPeer, body: Any, status: int

@@ -9,6 +9,7 @@ from typing import Any
 import aitp
 import pytest
 
+from base.protocol.envelopes import MAX_PARTS
 from tests.integration.agents.harness import (
     Answer,
     MaliciousResponder,
@@ -95,6 +96,13 @@ async def test_an_answer_that_does_not_say_it_is_json_is_none(
 async def test_a_manifest_larger_than_any_is_none(worker: WorkerProcess, responder: MaliciousResponder) -> None:
     responder.tamper = lambda route, text: text + " " * (256 << 10) if route == "manifest" else text
     answer = await shake(worker)
+    assert (answer.status, answer.body["error"]["details"]["code"]) == (502, "too_large"), answer
+
+
+async def test_a_manifest_of_more_parts_than_any_is_none(worker: WorkerProcess, responder: MaliciousResponder) -> None:
+    responder.peer.caps = [f"m.c{number}" for number in range(MAX_PARTS)]
+    responder.peer.build()
+    answer = await shake(worker, requested_grants=["m.c1"])
     assert (answer.status, answer.body["error"]["details"]["code"]) == (502, "too_large"), answer
 
 

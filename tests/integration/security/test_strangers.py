@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import re
 import resource
@@ -95,6 +96,16 @@ async def test_a_body_that_unpacks_to_far_more_than_it_weighs_is_refused(start: 
     await served(worker)
 
 
+async def test_a_body_is_read_in_whichever_encoding_the_agent_undoes(start: Start) -> None:
+    worker = await start("alice")
+    path, words = "/aitp/delegation/challenge", b'{"delegation_token": "words"}'
+    for encoding, pack in (("gzip", gzip.compress), ("deflate", zlib.compress), ("identity", bytes)):
+        headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+        assert (await worker.request("POST", path, pack(words), headers)).status == 200
+        answer = await worker.request("POST", path, pack(words)[:-2], headers)
+        assert (answer.status, answer.body["error"]["code"]) == (400, "INVALID_ENVELOPE")
+
+
 async def test_what_http_itself_refuses_is_answered_in_json_and_names_no_server_software(start: Start) -> None:
     worker = await start("alice")
     head = b"POST /aitp/handshake/hello HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -104,7 +115,10 @@ async def test_what_http_itself_refuses_is_answered_in_json_and_names_no_server_
         (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", b"400"),
         (head + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", b"400"),
         (head + b"Transfer-Encoding: rot13\r\n\r\n{}", b"400"),
-        (head + b"Connection: close\r\nContent-Encoding: rot13\r\nContent-Length: 2\r\n\r\n{}", b"415"),
+        *(
+            (head + b"Connection: close\r\nContent-Encoding: %b\r\nContent-Length: 2\r\n\r\n{}" % encoding, b"415")
+            for encoding in (b"rot13", b"br", b"zstd", b"gzip, gzip")
+        ),
         (head + b"Connection: close\r\nExpect: rot13\r\nContent-Length: 2\r\n\r\n{}", b"417"),
     ):
         answer_head, _, body = (await raw(worker, request)).partition(b"\r\n\r\n")
