@@ -77,6 +77,7 @@ class Agent:
     async def close(self) -> None:
         """End it."""
         await self.issuer_lists.close()
+        await self.redemptions.close()
         await self.refresher.close()
         await self.telemetry.close()
         await self.client.close()

@@ -181,5 +181,5 @@ def _manifest_url(given: Body) -> str | None:
 def _peer(entry: Any) -> Peer:
     if not isinstance(entry, dict):
         raise malformed("peers: an entry is not a JSON object")
-    given = take(entry, {"agent_id": str, "aid": str, "manifest_url": str})
-    return Peer(given["agent_id"], given["aid"], http_url(given["manifest_url"], "manifest_url"))
+    given = take(entry, {"agent_id": str, "aid": str}, {"manifest_url": str})
+    return Peer(given["agent_id"], given["aid"], _manifest_url(given) or "")

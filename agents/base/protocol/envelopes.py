@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import aitp
 
@@ -177,11 +177,14 @@ class Door:
         self._budgets.charge(envelope.key)
 
 
+_Who = TypeVar("_Who")
+
+
 @contextmanager
-def disclosing(introduced: Callable[[str], bool], aid: str) -> Iterator[None]:
+def disclosing(introduced: Callable[[_Who], bool], who: _Who) -> Iterator[None]:
     """From here on the peer has proven its key, and may be told why it is refused if it was introduced."""
     try:
         yield
     except Fault as fault:
-        fault.disclosed = introduced(aid)
+        fault.disclosed = introduced(who)
         raise

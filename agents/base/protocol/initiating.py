@@ -74,7 +74,7 @@ class Initiator:
         peer = self._shared.peers.named(agent_id)
         exchange: Exchange | None = None
         try:
-            exchange = await self._introduce(peer, requested, one_way, manifest_url or peer.manifest_url)
+            exchange = await self._introduce(peer, requested, one_way, manifest_url or peer.address)
             return await self._exchange(exchange)
         except BaseException as error:
             if exchange is not None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from base.http.peer_client import PeerClient
 from base.process.bootstrap import RevocationConfig
-from base.process.tasks import end_task
+from base.process.tasks import SharedTasks, outcome
 from base.protocol.control_plane import failure_of
 from base.protocol.list_fetching import MAX_PEER_LIST, Fetched, ListFetcher
 from base.protocol.manifests import fetch_manifest
@@ -35,7 +35,7 @@ _GONE_ON_WITH = {
 
 
 class IssuerLists:
-    """One look at a time for each introduced peer, shared by all exchanges with it. The tasks are this object's."""
+    """One look at a time for each introduced peer, shared by all exchanges with it."""
 
     def __init__(
         self,
@@ -50,17 +50,17 @@ class IssuerLists:
         self._revocations = revocations
         self._fetcher = fetcher
         self._client = client
-        self._looks: dict[str, asyncio.Task[str | None]] = {}
+        self._looks: SharedTasks[str | None] = SharedTasks("issuer-list")
 
     def begin(self, peer: Peer, advertised: str | None) -> Look:
         """Look at the list that the peer's verified manifest advertises; None: it advertises none.
 
         An address that a stranger named is not visited: nothing is fetched for a peer that was not introduced.
         """
-        if self._peers.agent_id_of(peer.aid) is None:
-            return Look(self, peer, None, None, NOT_INTRODUCED)
         if advertised is None:
             return Look(self, peer, None, None, NOT_ADVERTISED)
+        if not self._peers.introduced(peer.aid):
+            return Look(self, peer, None, None, NOT_INTRODUCED)
         return Look(self, peer, advertised, self._start(peer, advertised))
 
     def begin_at_its_manifest(self, peer: Peer) -> Look:
@@ -68,17 +68,17 @@ class IssuerLists:
         return Look(self, peer, None, self._start(peer, None))
 
     async def close(self) -> None:
-        for task in list(self._looks.values()):
-            await end_task(task)
+        await self._looks.close()
 
     async def settle(self, look: Look) -> None:
         """See :meth:`Look.settle`."""
-        cause = look.cause if look.task is None else await _outcome(look.task)
+        cause = look.cause if look.task is None else await outcome(look.task)
         if cause is None and (again := self._start(look.peer, look.advertised)) is not None:
-            cause = await _outcome(again)  # what was known when the look began has grown old since
+            cause = await outcome(again)  # what was known when the look began has grown old since
         if cause in _GONE_ON_WITH:
             told = {"error": _GONE_ON_WITH[cause], **self._about(look.peer)}
-            self._fetcher.report(Fetched.failed(cause), None, of_stranger=cause == NOT_INTRODUCED, **told)
+            of_stranger = not self._peers.introduced(look.peer.aid)
+            self._fetcher.report(Fetched.failed(cause), None, of_stranger=of_stranger, **told)
         elif cause is not None and self._config.issuer_fail_mode == "fail_closed" and not self._is_known(look.peer):
             name = look.peer.agent_id[:100]
             message = f"the revocation list of {name} could not be had ({cause}), and this agent fails closed"
@@ -90,12 +90,7 @@ class IssuerLists:
         """The look that is going on, or a new one; None when the list came a short while ago."""
         if self._revocations.list_of(peer.aid).is_recent(RECENT_SECS):
             return None
-        task = self._looks.get(peer.key)
-        if task is None:
-            task = asyncio.create_task(self._look(peer, advertised), name="issuer-list")
-            self._looks[peer.key] = task
-            task.add_done_callback(lambda _: self._looks.pop(peer.key))
-        return task
+        return self._looks.join(peer.key, lambda: self._look(peer, advertised))
 
     async def _look(self, peer: Peer, advertised: str | None) -> str | None:
         """Why no use can be made of the list; None when it was taken in. One event for each list that was asked for."""
@@ -103,7 +98,7 @@ class IssuerLists:
         try:
             async with asyncio.timeout(LOOK_SECS):
                 if advertised is None:
-                    advertised = (await fetch_manifest(self._client, peer, peer.manifest_url)).revocation_list
+                    advertised = (await fetch_manifest(self._client, peer, peer.address)).revocation_list
                 if advertised is None:
                     return NOT_ADVERTISED
                 url = advertised
@@ -148,9 +143,3 @@ class Look:
         introduced, is gone on with, and an event says so.
         """
         await self.lists.settle(self)
-
-
-async def _outcome(task: asyncio.Task[str | None]) -> str | None:
-    """What a shared look came to. A waiter that is cancelled does not take it along."""
-    await asyncio.wait((task,))
-    return task.result()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakValueDictionary
@@ -15,8 +17,11 @@ from base.protocol.revocation_lists import ListRejectedError
 from base.refusals import PeerFailed
 from base.telemetry import Telemetry
 
-#: Bytes of a peer's list, some 14,000 lines. The SDK lets nothing else happen while it verifies one.
-MAX_PEER_LIST = 1 << 20
+#: Bytes of a peer's list, some 7,000 lines. The SDK lets nothing else happen while it verifies one.
+MAX_PEER_LIST = 512 << 10
+#: Bytes of one peer's lists that are verified in a second: whoever serves a large one that is no good, or is good for a
+#: second, has it looked at no more often for that.
+VERIFIED_PER_SECOND = 512 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +45,32 @@ class Fetched:
 class ListFetcher:
     """Takes lists into the :class:`RevocationState`. Two fetches of one issuer's list go one after the other."""
 
-    def __init__(self, revocations: RevocationState, client: PeerClient, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        revocations: RevocationState,
+        client: PeerClient,
+        telemetry: Telemetry,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._clock = clock
+        self._sleep = sleep
         self._revocations = revocations
         self._client = client
         self._telemetry = telemetry
         # Overtaking each other they would look like a list rolled back.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        #: When the next list of an issuer may be verified, of those that have to wait for it.
+        self._due: dict[str, float] = {}
 
     async def fetch(self, url: str, issuer: str, *, most: int = MAX_ANSWER) -> Fetched:
         """Fetch and take in the list of ``issuer``, whose AID was pinned beforehand. Tells nobody.
 
-        ``most``: bytes that it may have, at most those of any answer.
+        ``most``: bytes that it may have, at most those of any answer. It is verified when those before it have been
+        paid for, see :data:`VERIFIED_PER_SECOND`.
         """
-        turn = self._turns.setdefault(canonical(issuer), asyncio.Lock())
+        key = canonical(issuer)
+        turn = self._turns.setdefault(key, asyncio.Lock())
         async with turn:
             try:
                 answer = await self._client.get(url, timeout=EXCHANGE_TIMEOUT, limit=most)
@@ -61,6 +79,7 @@ class ListFetcher:
                 raw = answer.text()
             except PeerFailed as failed:
                 return Fetched.failed(failure_of(failed))
+            await self._pay_for(key, len(answer.body))
             try:
                 self._revocations.take_list(raw, issuer)
             except ListRejectedError as rejected:
@@ -69,6 +88,15 @@ class ListFetcher:
                 return Fetched("revocation.verify_failed", fields)
             count = len(self._revocations.list_of(issuer))
             return Fetched("revocation.list_fetched", {"count": count, "issuer": issuer})
+
+    async def _pay_for(self, issuer: str, size: int) -> None:
+        """Wait until a list of so many bytes may be verified."""
+        now = self._clock()
+        self._due = {key: due for key, due in self._due.items() if due > now}
+        due = self._due.get(issuer, now)
+        self._due[issuer] = due + size / VERIFIED_PER_SECOND
+        if due > now:
+            await self._sleep(due - now)
 
     def report(self, fetched: Fetched, url: str | None, *, of_stranger: bool = False, **fields: Any) -> None:
         """Tell the log; what is None is left out. Strangers can cause no more events than refusals."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit, urlunsplit
 
 from base.aids import canonical
 from base.protocol.identity import MANIFEST_PATH
-from base.refusals import Refusal, malformed
+from base.refusals import PeerFailed, Refusal, malformed
 
 MAX_PEERS = 256
 
@@ -22,7 +22,8 @@ MAX_PEERS = 256
 class Peer:
     """One introduced agent; its AID is pinned, whichever of its two spellings it speaks under.
 
-    ``manifest``: of a guest, the one that it came with, verified then.
+    ``manifest_url`` is empty of one that was introduced by its AID alone. ``manifest``: the one that it came with,
+    verified then, of a guest and of whoever's address is not known.
     """
 
     agent_id: str
@@ -36,9 +37,16 @@ class Peer:
         return canonical(self.aid)
 
     @property
+    def address(self) -> str:
+        """Where its manifest is. Raises :class:`PeerFailed` when nobody said."""
+        if not self.manifest_url:
+            raise PeerFailed("refused", f"no address of {self.agent_id[:100]} is known", url="")
+        return self.manifest_url
+
+    @property
     def base_url(self) -> str:
-        """Where its routes are: the manifest's address without the well-known path."""
-        parts = urlsplit(self.manifest_url)
+        """Where its routes are: the manifest's address without the well-known path. Raises as :attr:`address`."""
+        parts = urlsplit(self.address)
         return urlunsplit((parts.scheme, parts.netloc, parts.path.removesuffix(MANIFEST_PATH), "", "")).rstrip("/")
 
 
@@ -79,8 +87,13 @@ class PeerBook:
         return self._known(self._by_key.get(canonical(aid)), aid)
 
     def admit(self, guest: Peer) -> bool:
-        """Keep one who was not introduced, for the rest of its handshake and after. Says whether it was not known."""
-        if not self.open_to_verified or self.introduced(guest.aid):
+        """Keep who came with a verified hello, for the rest of its handshake and after: one who was not introduced, and
+        the manifest of one whose address is not known. Says whether it is a guest that was not known."""
+        listed = self._by_key.get(guest.key)
+        if listed is not None and not listed.manifest_url:
+            listed = replace(listed, manifest=guest.manifest)
+            self._by_id[listed.agent_id] = self._by_key[listed.key] = listed
+        if listed is not None or not self.open_to_verified:
             return False
         new = guest.key not in self._guests
         self._guests[guest.key] = guest

@@ -21,9 +21,9 @@ import aitp
 from base.aids import same_key
 from base.protocol.budgets import STRANGERS
 from base.protocol.delegation_tokens import Delegation, delegation_jti, read_delegation
+from base.protocol.delegators import Delegators
 from base.protocol.diagnosis import delegation_defect, said_of_claims
 from base.protocol.envelopes import Door, Envelope, disclosing, read_envelope
-from base.protocol.manifests import fetch_manifest
 from base.protocol.peers import Peer
 from base.protocol.possession import (
     CHALLENGE,
@@ -60,6 +60,10 @@ class Redemptions:
         self._door = Door(shared.peers)
         self._challenges = ChallengeBook()
         self._redeemed = shared.redeemed
+        self._delegators = Delegators(shared)
+
+    async def close(self) -> None:
+        await self._delegators.close()
 
     def challenge(self, delegation: str) -> str:
         """A signed ``pop_challenge`` for this delegation, good once; it says nothing about whether that is any good.
@@ -82,11 +86,12 @@ class Redemptions:
         text = envelope.payload.get("delegation_token")
         try:
             self._let_in(envelope)
-            with disclosing(self._shared.peers.introduced, envelope.key):
+            with disclosing(self._may_be_told, envelope):
                 if not isinstance(text, str):
                     raise malformed("not a redemption: delegation_token is not a text")
                 delegation = read_delegation(text)
                 self._prove(envelope, delegation)
+            with disclosing(self._is_known, envelope):
                 answer = await self._redeem(delegation, envelope.key)
                 await self._shared.record.save()
                 return answer
@@ -106,6 +111,16 @@ class Redemptions:
         except (ValueError, LookupError):
             return None
         return token.peer_aid if token is not None and token.voucher == voucher else None
+
+    def _is_known(self, envelope: Envelope) -> bool:
+        return self._shared.peers.introduced(envelope.key)
+
+    def _may_be_told(self, envelope: Envelope) -> bool:
+        """Not of what was plainly signed for somebody else, who passes it on: a proof for a call, or for another
+        owner."""
+        audience = envelope.payload.get("audience")
+        for_another = audience is not None and not self._shared.identity.is_own(audience)
+        return self._is_known(envelope) and "delegation_token" in envelope.payload and not for_another
 
     def _let_in(self, envelope: Envelope) -> None:
         try:
@@ -153,11 +168,11 @@ class Redemptions:
             raise RedemptionRefusal("wrong_issuer", "another agent granted what is delegated")
         if (again := self._once_more(delegation, key)) is not None:
             return again
-        delegator = self._delegator(str(delegation.claims.get("iss")))
-        manifest = await self._manifest_of(delegator)
+        delegator = self._delegators.find(str(delegation.claims.get("iss")))
+        manifest = await self._delegators.manifest_of(delegator)
         # From here on nothing waits: what is revoked now is revoked before the token is minted, and of several that
         # redeem one delegation at once the first has it minted.
-        delegator = self._delegator(delegator.aid)  # it may have been taken off the list meanwhile
+        delegator = self._delegators.find(delegator.aid)  # it may have been taken off the list meanwhile
         if (again := self._once_more(delegation, key)) is not None:
             return again
         self._require_fresh()
@@ -178,8 +193,10 @@ class Redemptions:
         if redeemed.until < time.time():
             raise RedemptionRefusal("tct_expired", "the delegation has expired")
         if source := self._shared.revocations.source_of(redeemed.jti):
+            # Its own token was revoked, or the one that it was delegated from.
+            registry = None if source == "lineage" else "TCT_REVOKED"
             message = "what it was redeemed for was revoked"
-            raise RedemptionRefusal("tct_revoked", message, source=source, registry="TCT_REVOKED")
+            raise RedemptionRefusal("tct_revoked", message, source=source, registry=registry)
         if redeemed.answer is None:
             message = "it was redeemed before this agent was started anew, and its token is not kept"
             raise RedemptionRefusal("delegation_redeemed", message)
@@ -191,25 +208,6 @@ class Redemptions:
             self._shared.revocations.require_fresh()
         except Refusal as refusal:
             raise RedemptionRefusal(refusal.refusal, str(refusal)) from refusal
-
-    def _delegator(self, aid: str) -> Peer:
-        """Whoever was introduced, or came as a guest: their manifests can be had without going where strangers say."""
-        try:
-            return self._shared.peers.greeter(aid)
-        except Refusal as refusal:
-            raise RedemptionRefusal("peer_unknown", str(refusal), registry="KEY_RESOLUTION_FAILED") from refusal
-
-    async def _manifest_of(self, delegator: Peer) -> str:
-        if self._shared.peers.introduced(delegator.aid):
-            return (await fetch_manifest(self._shared.client, delegator, delegator.manifest_url)).raw
-        try:
-            aitp.verify_manifest_json(delegator.manifest)
-        except (ValueError, RuntimeError) as error:
-            message = "the delegator's manifest is no longer good; it has to shake hands again"
-            raise RedemptionRefusal(
-                "peer_unknown", message, sdk_code=sdk_code(error), registry="KEY_RESOLUTION_FAILED"
-            ) from error
-        return delegator.manifest
 
     def _delegatee(self, aid: str) -> Peer:
         """Nobody needs to have introduced it: that is what a delegation is for."""

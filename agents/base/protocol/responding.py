@@ -69,7 +69,7 @@ class Responder:
         known = self._known(envelope)
         self._shared.revocations.require_room_for(envelope.key)
         check_greeting(envelope.payload, envelope.sender, self._shared.identity.aid)
-        peer = known or presented_by(envelope)
+        peer = known if known is not None and known.manifest_url else presented_by(envelope)
         responder = self._shared.identity.agent().new_responder(pinned_keys=[peer.aid], **self._oidc.session_options())
         with _refusals_from_sdk():
             ack, session_id = await self._oidc.present(responder.process_hello, envelope.raw, audience=peer.aid)

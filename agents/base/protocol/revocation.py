@@ -10,6 +10,7 @@ import math
 import time
 import uuid
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from base.aids import canonical, same_key
 from base.process.bootstrap import ControlPlaneConfig, RevocationConfig
 from base.protocol.identity import Identity
 from base.protocol.lineage import Lineage
-from base.protocol.revocation_lists import CLOCK_SKEW, LONGEST_LIFE, Expiries, IssuerList, read_list
+from base.protocol.revocation_lists import CLOCK_SKEW, LONGEST_LIFE, IssuerList, read_list
 from base.protocol.tokens import Token
 from base.refusals import Fault, Refusal, Source
 
@@ -28,7 +29,7 @@ FEW = 1024
 MAX_WITHHELD = 64
 
 #: Bytes that the lines of this agent's own list may take, of tokens that may be live. Others take no longer one.
-MAX_LIST = 1 << 20
+MAX_LIST = 512 << 10
 
 Because = Literal["local", "lineage"]
 
@@ -70,9 +71,17 @@ class Withheld:
 
 
 class RevocationState:
-    """The deny set consulted on every verification. ``expiries``: when the tokens expire that this agent knows."""
+    """The deny set consulted on every verification.
 
-    def __init__(self, config: RevocationConfig, cp: ControlPlaneConfig | None, expiries: Expiries = dict) -> None:
+    ``expiries``: when the tokens expire that this agent holds of a peer (an AID) or, of None, issued itself.
+    """
+
+    def __init__(
+        self,
+        config: RevocationConfig,
+        cp: ControlPlaneConfig | None,
+        expiries: Callable[[str | None], Mapping[str, float]] = lambda _issuer: {},
+    ) -> None:
         self.lineage = Lineage()
         self._config = config
         self._cp = cp
@@ -192,7 +201,8 @@ class RevocationState:
         key = canonical(issuer)
         if key not in self._lists:
             of_control_plane = self._cp is not None and same_key(self._cp.aid, issuer)
-            self._lists[key] = IssuerList(self._expiries, doubt_empty=of_control_plane)
+            whose = None if of_control_plane else key
+            self._lists[key] = IssuerList(lambda: self._expiries(whose), doubt_empty=of_control_plane)
         return self._lists[key]
 
     def source_of(self, jti: str, issuer: str | None = None) -> Source | None:

@@ -26,7 +26,7 @@ MAX_LOST = 50_000
 #: Seconds that a TCT lives at most (RFC-AITP-0005, section 9.1): after it an id is denied for nothing.
 LONGEST_LIFE = 24 * 3600
 
-#: When the tokens expire that this agent holds or issued, in Unix seconds by id.
+#: When the tokens expire that this agent knows and an issuer's list may be about, in Unix seconds by id.
 Expiries = Callable[[], Mapping[str, float]]
 
 

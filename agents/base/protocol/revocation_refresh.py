@@ -64,7 +64,7 @@ class Refresher:
         """
         peer = self._peers.named(agent_id)
         try:
-            advertised = (await fetch_manifest(self._client, peer, peer.manifest_url)).revocation_list
+            advertised = (await fetch_manifest(self._client, peer, peer.address)).revocation_list
         except PeerFailed as failed:
             fetched = Fetched.failed(failure_of(failed))
             if failed.peer_code == "aid_mismatch":

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,6 +65,14 @@ class Token:
         return {"jti": self.jti, "grants": list(self.claims["grants"]), "expires_at": self.claims["exp"]}
 
 
+@dataclass(slots=True)
+class _Room:
+    """One owner's tokens by number, oldest first, and the bytes that they take."""
+
+    tokens: dict[int, Token] = field(default_factory=dict)
+    size: int = 0
+
+
 class Shelf:
     """Tokens in the order in which they came, each somebody's: of its other side, or of whoever had it made.
 
@@ -76,60 +83,66 @@ class Shelf:
     def __init__(self, limit: int = MAX_TOKENS, most_bytes: int = MAX_BYTES) -> None:
         self._limit = limit
         self._most_bytes = most_bytes
-        self._bytes_of: Counter[str] = Counter()
-        self._tokens: dict[int, Token] = {}
-        self._of_owner: dict[str, dict[int, Token]] = {}
-        self._owners: dict[int, str] = {}
+        self._size = 0
+        self._kept: dict[int, tuple[Token, str]] = {}  # with its owner
+        self._rooms: dict[str, _Room] = {}
         self._of_jti: dict[str, list[int]] = {}
         self._added = 0
 
     def add(self, token: Token, owner: str | None = None) -> None:
         """Keep it. ``owner``: whose it counts as, if not its other side's."""
-        while self._tokens and (len(self) >= self._limit or self._bytes_of.total() + token.size > self._most_bytes):
+        while self._kept and (len(self) >= self._limit or self._size + token.size > self._most_bytes):
             self._make_room()
         number, owner = self._added, owner or canonical(token.peer_aid)
         self._added += 1
-        self._tokens[number] = token
-        self._owners[number] = owner
-        self._of_owner.setdefault(owner, {})[number] = token
-        self._bytes_of[owner] += token.size
+        self._kept[number] = token, owner
+        room = self._rooms.setdefault(owner, _Room())
+        room.tokens[number] = token
+        room.size += token.size
+        self._size += token.size
         self._of_jti.setdefault(token.jti, []).append(number)
 
     def remove(self, token: Token) -> None:
         """Forget this very one, if it is there: the id of a held token is what its issuer made it."""
-        for number in [number for number in self._of_jti.get(token.jti, ()) if self._tokens[number] is token]:
+        for number in [number for number in self._of_jti.get(token.jti, ()) if self._kept[number][0] is token]:
             self._forget(number)
 
     def of_agent(self, agent_id: str) -> Iterator[Token]:
         """Newest first, under whatever AID that agent had."""
-        return (token for token in reversed(self._tokens.values()) if token.agent_id == agent_id)
+        return (token for token, _ in reversed(self._kept.values()) if token.agent_id == agent_id)
+
+    def of_owner(self, owner: str) -> Iterator[Token]:
+        """Oldest first."""
+        return iter(self._rooms[owner].tokens.values() if owner in self._rooms else ())
 
     def with_jti(self, jti: str) -> Token | None:
         """The newest of that id, of which there is more than one only if an issuer made it so."""
         numbers = self._of_jti.get(jti)
-        return self._tokens[numbers[-1]] if numbers else None
+        return self._kept[numbers[-1]][0] if numbers else None
 
     def __iter__(self) -> Iterator[Token]:
         """Oldest first."""
-        return iter(self._tokens.values())
+        return (token for token, _ in self._kept.values())
 
     def __len__(self) -> int:
-        return len(self._tokens)
+        return len(self._kept)
 
     def _make_room(self) -> None:
-        fullest, now = self._of_owner[max(self._bytes_of, key=self._bytes_of.__getitem__)], time.time()
+        fullest, now = max(self._rooms.values(), key=lambda room: room.size).tokens, time.time()
         expired = (number for number, token in fullest.items() if token.claims["exp"] < now)
         self._forget(next(expired, next(iter(fullest))))
 
     def _forget(self, number: int) -> None:
-        token, owner = self._tokens.pop(number), self._owners.pop(number)
+        token, owner = self._kept.pop(number)
         self._of_jti[token.jti].remove(number)
         if not self._of_jti[token.jti]:
             del self._of_jti[token.jti]
-        del self._of_owner[owner][number]
-        self._bytes_of[owner] -= token.size
-        if not self._of_owner[owner]:
-            del self._of_owner[owner], self._bytes_of[owner]
+        room = self._rooms[owner]
+        del room.tokens[number]
+        room.size -= token.size
+        self._size -= token.size
+        if not room.tokens:
+            del self._rooms[owner]
 
 
 class TokenBook:
@@ -139,6 +152,8 @@ class TokenBook:
         self.held = Shelf()
         self.issued = Shelf()
 
-    def expiries(self) -> dict[str, float]:
-        """When each of them expires, in Unix seconds, by its id in lower case."""
-        return {token.jti.lower(): token.claims["exp"] for token in (*self.held, *self.issued)}
+    def expiries(self, issuer: str | None = None) -> dict[str, float]:
+        """When tokens expire, in Unix seconds by id in lower case: of those of that peer that are held, else of those
+        that this agent issued. An id is its issuer's choice, so it says nothing about any other's token."""
+        tokens = self.issued if issuer is None else self.held.of_owner(canonical(issuer))
+        return {token.jti.lower(): token.claims["exp"] for token in tokens}

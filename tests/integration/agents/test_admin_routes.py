@@ -51,7 +51,7 @@ async def test_every_answer_carries_the_last_emitter_seq(worker: WorkerProcess) 
         ("PUT", "peers", {}, "peers: missing"),
         ("PUT", "peers", {"peers": [1]}, "not a JSON object"),
         ("PUT", "peers", {"peers": [{"agent_id": "b", "aid": "x", "manifest_url": "ftp://h/m"}]}, "manifest_url"),
-        ("PUT", "peers", {"peers": [{"agent_id": "b", "aid": "x"}]}, "manifest_url: missing"),
+        ("PUT", "peers", {"peers": [{"agent_id": "b", "manifest_url": "http://h/m"}]}, "aid: missing"),
         ("PUT", "peers", {"peers": [{"agent_id": "b", "aid": "x", "manifest_url": "http://h/m"}] * 2}, "once"),
         ("POST", "self-execute", {"capability": "demo.echo", "input": "text"}, "input: not of type dict"),
         ("POST", "self-execute", {"capability": "demo.echo", "input": {}, "extra": 1}, "extra: unknown key"),

@@ -147,6 +147,13 @@ async def test_what_was_redeemed_and_revoked_is_not_fetched_again(trio: Trio) ->
     refused(await trio.redeem(delegation), "TCT_REVOKED", "tct_revoked")
 
 
+async def test_what_was_redeemed_is_not_fetched_again_once_its_source_is_revoked(trio: Trio) -> None:
+    delegation = await trio.delegate()
+    assert (await trio.redeem(delegation)).status == 200
+    assert (await trio.owner.admin("revoke-tct", {"audience": "alice"})).status == 200
+    refused(await trio.redeem(delegation), "DELEGATION_SOURCE_TCT_REVOKED", "tct_revoked")
+
+
 async def test_of_many_redemptions_at_once_one_mints(trio: Trio, sink: TelemetrySink) -> None:
     delegation = await trio.delegate()
     answers = await asyncio.gather(*(trio.redeem(delegation) for _ in range(8)))

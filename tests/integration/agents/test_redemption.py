@@ -265,11 +265,20 @@ async def test_copied_message_is_a_replay(bench: Bench) -> None:
 
 
 async def test_proof_made_for_another_agent_is_refused(bench: Bench) -> None:
+    """Whoever it was made for may have passed it on: it is not told who is known here."""
     for redeem in (bench.redeem, bench.redeem_plainly):
         answer = await redeem(bench.delegation(), audience=bench.delegator.aid)
-        denied(answer, "DELEGATION_POP_FAILED", "pop_invalid")
+        denied(answer, "DELEGATION_POP_FAILED", None)
     own = bench.owner.aid.replace("aid:pubkey:", "aid:pubkey:ed25519:")
     assert (await bench.redeem_plainly(bench.delegation(), audience=own)).status == 200
+
+
+async def test_proof_for_a_call_is_no_redemption_and_tells_whoever_passes_it_on_nothing(bench: Bench) -> None:
+    challenge = {"tct_jti": str(uuid.uuid4()), "nonce": b64(bytes(16)), "expires_at": int(time.time()) + 60}
+    for known in (True, False):
+        await introduce(bench.owner, bench.delegator, *[bench.delegatee] * known)
+        proof = json.loads(bench.delegatee.agent.sign_pop_response(json.dumps(challenge)))
+        denied(await bench.send(bench.delegatee.agent, proof), "INVALID_ENVELOPE", None)
 
 
 async def test_envelope_of_another_type_is_refused(bench: Bench) -> None:
@@ -315,12 +324,31 @@ async def test_guests_manifest_is_the_one_it_came_with_last(start: Start) -> Non
     assert (await bench.redeem(bench.delegation())).status == 200
 
 
+async def test_agent_that_is_known_by_its_aid_alone_delegates_by_the_manifest_it_came_with(start: Start) -> None:
+    owner, friend = await start("owner"), SdkPeer("friend")
+    listed = {"peers": [{"agent_id": "friend", "aid": friend.aid}]}
+    assert (await owner.admin("peers", listed, method="PUT")).status == 200
+    voucher = (await shaken(friend, owner, ["demo.echo"]))["grant_voucher"]
+    bench = Bench(owner, friend, SdkPeer("delegatee"), MaliciousResponder(friend, owner.aid), voucher)
+    assert (await bench.redeem(bench.delegation())).status == 200
+    for route, body in (("initiate-handshake", {}), ("invoke", {"capability": "demo.echo", "input": {}})):
+        answer = await owner.admin(route, {"peer": "friend", **body})
+        error = answer.body["error"]
+        assert (answer.status, error["details"]["class"]) == (502, "refused"), "it has nowhere to go"
+        assert "no address of friend is known" in error["message"]
+    assert (await owner.admin("peers", listed, method="PUT")).status == 200
+    denied(await bench.redeem(bench.delegation(ttl_secs=60)), "KEY_RESOLUTION_FAILED", None)
+    await shaken(friend, owner, ["demo.echo"])
+    assert (await bench.redeem(bench.delegation(ttl_secs=60))).status == 200
+
+
 async def test_delegator_that_cannot_be_looked_up_is_an_error_and_the_delegation_stays_good(bench: Bench) -> None:
     delegation = bench.delegation()
     bench.served.tamper = lambda _route, text: text.replace("peer.thing", "peer.other")
     answer = await bench.redeem(delegation)
-    denied(answer, "KEY_RESOLUTION_FAILED", "peer_failed")
+    denied(answer, "KEY_RESOLUTION_FAILED", None)
     assert answer.body["error"]["retryable"]
+    assert bench.delegator.base_url not in json.dumps(answer.body), "where it is, is not the delegatee's to know"
     bench.served.tamper = lambda _route, text: text
     assert (await bench.redeem(delegation)).status == 200
 
@@ -381,7 +409,7 @@ async def test_chain_is_refused_by_its_name_before_anything_else_about_it(
     denied(await bench.redeem(chained), "DELEGATION_MULTIHOP_NOT_SUPPORTED", "delegation_chained")
     unanswered = {"delegation_token": chained.rpartition(".")[0] + ".AAAA", "nonce_echo": "n", "audience": "x"}
     answer = await bench.send(bench.delegatee.agent, unanswered)
-    denied(answer, "DELEGATION_MULTIHOP_NOT_SUPPORTED", "delegation_chained")
+    denied(answer, "DELEGATION_MULTIHOP_NOT_SUPPORTED", None)
     assert (await bench.redeem(bench.delegation())).status == 200
 
 

@@ -113,6 +113,20 @@ def test_an_agent_may_accept_one_aid_and_no_other(shell: Shell) -> None:
         assert (_hello(friend, analyzer), _hello(other, analyzer)) == (200, 400)
 
 
+def test_an_agent_that_is_accepted_by_its_aid_may_delegate(shell: Shell) -> None:
+    """Nobody said where it is: its manifest is the one that it came with."""
+    friend, delegatee = (aitp.AitpAgent.from_seed(secrets.token_bytes(32)) for _ in range(2))
+    friend.build_manifest("friend", "http://localhost:1/aitp/handshake/hello", ["peer.thing"])
+    with agent(shell, "analyzer", "--accept", friend.aid) as analyzer:
+        given = _shake(friend, analyzer)
+        delegation = friend.build_delegation(given["grant_voucher"], delegatee.aid, ["analyze.data"])
+        told = json.dumps({"delegation_token": delegation}).encode()
+        challenge = json.loads(_posted(f"{analyzer.url}/aitp/delegation/challenge", told))["payload"]
+        proof = {"delegation_token": delegation, **json.loads(delegatee.sign_pop_response(json.dumps(challenge)))}
+        redemption = delegatee.sign_envelope("pop_response", json.dumps(proof)).encode()
+        assert json.loads(_posted(f"{analyzer.url}/aitp/delegation/redeem", redemption)).keys() == {"tct"}
+
+
 def test_whose_key_it_takes_and_why_it_refuses_is_a_warning_with_its_code(shell: Shell) -> None:
     stranger = aitp.AitpAgent.from_seed(secrets.token_bytes(32))
     stranger.build_manifest("caller", "http://localhost:1/aitp/handshake/hello", ["peer.thing"])
@@ -124,6 +138,25 @@ def test_whose_key_it_takes_and_why_it_refuses_is_a_warning_with_its_code(shell:
     taken, denied = lines["stranger.accepted"], lines["capability.denied"]
     assert (taken["level"], taken["aid"], taken["accept"]) == ("warning", stranger.aid, "any-verified")
     assert (denied["level"], denied["code"], denied["registry_code"]) == ("warning", "tct_missing", "POLICY_VIOLATION")
+
+
+def _shake(caller: aitp.AitpAgent, callee: Agent) -> dict[str, str]:
+    """``{"tct", "grant_voucher"}``, as the callee gave it."""
+    manifest = ask(f"{callee.url}/.well-known/aitp-manifest").decode()
+    session = caller.new_session(pinned_keys=[callee.aid])
+    ack = _posted(f"{callee.url}/aitp/handshake/hello", session.build_hello(manifest, ["analyze.data"]).encode())
+    commit = session.process_hello_ack(ack, str(uuid.uuid4()))
+    commit_ack = _posted(f"{callee.url}/aitp/handshake/commit", commit.encode())
+    given: dict[str, str] = json.loads(session.complete(commit_ack, revoked_jtis=set()))
+    return given
+
+
+def _posted(url: str, body: bytes) -> str:
+    """What was answered, with 200."""
+    request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+        text: str = answer.read().decode()
+        return text
 
 
 def _hello(caller: aitp.AitpAgent, callee: Agent) -> int:

@@ -123,3 +123,15 @@ def test_list_of_peers_is_bounded() -> None:
 def test_peers_base_is_where_its_manifest_is() -> None:
     assert peer("x").base_url == "http://localhost:1/x"
     assert Peer("y", "aid", "https://h.example/.well-known/aitp-manifest").base_url == "https://h.example"
+
+
+def test_tokens_of_one_owner_are_found_by_it_and_leave_nothing_behind() -> None:
+    shelf = Shelf()
+    mine, made = token("1"), token("2", "b", "aid:b")
+    shelf.add(mine)
+    shelf.add(made, "aid:a")
+    assert ids(shelf.of_owner("aid:a")) == ["1", "2"]
+    assert ids(shelf.of_owner("aid:b")) == []
+    shelf.remove(mine)
+    shelf.remove(made)
+    assert (ids(shelf.of_owner("aid:a")), len(shelf), shelf._rooms, shelf._size) == ([], 0, {}, 0)

@@ -134,6 +134,20 @@ def test_soft_fail_serves_only_what_is_named_safe_until_there_is_a_fresh_list(
     other_is_safe.require_fresh()
 
 
+def test_list_that_has_grown_old_while_the_body_came_counts_no_more(
+    identity: Identity, issue: Callable[[SdkPeer], str]
+) -> None:
+    peer, cp = SdkPeer("p"), SdkPeer("cp")
+    closed, token = state("fail_closed", cp.aid), issue(peer)
+    closed.take_list(cp.revocation_list(), cp.aid)
+    verifier = Verifier(identity, closed)
+    caller = call(verifier, peer, token)
+    verifier.confirm(token, "demo.a", caller)
+    closed.list_of(cp.aid)._fresh_until = 0.0
+    with pytest.raises(Refusal, match="no fresh revocation list"):
+        verifier.confirm(token, "demo.a", caller)
+
+
 def test_what_is_known_to_be_revoked_is_refused_even_where_it_is_safe(
     identity: Identity, issue: Callable[[SdkPeer], str]
 ) -> None:

@@ -16,6 +16,7 @@ from base.protocol import revocation, revocation_lists
 from base.protocol.list_fetching import MAX_PEER_LIST
 from base.protocol.revocation import RevocationState
 from base.protocol.revocation_lists import IssuerList, ListRejectedError, SignedList, read_list
+from base.protocol.tokens import Token, TokenBook
 from base.refusals import Fault, Refusal
 from tests.integration.agents.harness import SdkPeer
 
@@ -263,6 +264,30 @@ def test_lists_never_clear_what_is_local(state: RevocationState, cp: SdkPeer) ->
     state.take_list(cp.revocation_list(jti), cp.aid)
     assert rejected(state.take_list, cp.revocation_list(), cp.aid) == "entries_lost"
     assert state.source_of(jti) == "local"
+
+
+def test_id_that_a_peer_chose_makes_no_list_of_others_suspect(cp: SdkPeer) -> None:
+    """What the Control Plane leaves out is missed only if this agent issued it; what a peer does, if it is that
+    peer's."""
+    book, mallory, bob = TokenBook(), SdkPeer("mallory"), SdkPeer("bob")
+    config = RevocationConfig("fail_closed", 300, 60)
+    state = RevocationState(config, ControlPlaneConfig("http://localhost:1", cp.aid), book.expiries)
+    jti, another, own = (str(uuid.uuid4()) for _ in range(3))
+    book.held.add(token(jti, mallory.aid))
+    state.take_list(cp.revocation_list(jti, another), cp.aid)
+    state.take_list(cp.revocation_list(another), cp.aid)
+    state.take_list(bob.revocation_list(jti, another), bob.aid)
+    state.take_list(bob.revocation_list(another), bob.aid)
+    state.take_list(mallory.revocation_list(jti), mallory.aid)
+    assert rejected(state.take_list, mallory.revocation_list(), mallory.aid) == "entries_lost"
+    book.issued.add(token(own, bob.aid))
+    state.take_list(cp.revocation_list(own, another), cp.aid)
+    assert rejected(state.take_list, cp.revocation_list(another), cp.aid) == "entries_lost"
+    assert state.source_of(jti) == "cp-snapshot", "what was listed once stays denied"
+
+
+def token(jti: str, peer: str) -> Token:
+    return Token(tct=jti, claims={"jti": jti, "exp": time.time() + 3600, "grants": []}, peer_aid=peer, agent_id="a")
 
 
 def test_only_the_control_planes_list_opens_an_agent_that_fails_closed(state: RevocationState, cp: SdkPeer) -> None:

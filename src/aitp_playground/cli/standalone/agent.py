@@ -40,8 +40,6 @@ from aitp_playground.scenarios.models import AgentManifest
 
 #: Stands where agents of a run have its id, so that the key stays the same from start to start.
 RUN_ID: Final = "standalone"
-#: No one is there (RFC 2606, section 2): of an agent that is accepted by its AID alone no address is known or needed.
-NOWHERE: Final = "http://unknown.invalid/.well-known/aitp-manifest"
 GRACE: Final = 2.0
 ENROLMENT_SECONDS: Final = 30.0
 
@@ -90,7 +88,7 @@ async def _attend(
 ) -> int:
     """Until somebody asks for the end, or the agent meets its own."""
     named = [aid for aid in order.accept if aid != ANY_VERIFIED]
-    await agent.put("peers", {"peers": [{"agent_id": aid, "aid": aid, "manifest_url": NOWHERE} for aid in named]})
+    await agent.put("peers", {"peers": [{"agent_id": aid, "aid": aid} for aid in named]})
     tell(f"agent {agent.agent_id} listens on {agent.base_url}")
     tell(f"AID={agent.aid}")
     if not order.accept:
