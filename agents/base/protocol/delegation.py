@@ -104,6 +104,7 @@ class Delegations:
         proof = self._prove(challenge, delegation, peer)
         answer = (await self._shared.client.post(base + REDEEM_PATH, proof, to_pass_on())).expect_json(peer.aid)
         token = await self._received(answer, peer, look)
+        self._shared.peers.require_still(peer)
         if self._shared.tokens.held.with_jti(token.jti) is None:
             self._shared.tokens.held.add(token)
         return {"ok": True, "peer_aid": peer.aid} | token.summary()

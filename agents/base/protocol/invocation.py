@@ -56,6 +56,7 @@ class Invoker:
         token = self._newest(peer)
         answer = await self._challenge(base, token)
         if 200 <= answer.status < 300:
+            self._peers.require_still(peer)
             headers = {TCT_HEADER: token.tct, **self._prove(answer.expect_json(), token, peer)}
             answer = await self._call(base, capability, task, headers)
         return _outcome(answer) | {"presented_jti": token.jti}

@@ -160,7 +160,7 @@ class ProtocolRoutes:
                 require_json(request)
                 task = await read_object(request, MAX_INPUT)
                 # A body may take seconds to come.
-                self._agent.verifier.confirm(str(token), caller)
+                self._agent.verifier.confirm(str(token), name, caller)
         except Refusal as refusal:
             self._report_denied(refusal, name, token)
             raise

@@ -98,8 +98,10 @@ class Verifier:
             self._revocations.require_fresh(capability)
             return Caller(holder, self._verify(token, capability, holder))
 
-    def confirm(self, token: str, caller: Caller) -> None:
-        """Whether what was decided still holds, some seconds later. Raises ``tct_revoked`` or ``tct_expired``."""
+    def confirm(self, token: str, capability: str, caller: Caller) -> None:
+        """Whether what was decided still holds, some seconds later. Raises ``tct_revoked``, ``tct_expired`` or
+        ``revocation_unknown``."""
+        self._revocations.require_fresh(capability)
         if self._revocations.deny(caller.jti):
             source = self._revocations.source_of(caller.jti)
             raise Refusal("tct_revoked", "the token was revoked in the meantime", source=source)
