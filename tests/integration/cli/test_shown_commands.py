@@ -36,6 +36,10 @@ ELSEWHERE = {
         _DOCS,
         "test_the_shipped_packs_stay_with_the_directories_that_the_page_sets",
     ),
+    r"aitp-playground agent analyzer --accept any-verified( --port 8200)?|python3 foreign\.py .*": (
+        "tests/integration/cli/test_foreign_agents.py",
+        "test_the_script_of_the_page_shakes_hands_with_a_lone_agent_and_calls_it",
+    ),
     r"(\.venv/bin/python -m build|python3 -m venv|/opt/aitp-playground/bin/).*": (
         "tests/integration/test_wheel.py",
         "test_the_wheel_is_installed_as_the_page_says",
