@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import aiohttp
 
 #: Values in one document: JSON's parser lets nothing else happen while it makes them.
-MAX_VALUES = 50_000
+MAX_VALUES = 100_000
 #: Matches from any quote on, so that no text is looked through more than once.
 _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 

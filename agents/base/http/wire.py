@@ -101,12 +101,26 @@ def parse_object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
         if _SURROGATE.search(text):
-            json.dumps(value, ensure_ascii=False).encode()
+            _encode_texts(value)
     except (ValueError, RecursionError):
         raise malformed("the body is not JSON") from None
     if not isinstance(value, dict):
         raise malformed("the body is not a JSON object")
     return value
+
+
+def _encode_texts(value: Any) -> None:
+    """Raises ``UnicodeEncodeError`` for half a surrogate pair. (To write all of it down would take longer.)"""
+    left = [value]
+    while left:
+        item = left.pop()
+        if type(item) is str:
+            item.encode()
+        elif type(item) is list:
+            left += item
+        elif type(item) is dict:
+            left += item
+            left += item.values()
 
 
 def _refuse_constant(name: str) -> None:
