@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from base.capabilities import Capabilities, Function, WorkerContext
 from base.http.peer_client import PeerClient
 from base.process.bootstrap import Bootstrap
+from base.protocol.bearing import Bearer
+from base.protocol.bundles import BundleVerifier, Coordinator
 from base.protocol.delegation import Delegations
 from base.protocol.enrolment import Enrolment
 from base.protocol.identity import Identity
@@ -18,11 +20,13 @@ from base.protocol.oidc import OidcTrust
 from base.protocol.peers import PeerBook
 from base.protocol.redeemed import RedeemedBook
 from base.protocol.redemption import Redemptions
+from base.protocol.renewal import Renewals, Renewer
 from base.protocol.responding import Responder
 from base.protocol.revocation import RevocationState
 from base.protocol.revocation_record import RevocationRecord
 from base.protocol.revocation_refresh import Refresher
 from base.protocol.revoking import Revoker
+from base.protocol.rotation import Rotation
 from base.protocol.shared import Shared
 from base.protocol.tokens import TokenBook
 from base.protocol.verification import Verifier
@@ -67,7 +71,20 @@ class Agent:
         )
         self.enrolment = Enrolment(bootstrap, self.identity, self.client, self.telemetry)
         self.capabilities = Capabilities(functions, self._context())
-        self.invoker = Invoker(self.identity, self.peers, self.tokens, self.client)
+        bearer = Bearer(self.identity, self.tokens, self.client)
+        self.invoker = Invoker(self.peers, bearer, self.client)
+        self.renewer = Renewer(shared, bearer)
+        self.coordinator = Coordinator(shared, self.verifier)
+        self.bundle_verifier = BundleVerifier(shared, bearer)
+        self.rotation = Rotation(
+            shared,
+            self.verifier,
+            self.responder,
+            self.redemptions,
+            self.coordinator,
+            keeps_its_key=bootstrap.revocation.record_dir is not None,
+        )
+        self.renewals = Renewals(shared, self.verifier, bootstrap.redelegation)
 
     def start(self) -> None:
         """Begin the background work."""

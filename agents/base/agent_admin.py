@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -38,6 +39,11 @@ class AdminRoutes:
             ("POST", "redeem-delegation"): self._redeem_delegation,
             ("POST", "revoke-tct"): self._revoke_tct,
             ("POST", "refresh-revocations"): self._refresh_revocations,
+            ("POST", "renew-tct"): self._renew_tct,
+            ("POST", "rotate-keys"): self._rotate_keys,
+            ("POST", "tct-cache-stats"): self._tct_cache_stats,
+            ("POST", "export-session-bundle"): self._export_session_bundle,
+            ("POST", "verify-session-bundle"): self._verify_session_bundle,
             ("POST", "enroll-with-cp"): self._enroll_with_cp,
             ("POST", "flush"): self._flush,
         }
@@ -103,11 +109,9 @@ class AdminRoutes:
     async def _delegate(self, body: Body) -> dict[str, Any]:
         required = {"delegatee": str, "via_peer": str, "scope": list}
         given = take(body, required, {"ttl_secs": int, "manifest_url": str})
-        ttl_secs = given.get("ttl_secs")
-        if ttl_secs is not None and not 0 < ttl_secs <= MAX_TTL:
-            raise malformed(f"ttl_secs: not between 1 and {MAX_TTL}")
+        scope, ttl_secs = _names(given["scope"], "scope"), _ttl(given)
         return await self._agent.delegations.delegate(
-            given["delegatee"], given["via_peer"], _names(given["scope"], "scope"), ttl_secs, _manifest_url(given)
+            given["delegatee"], given["via_peer"], scope, ttl_secs, _manifest_url(given)
         )
 
     async def _redeem_delegation(self, body: Body) -> dict[str, Any]:
@@ -115,6 +119,28 @@ class AdminRoutes:
         if not given["delegation_token"]:
             raise malformed("delegation_token: empty")
         return await self._agent.delegations.redeem(given["target"], given["delegation_token"], _manifest_url(given))
+
+    async def _renew_tct(self, body: Body) -> dict[str, Any]:
+        given = take(body, {"peer": str}, {"ttl_secs": int})
+        return await self._agent.renewer.renew(given["peer"], _ttl(given))
+
+    async def _rotate_keys(self, body: Body) -> dict[str, Any]:
+        take(body, {})
+        return self._agent.rotation.rotate()
+
+    async def _export_session_bundle(self, body: Body) -> dict[str, Any]:
+        given = take(body, {"participants": list})
+        return self._agent.coordinator.export(_names(given["participants"], "participants"))
+
+    async def _verify_session_bundle(self, body: Body) -> dict[str, Any]:
+        given = take(body, {"coordinator": str, "bundle_ref": str, "sha256": str})
+        return await self._agent.bundle_verifier.verify(
+            given["coordinator"], _uuid(given["bundle_ref"]), given["sha256"]
+        )
+
+    async def _tct_cache_stats(self, body: Body) -> dict[str, Any]:
+        take(body, {})
+        return {**self._agent.verifier.cache.stats()}
 
     async def _revoke_tct(self, body: Body) -> dict[str, Any]:
         given = take(body, {"audience": str}, {"reason": str, "local": bool})
@@ -171,6 +197,20 @@ def _names(values: list[Any], name: str) -> list[str]:
     if not all(isinstance(value, str) and value for value in values):
         raise malformed(f"{name}: not a list of names")
     return values
+
+
+def _uuid(value: str) -> str:
+    try:
+        return str(uuid.UUID(value))
+    except ValueError:
+        raise malformed("bundle_ref: not a UUID") from None
+
+
+def _ttl(given: Body) -> int | None:
+    ttl_secs: int | None = given.get("ttl_secs")
+    if ttl_secs is not None and not 0 < ttl_secs <= MAX_TTL:
+        raise malformed(f"ttl_secs: not between 1 and {MAX_TTL}")
+    return ttl_secs
 
 
 def _manifest_url(given: Body) -> str | None:

@@ -10,14 +10,13 @@ from typing import Any
 from base.http.peer_client import Answer
 from base.http.step_mark import to_pass_on
 from base.protocol.delegation_tokens import delegation_jti, reported
-from base.protocol.issuer_lists import Look
 from base.protocol.manifests import fetch_manifest
 from base.protocol.peers import Peer
 from base.protocol.possession import RESPONSE, Challenge, read_challenge
-from base.protocol.received import await_clock, belongs, token_with
+from base.protocol.received import verified_token
 from base.protocol.redemption import CHALLENGE_PATH, REDEEM_PATH
 from base.protocol.shared import Shared
-from base.protocol.tokens import Token, decode_claims
+from base.protocol.tokens import decode_claims
 from base.refusals import Fault, PeerFailed, Refusal, first_line, protocol_errors
 
 
@@ -103,7 +102,7 @@ class Delegations:
         challenge = (await self._shared.client.post(base + CHALLENGE_PATH, body, to_pass_on())).expect_json(peer.aid)
         proof = self._prove(challenge, delegation, peer)
         answer = (await self._shared.client.post(base + REDEEM_PATH, proof, to_pass_on())).expect_json(peer.aid)
-        token = await self._received(answer, peer, look)
+        token = await verified_token(self._shared, answer, peer, look)
         self._shared.peers.require_still(peer)
         if self._shared.tokens.held.with_jti(token.jti) is None:
             self._shared.tokens.held.add(token)
@@ -141,18 +140,3 @@ class Delegations:
             return self._shared.tokens.held.with_jti(str(given.get("tct_jti"))) is None
         expected = {"delegation_sha256": hashlib.sha256(delegation.encode()).hexdigest(), "audience": peer.aid}
         return given | expected == given
-
-    async def _received(self, answer: Answer, peer: Peer, look: Look) -> Token:
-        """The token in the answer, verified as its holder."""
-        with protocol_errors(answer.url):
-            given = answer.json()
-            token = token_with(given["tct"], given.get("grant_voucher"), peer)
-            grant, jti = next(iter(token.claims["grants"]), ""), token.jti
-        await await_clock(token.claims)
-        await look.settle()
-        with protocol_errors(answer.url):
-            deny = self._shared.revocations.deny(jti, peer.aid)
-            self._shared.identity.agent().verify_tct(token.tct, grant, revoked_jtis=deny)
-            if not belongs(token, self._shared.identity.aid):
-                raise ValueError("the token or its voucher is not ours")
-        return token

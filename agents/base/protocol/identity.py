@@ -41,6 +41,12 @@ class Identity:
         """Whether that is an AID of this agent's, in either of its spellings. What is no text is nobody's."""
         return any(same_key(aid, own) for own in self.own_aids)
 
+    def rotate(self) -> None:
+        """Be another from now on: a key that is made here, and a manifest that it signs."""
+        self._agent = aitp.AitpAgent.generate(self._bootstrap.signing_suite)
+        self.own_aids = frozenset({self.aid})
+        self.mint()
+
     def agent(self) -> aitp.AitpAgent:
         """The SDK agent, its manifest fresh."""
         self.manifest()

@@ -184,7 +184,7 @@ class Initiator:
         return commit
 
     async def _complete(self, session: aitp.InitiatorSession, commit_ack: str, exchange: Exchange, url: str) -> Token:
-        peer, own_aid = exchange.peer, self._shared.identity.aid
+        peer = exchange.peer
         tct = json.loads(commit_ack)["payload"]["tct"]
         claims = self._claims(tct, peer, url)
         await self._await_clock(claims, url)
@@ -198,7 +198,7 @@ class Initiator:
                 code = self._defect(tct, peer)
             raise PeerFailed("protocol", first_line(error), url=url, peer_code=code) from error
         token = token_with(result["tct"], result.get("grant_voucher"), peer)
-        if not belongs(token, own_aid):
+        if not belongs(token, self._shared.identity.aid):
             raise PeerFailed("protocol", "the token or its voucher is not ours", url=url, peer_code="INVALID_ENVELOPE")
         if beyond := set(token.claims["grants"]) - set(exchange.manifest.offered):
             message = f"granted, but not offered by its newest manifest: {', '.join(sorted(beyond))}"

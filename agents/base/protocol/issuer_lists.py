@@ -52,8 +52,9 @@ class IssuerLists:
         self._client = client
         self._looks: SharedTasks[str | None] = SharedTasks("issuer-list")
 
-    def begin(self, peer: Peer, advertised: str | None) -> Look:
-        """Look at the list that the peer's verified manifest advertises; None: it advertises none.
+    def begin(self, peer: Peer, advertised: str | None, *, anew: bool = False) -> Look:
+        """Look at the list that the peer's verified manifest advertises; None: it advertises none. ``anew``: also if
+        one came a short while ago.
 
         An address that a stranger named is not visited: nothing is fetched for a peer that was not introduced.
         """
@@ -61,7 +62,7 @@ class IssuerLists:
             return Look(self, peer, None, None, NOT_ADVERTISED)
         if not self._peers.introduced(peer.aid):
             return Look(self, peer, None, None, NOT_INTRODUCED)
-        return Look(self, peer, advertised, self._start(peer, advertised))
+        return Look(self, peer, advertised, self._start(peer, advertised, anew=anew))
 
     def begin_at_its_manifest(self, peer: Peer) -> Look:
         """The same for an introduced peer whose manifest is not at hand: it is fetched first, in the same time."""
@@ -86,9 +87,9 @@ class IssuerLists:
             refusal.confidential = True  # the peer chose the address, and might learn from why what is there
             raise refusal
 
-    def _start(self, peer: Peer, advertised: str | None) -> asyncio.Task[str | None] | None:
+    def _start(self, peer: Peer, advertised: str | None, *, anew: bool = False) -> asyncio.Task[str | None] | None:
         """The look that is going on, or a new one; None when the list came a short while ago."""
-        if self._revocations.list_of(peer.aid).is_recent(RECENT_SECS):
+        if not anew and self._revocations.list_of(peer.aid).is_recent(RECENT_SECS):
             return None
         return self._looks.join(peer.key, lambda: self._look(peer, advertised))
 

@@ -107,6 +107,13 @@ class PeerBook:
         key = canonical(aid)
         return self._guests[key] if key in self._guests and key not in self._by_key else self.sender(aid)
 
+    def holder(self, aid: str) -> Peer:
+        """Whoever holds a token of this agent's: nobody need have introduced it."""
+        try:
+            return self.greeter(aid)
+        except Refusal:
+            return Peer(aid, aid, "")
+
     def agent_id_of(self, aid: str) -> str | None:
         """Its agent id, when it is in the list."""
         peer = self._by_key.get(canonical(aid))

@@ -7,9 +7,12 @@ import time
 from typing import Any
 
 from base.aids import same_key
+from base.http.peer_client import Answer
+from base.protocol.issuer_lists import Look
 from base.protocol.peers import Peer
+from base.protocol.shared import Shared
 from base.protocol.tokens import Token, decode_claims
-from base.refusals import Refusal
+from base.refusals import Refusal, protocol_errors
 
 #: Seconds for which to wait for a token whose issuer's clock is ahead of ours: RFC-AITP-0005, section 7.2, looks at no
 #: ``iat``, but the SDK refuses a token that was "issued" in the next second.
@@ -56,3 +59,22 @@ async def await_clock(claims: dict[str, Any]) -> None:
         seconds = min(issued_at - int(now), _LONGEST)
         raise Refusal("clock_skew", f"the token was issued {seconds} seconds from now", seconds=seconds)
     await asyncio.sleep(issued_at - now + 0.01)
+
+
+async def verified_token(shared: Shared, answer: Answer, peer: Peer, look: Look) -> Token:
+    """The token in ``answer`` (``{"tct", "grant_voucher"?}``), verified as its holder once the peer's list is there.
+
+    Raises :class:`PeerFailed`, ``clock_skew`` and ``revocation_unknown``.
+    """
+    with protocol_errors(answer.url):
+        given = answer.json()
+        token = token_with(given["tct"], given.get("grant_voucher"), peer)
+        grant, jti = next(iter(token.claims["grants"]), ""), token.jti
+    await await_clock(token.claims)
+    await look.settle()
+    with protocol_errors(answer.url):
+        deny = shared.revocations.deny(jti, peer.aid)
+        shared.identity.agent().verify_tct(token.tct, grant, revoked_jtis=deny)
+        if not belongs(token, shared.identity.aid):
+            raise ValueError("the token or its voucher is not ours")
+    return token

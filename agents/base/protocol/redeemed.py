@@ -46,6 +46,11 @@ class RedeemedBook:
         #: How often something was recorded.
         self.changes = 0
 
+    def clear(self) -> None:
+        """Forget them all: vouchers of a key that is gone are good for nothing."""
+        self._kept.clear()
+        self._counts.clear()
+
     def find(self, delegation: str) -> Redeemed | None:
         """What it was redeemed for; None when it was not."""
         return self._kept.get(fingerprint(delegation))

@@ -62,6 +62,10 @@ class Redemptions:
         self._redeemed = shared.redeemed
         self._delegators = Delegators(shared)
 
+    def forget(self) -> None:
+        """Drop the challenges that are open: the key has changed."""
+        self._challenges = ChallengeBook()
+
     async def close(self) -> None:
         await self._delegators.close()
 
@@ -160,8 +164,7 @@ class Redemptions:
         verify_proof(challenge, Proof(json.dumps(response), parts["nonce_echo"], None), token)
 
     async def _redeem(self, delegation: Delegation, key: str) -> dict[str, Any]:
-        if not self._shared.identity.is_own(delegation.claims.get("aud")):
-            raise RedemptionRefusal("wrong_audience", "the delegation is for another agent to redeem")
+        self._require_for_us(delegation)
         if same_key(delegation.claims.get("iss"), str(delegation.claims.get("sub"))):
             raise RedemptionRefusal("tct_invalid", "delegator and delegatee are one key")
         if not self._shared.identity.is_own(delegation.voucher.get("iss")):
@@ -170,6 +173,7 @@ class Redemptions:
             return again
         delegator = self._delegators.find(str(delegation.claims.get("iss")))
         manifest = await self._delegators.manifest_of(delegator)
+        self._require_for_us(delegation)  # this agent may have another key by now
         # From here on nothing waits: what is revoked now is revoked before the token is minted, and of several that
         # redeem one delegation at once the first has it minted.
         delegator = self._delegators.find(delegator.aid)  # it may have been taken off the list meanwhile
@@ -179,11 +183,15 @@ class Redemptions:
         verified = self._verify(delegation, manifest)
         # Guests are strangers here too: any number of keys has one room.
         owner = delegator.key if self._shared.peers.introduced(delegator.aid) else STRANGERS
-        minted = self._mint(verified, delegation.source_jti, self._delegatee(verified.delegatee), owner)
+        minted = self._mint(verified, delegation.source_jti, self._shared.peers.holder(verified.delegatee), owner)
         answer = {"tct": minted.tct} | ({"grant_voucher": minted.voucher} if minted.voucher else {})
         self._redeemed.record(delegation.text, Redeemed(key, minted.jti, verified.expires_at, owner, answer))
         self._reports.redeemed(minted, delegator, delegation)
         return answer
+
+    def _require_for_us(self, delegation: Delegation) -> None:
+        if not self._shared.identity.is_own(delegation.claims.get("aud")):
+            raise RedemptionRefusal("wrong_audience", "the delegation is for another agent to redeem")
 
     def _once_more(self, delegation: Delegation, key: str) -> dict[str, Any] | None:
         """What this delegatee got for the delegation before: an answer that was lost is no lost grant."""
@@ -208,13 +216,6 @@ class Redemptions:
             self._shared.revocations.require_fresh()
         except Refusal as refusal:
             raise RedemptionRefusal(refusal.refusal, str(refusal)) from refusal
-
-    def _delegatee(self, aid: str) -> Peer:
-        """Nobody needs to have introduced it: that is what a delegation is for."""
-        try:
-            return self._shared.peers.greeter(aid)
-        except Refusal:
-            return Peer(aid, aid, "")
 
     def _verify(self, delegation: Delegation, manifest: str) -> aitp.DelegationVerified:
         deny = self._shared.revocations.deny(delegation.source_jti)

@@ -42,6 +42,10 @@ class Responder:
         self._door = Door(shared.peers)
         self._sessions = SessionMap()
 
+    def forget(self) -> None:
+        """Drop the handshakes that are open: the key has changed."""
+        self._sessions = SessionMap()
+
     async def answer(self, raw: str, session_id: str | None) -> tuple[str, str]:
         """The answer to a message of a handshake, and the session it belongs to; an ``error`` is answered ``{}``.
 
@@ -83,12 +87,15 @@ class Responder:
 
     async def _answer_commit(self, envelope: Envelope, peer: Peer, session_id: str | None) -> tuple[str, str]:
         """What the initiator issued is kept, unless it said that it is of no use."""
-        pending = self._sessions.take(peer.key, session_id, envelope.payload.get("pop_nonce_echo"))
+        sessions = self._sessions
+        pending = sessions.take(peer.key, session_id, envelope.payload.get("pop_nonce_echo"))
         payload = check_commit(envelope.payload)
         claims = _claims(payload["tct"])
         await await_clock(claims)
         await pending.look.settle()
         self._shared.peers.greeter(envelope.sender)  # it may have been taken off the list while this waited
+        if sessions is not self._sessions:
+            raise Refusal("handshake_refused", "this agent has another key now; start again")
         try:
             with _refusals_from_sdk():
                 deny = self._shared.revocations.deny(str(claims.get("jti")), peer.aid)

@@ -89,7 +89,7 @@ class RevocationState:
         self._local: dict[str, Entry] = {}
         self._size = 0
         self._lists: dict[str, IssuerList] = {}
-        self._signed: tuple[str, float] | None = None
+        self._signed: tuple[str, float, str] | None = None  # until when it is given out, and whose it is
         self._changed = 0
         self._withheld: dict[str, Withheld] = {}
         self._withheld_from: Counter[str] = Counter()
@@ -248,11 +248,12 @@ class RevocationState:
     def signed_list(self, identity: Identity) -> str:
         """This agent's own list, signed; the same document until it changes or is half-way to its end."""
         now = time.monotonic()
-        if self._signed is None or now >= self._signed[1]:
+        if self._signed is None or now >= self._signed[1] or self._signed[2] != identity.aid:
             agent = identity.agent()
             self._forget_expired()
             entries = [entry.listed() for entry in self._local.values()]
-            self._signed = (agent.sign_revocation_list(entries, expires_in_secs=LIST_TTL), now + LIST_TTL / 2)
+            signed = agent.sign_revocation_list(entries, expires_in_secs=LIST_TTL)
+            self._signed = signed, now + LIST_TTL / 2, identity.aid
         return self._signed[0]
 
 

@@ -15,13 +15,15 @@ from aiohttp import web
 from base.agent import Agent
 from base.http.answers import NO_STORE, error_document, error_envelope
 from base.http.wire import LOOPBACK_NAMES, fault_response, json_response, read_object, read_text, require_json
+from base.protocol.bearing import CHALLENGE_PATH, POP_HEADERS, TCT_HEADER
 from base.protocol.budgets import Pace
+from base.protocol.bundles import BUNDLE_PATH
 from base.protocol.envelopes import disclosing
 from base.protocol.identity import HANDSHAKE_PATH, MANIFEST_PATH
 from base.protocol.initiating import SESSION_HEADER
-from base.protocol.invocation import CHALLENGE_PATH, POP_HEADERS, TCT_HEADER
 from base.protocol.redemption import CHALLENGE_PATH as REDEEM_CHALLENGE_PATH
 from base.protocol.redemption import REDEEM_PATH
+from base.protocol.renewal import RENEW_PATH
 from base.protocol.tokens import decode_claims
 from base.protocol.verification import Caller
 from base.refusals import Fault, Refusal, malformed
@@ -51,6 +53,8 @@ class ProtocolRoutes:
         router.add_post(CHALLENGE_PATH, self._challenge)
         router.add_post(REDEEM_CHALLENGE_PATH, self._redemption_challenge)
         router.add_post(REDEEM_PATH, self._redeem)
+        router.add_post(RENEW_PATH, self._renew)
+        router.add_post(BUNDLE_PATH + "{ref}", self._bundle)
         router.add_post("/capabilities/{name}", self._capability)
 
     async def _manifest(self, _request: web.Request) -> web.Response:
@@ -141,6 +145,28 @@ class ProtocolRoutes:
         require_json(request)
         answer = await self._agent.redemptions.redeem(await read_text(request, MAX_ENVELOPE))
         return json_response(answer, headers=NO_STORE)
+
+    async def _renew(self, request: web.Request) -> web.Response:
+        return await self._or_document(self._answer_renewal(request), _status_of_call)
+
+    async def _answer_renewal(self, request: web.Request) -> web.Response:
+        require_json(request)
+        asked = await read_object(request, MAX_ENVELOPE)
+        return json_response(await self._agent.renewals.renew(asked, _proof(request)), headers=NO_STORE)
+
+    async def _bundle(self, request: web.Request) -> web.Response:
+        return await self._or_document(self._give_bundle(request), _status_of_call)
+
+    async def _give_bundle(self, request: web.Request) -> web.Response:
+        require_json(request)
+        await read_text(request, MAX_ENVELOPE)
+        token, ref = request.headers.get(TCT_HEADER), request.match_info["ref"]
+        try:
+            bundle = self._agent.coordinator.give(ref, token, _proof(request))
+        except Refusal as refusal:
+            self._report_denied(refusal, None, token)
+            raise
+        return json_response(bundle, headers=NO_STORE)
 
     async def _capability(self, request: web.Request) -> web.Response:
         return await self._or_document(self._answer_call(request), _status_of_call)

@@ -152,6 +152,10 @@ class TokenBook:
         self.held = Shelf()
         self.issued = Shelf()
 
+    def clear(self) -> None:
+        """Forget them all: the key they hung on is gone."""
+        self.held, self.issued = Shelf(), Shelf()
+
     def expiries(self, issuer: str | None = None) -> dict[str, float]:
         """When tokens expire, in Unix seconds by id in lower case: of those of that peer that are held, else of those
         that this agent issued. An id is its issuer's choice, so it says nothing about any other's token."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import aitp
 
@@ -70,6 +71,10 @@ class Verifier:
         self._introduced = introduced
         self._identity = identity
         self._revocations = revocations
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop challenges and cached verifications: the key has changed."""
         self._challenges = ChallengeBook()
         self._known = aitp.TctStore(MAX_CACHED)
         self.cache = TokenCache()
@@ -87,8 +92,9 @@ class Verifier:
         self._challenges.add(challenge, token, holder)
         return self._agent.sign_envelope(CHALLENGE, challenge), holder is not None
 
-    def authorize(self, token: str | None, capability: str, response: str | None) -> Caller:
-        """Allow the call or raise :class:`Refusal`; 400 for a proof that is not one."""
+    def authorize(self, token: str | None, capability: str | None, response: str | None) -> Caller:
+        """Allow the call or raise :class:`Refusal`; 400 for a proof that is not one. No capability: what is no call
+        may be done under a token whatever it grants."""
         token = self._require_token(token)
         if response is None:
             raise Refusal("pop_required", "the call carries no proof of possession")
@@ -99,8 +105,9 @@ class Verifier:
             return Caller(holder, self._verify(token, capability, holder))
 
     def confirm(self, token: str, capability: str, caller: Caller) -> None:
-        """Whether what was decided still holds, some seconds later. Raises ``tct_revoked``, ``tct_expired`` or
-        ``revocation_unknown``."""
+        """Whether what was decided still holds, some seconds later. Raises ``tct_revoked``, ``tct_expired``,
+        ``wrong_issuer`` or ``revocation_unknown``."""
+        self._require_own_issue(token)  # the key may have been changed
         self._revocations.require_fresh(capability)
         if self._revocations.deny(caller.jti):
             source = self._revocations.source_of(caller.jti)
@@ -147,18 +154,24 @@ class Verifier:
         if not self._identity.is_own(decode_claims(token).get("iss")):
             raise Refusal("wrong_issuer", "the token was issued by another agent")
 
-    def _verify(self, token: str, capability: str, holder: str) -> str:
-        """Signature, audience, expiry, revocation and grant. Returns the jti."""
-        jti = str(decode_claims(token).get("jti"))
-        deny = self._revocations.deny(jti)
-        self.cache.look_up(token)
+    def _verify(self, token: str, capability: str | None, holder: str) -> str:
+        """Signature, audience, expiry, revocation and grant. Returns the jti. Only calls count in the cache."""
+        claims = decode_claims(token)
+        deny = self._revocations.deny(str(claims.get("jti")))
+        if capability is not None:
+            self.cache.look_up(token)
         try:
             verified = self._agent.verify_tct_cached(
-                token, capability, self.cache.store, expected_audience=holder, revoked_jtis=deny
+                token,
+                _any_grant(claims) if capability is None else capability,
+                self._known if capability is None else self.cache.store,
+                expected_audience=holder,
+                revoked_jtis=deny,
             )
         except (ValueError, RuntimeError) as error:
             raise self._explain(token, holder, error) from error
-        self.cache.verified(token)
+        if capability is not None:
+            self.cache.verified(token)
         return verified.jti
 
     def _explain(self, token: str, holder: str, error: Exception) -> Refusal:
@@ -168,12 +181,12 @@ class Verifier:
             defect = forgery_of(token, self._identity.aid)
             return Refusal("tct_invalid", "the token does not verify", sdk_code=code, registry=defect)
         claims = decode_claims(token)
-        jti, grants = str(claims.get("jti")), claims.get("grants")
+        jti = str(claims.get("jti"))
         if self._revocations.is_withheld(jti):
             return Refusal("grant_missing", "the token was given in a handshake of one direction, and grants nothing")
         if code == "TCT_REVOKED":
             return Refusal("tct_revoked", "the token was revoked", source=self._revocations.source_of(jti))
-        asked = str(grants[0]) if isinstance(grants, list) and grants else ""
+        asked = _any_grant(claims)
         if asked and refused_with(self._agent, token, asked, holder) is None:
             return Refusal("grant_missing", "the token does not grant this capability")
         defect = tct_defect(self._agent, token, self._identity.aid, holder)
@@ -185,6 +198,11 @@ class Verifier:
         if lead > 0:
             return Refusal("clock_skew", f"the token was issued {lead} seconds from now", seconds=lead)
         return Refusal("tct_invalid", "the token does not verify", sdk_code=code, registry=defect)
+
+
+def _any_grant(claims: Mapping[str, Any]) -> str:
+    grants = claims.get("grants")
+    return str(grants[0]) if isinstance(grants, list) and grants else ""
 
 
 def _lead_of(issued_at: object) -> int:

@@ -188,7 +188,7 @@ _ROWS = (
         "tct.renewed",
         "{agent_id|agent|initiator|'an agent'} holds a renewed TCT[ from {via_peer|target|issuer}][ (jti {jti})]",
         may="jti initiator target grants",
-        payload="via_peer issuer",
+        payload="via_peer issuer previous_jti",
     ),
     _row(
         "tct.cache.stats",
@@ -409,7 +409,13 @@ _ROWS = (
     _agent(
         "tct.renewal.issued",
         f"{_SPEAKER} issued a renewed TCT[ to {{subject|target|peer}}][ (jti {{jti}})]",
-        payload="subject peer",
+        payload="parent_jti peer subject tct",
+    ),
+    _agent(
+        "tct.renewal.refused",
+        because(f"{_SPEAKER} did not renew the TCT[ {{jti}}]"),
+        level="warning",
+        payload="code registry_code sdk_code seconds source",
     ),
     _agent("capability.self_execute", f"{_SPEAKER} does {{capability}} itself", "capability"),
     _agent(

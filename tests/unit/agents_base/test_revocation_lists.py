@@ -313,7 +313,7 @@ def test_inherited_revocation_is_on_the_agents_own_list() -> None:
     assert state.revoke(jti, "lost", because="lineage")
     assert not state.revoke(jti)
     owner = SdkPeer("owner")
-    identity: Any = SimpleNamespace(agent=lambda: owner.agent)
+    identity: Any = SimpleNamespace(agent=lambda: owner.agent, aid=owner.aid)
     [entry] = json.loads(state.signed_list(identity))["revocation_list"]["entries"]
     assert (entry["jti"], entry["reason"], state.source_of(jti)) == (jti, "lost", "lineage")
     aitp.verify_revocation_list(state.signed_list(identity), owner.aid)
@@ -322,7 +322,7 @@ def test_inherited_revocation_is_on_the_agents_own_list() -> None:
 def test_own_list_stays_one_that_a_peer_takes_and_says_when_it_is_full() -> None:
     state, now = RevocationState(RevocationConfig("fail_open", 300, 60), None), time.time()
     owner = SdkPeer("owner")
-    identity: Any = SimpleNamespace(agent=lambda: owner.agent)
+    identity: Any = SimpleNamespace(agent=lambda: owner.agent, aid=owner.aid)
     expired = str(uuid.uuid4())
     state.revoke(expired, "\U0001f512" * 500, expires_at=now - 3600)
 

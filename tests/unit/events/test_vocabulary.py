@@ -77,6 +77,7 @@ AGENTS = {
     "tct.revoked",
     "tct.dropped",
     "stranger.accepted",
+    "tct.renewal.refused",
     "tct.renewal.requested",
     "tct.renewal.issued",
     "capability.self_execute",
