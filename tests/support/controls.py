@@ -22,6 +22,11 @@ VARIANT_AGENTS = {
     "open-writer": ("writer", "open_writer.main"),
     "unlisted-writer": ("writer", "unlisted_writer.main"),
     "listless-writer": ("writer", "listless_writer.main"),
+    "forgetful-writer": ("writer", "forgetful_writer.main"),
+    "unlinked-writer": ("writer", "unlinked_writer.main"),
+    "sticky-writer": ("writer", "sticky_writer.main"),
+    "listblind-writer": ("writer", "listblind_writer.main"),
+    "tampering-researcher": ("researcher", "tampering_researcher.main"),
     "deaf-researcher": ("researcher", "deaf_researcher.main"),
     "altered-researcher": ("researcher", "altered_researcher.main"),
 }

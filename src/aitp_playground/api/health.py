@@ -6,7 +6,7 @@ import asyncio
 
 from aiohttp import web
 
-from aitp_playground.api import sdk
+from aitp_playground import sdk
 from aitp_playground.api.answers import answer
 from aitp_playground.api.backend import BACKEND
 from aitp_playground.errors import Overloaded, StoreUnavailable

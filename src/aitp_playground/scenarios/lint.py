@@ -88,7 +88,7 @@ def _ports(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault
 def _unused(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault]:
     used = {name for step in scenario.spec.workflow.steps for _, name in named(step, AgentRef)}
     used |= {callee for step, _, callee in _calls(scenario, _) if callee}
-    for index, agent in enumerate(scenario.spec.agents):
+    for index, agent in enumerate(scenario.spec.agents if used else ()):  # one must be there, needed or not
         if agent.id not in used:
             yield (*AGENTS, index, "id"), f"no step makes use of {agent.id}"
 

@@ -90,6 +90,9 @@ class StepContext(Protocol):
     def offers(self, agent_id: str) -> tuple[str, ...]:
         """What an agent of this scenario offers, as its manifest file says."""
 
+    async def rotated(self, agent_id: str, aid: str) -> None:
+        """An agent has another AID now: introduce it anew to all others of the run."""
+
     async def hear(self, agent_id: str) -> None:
         """Have an agent whose capability was called hand in its telemetry, so that causes stand first in the log."""
 

@@ -15,6 +15,7 @@ from tests.support.controls import (
     Document,
     every_step_ends_once,
     remarked,
+    step,
     widened,
     with_agent,
     without,
@@ -113,6 +114,73 @@ CONTROLS += [
 ]
 
 
+def _swapped_pins(document: Document) -> None:
+    first, second = (one for one in document["spec"]["workflow"]["steps"])
+    first["pins"], second["pins"] = second["pins"], first["pins"]
+
+
+def _shorter(document: Document) -> None:
+    step(document, "renew")["new_ttl_secs"] = 3600
+
+
+CONTROLS += [
+    Control("the writer keeps its key", "intra-org/key-rotation@1.0.0", "stale_write", remarked("writer_rotates")),
+    Control(
+        "the writer honours its old key",
+        "intra-org/key-rotation@1.0.0",
+        "stale_write",
+        with_agent("writer", "sticky-writer"),
+    ),
+    Control("the renewed token lives no longer", "intra-org/tct-renewal@1.0.0", "renew", _shorter),
+    Control("nothing is renewed", "intra-org/tct-renewal@1.0.0", "write_under_renewed", remarked("renew")),
+    Control(
+        "the writer forgets what it renewed",
+        "intra-org/tct-renewal@1.0.0",
+        "revoke",
+        with_agent("writer", "unlinked-writer"),
+    ),
+    Control(
+        "every token is verified anew",
+        "intra-org/tct-cache-perf@1.0.0",
+        "cache-stats",
+        with_agent("writer", "forgetful-writer"),
+    ),
+    Control("what is cached is not revoked", "intra-org/tct-cache-perf@1.0.0", "blocked_call", remarked("revoke")),
+    Control("nobody leaves the session", "intra-org/session-bundle@1.0.0", "verify_after_revoke", remarked("revoke")),
+    Control(
+        "the verifier asks no list",
+        "intra-org/session-bundle@1.0.0",
+        "verify_after_revoke",
+        with_agent("writer", "listblind-writer"),
+    ),
+    Control(
+        "the bundle is another one",
+        "intra-org/session-bundle@1.0.0",
+        "verify",
+        with_agent("researcher", "tampering-researcher"),
+    ),
+    Control("the pins are swapped", "intra-org/spki-pinning@1.0.0", "pin_matches", _swapped_pins),
+    Control(
+        "the token at the root stays good",
+        "intra-org/delegation-multihop@1.0.0",
+        "analyst_blocked",
+        remarked("revoke_root"),
+    ),
+    Control(
+        "the writer forgets what came out of what",
+        "intra-org/delegation-multihop@1.0.0",
+        "revoke_root",
+        with_agent("writer", "unlinked-writer"),
+    ),
+    Control(
+        "the first hop is not redeemed",
+        "intra-org/delegation-multihop@1.0.0",
+        "delegate_to_analyst",
+        remarked("redeem_sub"),
+    ),
+]
+
+
 @pytest.fixture(scope="module")
 def controls(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     return write_controls(tmp_path_factory.mktemp("controls"), CONTROLS)
@@ -140,6 +208,12 @@ PROOFS: list[tuple[str, str | None]] = [
     ("intra-org/research-and-write@1.0.0", "revoking"),
     ("intra-org/delegation-chain@1.0.0", None),
     ("cross-cloud/distributed-review@1.0.0", None),
+    ("intra-org/key-rotation@1.0.0", None),
+    ("intra-org/tct-renewal@1.0.0", None),
+    ("intra-org/tct-cache-perf@1.0.0", None),
+    ("intra-org/session-bundle@1.0.0", None),
+    ("intra-org/spki-pinning@1.0.0", None),
+    ("intra-org/delegation-multihop@1.0.0", None),
 ]
 #: What is claimed of a Control Plane is proven against one, in a file of its own.
 WITH_CP = {

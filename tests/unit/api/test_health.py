@@ -10,7 +10,8 @@ from typing import NoReturn
 
 import pytest
 
-from aitp_playground.api import health, sdk
+from aitp_playground import sdk
+from aitp_playground.api import health
 from aitp_playground.errors import StoreUnavailable
 from aitp_playground.observability.metrics import Metrics
 

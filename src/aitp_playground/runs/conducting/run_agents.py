@@ -51,6 +51,7 @@ class RunAgents:
         self._agents: dict[str, LaunchedAgent] = {}
         #: How the peers were found, once they are introduced.
         self.sources: tuple[str, ...] = ()
+        self._peers: dict[str, dict[str, Any]] = {}
         self._cp_aid = ""
         self._processes: dict[str, AgentProcess] = {}
         self._launches: list[AgentLaunch] = []
@@ -143,6 +144,23 @@ class RunAgents:
         them.
         """
         self.sources = tuple(str(peer.get("source")) for peer in peers.values())
+        self._peers = {agent_id: dict(peer) for agent_id, peer in peers.items()}
+        await self._introduce()
+
+    async def rotated(self, agent_id: str, aid: str) -> None:
+        """An agent of this run has another AID now. All are told anew; raises as :meth:`introduce`.
+
+        Where others speak to one from outside the run in its place, they go on with that one.
+        """
+        agent, peer = self._agents[agent_id], self._peers[agent_id]
+        if peer.get("aid") == agent.aid:
+            peer["aid"] = aid
+        agent.aid = aid
+        self._services.board.update(self._header.run_id, agent_id, aid=aid)
+        await self._introduce()
+
+    async def _introduce(self) -> None:
+        peers = self._peers
         entries = [
             {
                 "agent_id": agent.agent_id,

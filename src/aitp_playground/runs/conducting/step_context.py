@@ -112,6 +112,10 @@ class RunContext:
         """A launched agent."""
         return _LoggedAgent(self, agent_id)
 
+    async def rotated(self, agent_id: str, aid: str) -> None:
+        """Introduce an agent that has another AID now to all others."""
+        await self.agents.rotated(agent_id, aid)
+
     async def hear(self, agent_id: str) -> None:
         """Have an agent that was called hand in its telemetry."""
         if being_cancelled():

@@ -27,6 +27,13 @@ def probe() -> dict[str, Any]:
     }
 
 
+def missing(feature: str) -> str | None:
+    """Why a step that needs the feature cannot be taken, as a sentence; None when it can."""
+    sdk = _load()
+    lacking = next((path for path in FEATURES[feature] if not _has(sdk, path)), None)
+    return None if lacking is None else f"feature not available: the installed aitp-sdk has no {feature} ({lacking})"
+
+
 def _load() -> Any:
     """The SDK module, or None. A native module that panics raises a BaseException of its own making."""
     try:

@@ -1,0 +1,38 @@
+"""``export_session_bundle``: several agents' tokens, signed as one session (RFC-AITP-0010)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from aitp_playground.scenarios.models import AgentId
+from aitp_playground.steps.base import Completed, Step, StepContext, StepOutcome
+from aitp_playground.steps.features import unless_missing
+
+
+class ExportSessionBundleStep(Step):
+    """``coordinator`` signs a bundle of the newest tokens that it issued to ``participants``.
+
+    The bundle holds the tokens, so it stays with the coordinator; the output names it.
+    """
+
+    type: Literal["export_session_bundle"] = "export_session_bundle"
+    coordinator: AgentId
+    participants: Annotated[tuple[AgentId, ...], Field(min_length=1, max_length=16)]
+
+    async def run(self, ctx: StepContext) -> StepOutcome:
+        return await unless_missing(self._export(ctx))
+
+    async def _export(self, ctx: StepContext) -> Completed:
+        participants = list(self.participants)
+        answer = await ctx.agent(self.coordinator).post("export-session-bundle", {"participants": participants})
+        output = {name: answer[name] for name in ("bundle_ref", "sha256", "session_id", "participant_aids")}
+        await ctx.record(
+            "session.bundle.exported",
+            session_id=output["session_id"],
+            result=output,
+            coordinator=self.coordinator,
+            participants=participants,
+        )
+        return Completed(output)

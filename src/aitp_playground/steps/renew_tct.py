@@ -1,0 +1,45 @@
+"""``renew_tct``: a token that goes on, in-band (RFC-AITP-0013)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from aitp_playground.scenarios.models import AgentId
+from aitp_playground.steps.base import Completed, Step, StepContext, StepOutcome
+from aitp_playground.steps.features import unless_missing
+
+
+class RenewTctStep(Step):
+    """``agent`` has ``via_peer`` renew the newest token that it gave; what is presented from then on is the new one.
+
+    The old one stays good until it expires or is revoked (RFC-AITP-0004, section 8).
+    """
+
+    type: Literal["renew_tct"] = "renew_tct"
+    agent: AgentId
+    via_peer: AgentId
+    new_ttl_secs: Annotated[int, Field(ge=1, le=24 * 3600, strict=True)] | None = None
+
+    async def run(self, ctx: StepContext) -> StepOutcome:
+        return await unless_missing(self._renew(ctx))
+
+    async def _renew(self, ctx: StepContext) -> Completed:
+        body: dict[str, Any] = {"peer": self.via_peer}
+        if self.new_ttl_secs is not None:
+            body["ttl_secs"] = self.new_ttl_secs
+        try:
+            renewed = await ctx.agent(self.agent).post("renew-tct", body)
+        finally:
+            await ctx.hear(self.via_peer)
+        await ctx.record(
+            "tct.renewed",
+            initiator=self.agent,
+            target=self.via_peer,
+            jti=renewed["jti"],
+            grants=renewed["grants"],
+            previous_jti=renewed["previous_jti"],
+        )
+        told = ("jti", "expires_at", "issuer", "subject", "previous_jti", "extended_by_secs")
+        return Completed({name: renewed[name] for name in told})

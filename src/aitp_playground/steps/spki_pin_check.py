@@ -1,0 +1,68 @@
+"""``spki_pin_check``: whether a certificate's key is one of those that were pinned."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Any, Literal
+
+import aitp
+from pydantic import AfterValidator, Field
+
+from aitp_playground.errors import ExpectationFailed, StepError
+from aitp_playground.sdk import missing
+from aitp_playground.steps.base import Completed, Skipped, Step, StepContext, StepOutcome
+
+#: Bytes of a SHA-256.
+_PIN = 32
+
+
+def _base64(text: str) -> str:
+    try:
+        base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise ValueError("is no base64") from None
+    return text
+
+
+def _pin(text: str) -> str:
+    if len(base64.b64decode(_base64(text))) != _PIN:
+        raise ValueError(f"is no pin: base64 of the {_PIN} bytes of a SHA-256")
+    return text
+
+
+class SpkiPinCheckStep(Step):
+    """Compares the SHA-256 of a certificate's SubjectPublicKeyInfo with pins (RFC 7469, section 2.4), in the SDK.
+
+    ``cert_der_b64`` is the certificate in DER, ``pins`` are hashes, all in base64. ``expect_status`` 1: it must be
+    pinned; 0: it must not be.
+    """
+
+    type: Literal["spki_pin_check"] = "spki_pin_check"
+    cert_der_b64: Annotated[str, Field(min_length=1, max_length=64 * 1024), AfterValidator(_base64)]
+    pins: Annotated[tuple[Annotated[str, AfterValidator(_pin)], ...], Field(min_length=1, max_length=64)]
+    expect_status: Annotated[int, Field(ge=0, le=1, strict=True)] | None = None
+
+    async def run(self, ctx: StepContext) -> StepOutcome:
+        if (lacking := missing("spki_pinning")) is not None:
+            return Skipped(notes=lacking, unproven=True)
+        certificate = base64.b64decode(self.cert_der_b64)
+        try:
+            computed = bytes(aitp.compute_spki_hash(certificate))
+            pinned = aitp.SpkiPinVerifier([base64.b64decode(pin) for pin in self.pins]).is_pinned(certificate)
+        except (ValueError, RuntimeError) as error:
+            raise StepError(f"cert_der_b64 is no certificate in DER: {error}") from error
+        output: dict[str, Any] = {
+            "computed_hash_b64": base64.b64encode(computed).decode(),
+            "pin_count": len(self.pins),
+            "is_pinned": pinned,
+        }
+        await ctx.record("spki.pin.checked", result=output, is_pinned=pinned)
+        if self.expect_status is None or pinned == bool(self.expect_status):
+            return Completed(output, checked=0 if self.expect_status is None else 1)
+        found, wanted = ("is", "is not") if pinned else ("is not", "is")
+        message = f"the certificate's key {found} pinned, expected that it {wanted}"
+        if self.on_mismatch == "record":
+            return Completed(output, doubt=f"{message} (on_mismatch: record)")
+        fault = {"path": "$.is_pinned", "operator": "equals", "expected": bool(self.expect_status), "actual": pinned}
+        raise ExpectationFailed(message, details=[fault], output=output)
