@@ -106,13 +106,26 @@ class FetchFailed(Exception):
     """A document could not be had; the text names the URL and what came instead."""
 
 
-async def fetch_document(http: aiohttp.ClientSession, url: str, *, seconds: float, limit: int) -> bytes:
-    """A small public document (a manifest, a DID document); redirects are not followed. Raises :class:`FetchFailed`."""
+class NotJson(FetchFailed):
+    """What was there does not say that it is JSON."""
+
+
+def _says_json(kind: str) -> bool:
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+async def fetch_document(
+    http: aiohttp.ClientSession, url: str, *, seconds: float, limit: int, as_json: bool = False
+) -> bytes:
+    """A small public document (a manifest, a DID document); redirects are not followed. Raises :class:`FetchFailed`,
+    with ``as_json`` :class:`NotJson` for one that does not say that it is (RFC-AITP-0001, section 8)."""
     try:
         timeout = aiohttp.ClientTimeout(total=seconds)
         async with http.get(url, timeout=timeout, allow_redirects=False) as response:
             if response.status != 200:
                 raise FetchFailed(f"{url} answered {response.status}")
+            if as_json and not _says_json(response.content_type):
+                raise NotJson(f"{url} does not say that it is JSON")
             return await read_bounded(response, limit)
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as failure:  # ValueError: what is no URL
         raise FetchFailed(f"{url} could not be fetched ({type(failure).__name__})") from failure

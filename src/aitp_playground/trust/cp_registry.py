@@ -16,7 +16,7 @@ import aiohttp
 import aitp
 
 from aitp_playground.events.model import EventDraft, draft
-from aitp_playground.net import FetchFailed, fetch_document
+from aitp_playground.net import FetchFailed, NotJson, fetch_document
 
 #: Seconds for one candidate's manifest, and for all of them.
 CANDIDATE_TIMEOUT = 1.0
@@ -92,6 +92,8 @@ async def _verified(http: aiohttp.ClientSession, row: Mapping[str, Any], capabil
         raise Misfit("aid_mismatch", url)
     if capability not in manifest["offered_capabilities"]:
         raise Misfit("capability_mismatch", url)
+    if "pinned_key" not in manifest.get("accepted_identity_types", ()):
+        raise Misfit("identity_mismatch", url)  # none named means oidc alone: RFC-AITP-0003, section 3.2
     if _origin(manifest["handshake_endpoint"]) != _origin(url):
         # Else the registry would decide to whom the handshake goes, whatever the agent itself says.
         raise Misfit("manifest_invalid", url)
@@ -123,6 +125,8 @@ def _origin(url: Any) -> tuple[str, str] | None:
 
 async def _fetch(http: aiohttp.ClientSession, url: str) -> str:
     try:
-        return (await fetch_document(http, url, seconds=CANDIDATE_TIMEOUT, limit=MAX_MANIFEST)).decode()
+        return (await fetch_document(http, url, seconds=CANDIDATE_TIMEOUT, limit=MAX_MANIFEST, as_json=True)).decode()
+    except NotJson:
+        raise Misfit("manifest_invalid", url) from None
     except (FetchFailed, UnicodeDecodeError):
         raise Misfit("none_alive", url) from None

@@ -58,19 +58,27 @@ class World:
         return f"http://localhost:{server.port}"
 
     async def agent(
-        self, *, offers: tuple[str, ...] = (CAPABILITY,), tamper: bool = False, ttl: int = 3600
+        self,
+        *,
+        offers: tuple[str, ...] = (CAPABILITY,),
+        tamper: bool = False,
+        ttl: int = 3600,
+        kind: str = "application/json",
+        takes: str = "pinned_key",
     ) -> dict[str, Any]:
         """Start an agent; the row an honest registry shows for it."""
         manifest: list[str] = []  # signed after the start, as it names the port
 
         async def show(_: web.Request) -> web.Response:
-            return web.Response(text=manifest[0], content_type="application/json")
+            return web.Response(text=manifest[0], content_type=kind)
 
         app = web.Application()
         app.router.add_get("/.well-known/aitp-manifest", show)
         endpoint = f"{await self.serve(app)}/aitp/handshake/hello"
         agent = aitp.AitpAgent.from_seed(os.urandom(32))
-        signed = agent.build_manifest("elsewhere", endpoint, list(offers), ttl_secs=ttl)
+        signed = agent.build_manifest(
+            "elsewhere", endpoint, list(offers), ttl_secs=ttl, accepted_identity_types=[takes]
+        )
         manifest.append(signed.replace("elsewhere", "else_here") if tamper else signed)
         return {"aid": agent.aid, "handshakeEndpoint": endpoint, "offeredCaps": list(offers), "status": "active"}
 
@@ -147,12 +155,20 @@ async def test_of_several_fit_ones_the_registrys_first_is_taken(world: World, tr
     assert (await look_up(trust))["aid"] == world.rows[0]["aid"]
 
 
-@pytest.mark.parametrize("lie", ["manifest_invalid", "aid_mismatch", "capability_mismatch", "expired", "elsewhere"])
+LIES = ["manifest_invalid", "aid_mismatch", "capability_mismatch", "identity_mismatch", "expired", "elsewhere", "text"]
+
+
+@pytest.mark.parametrize("lie", LIES)
 async def test_a_lie_is_passed_over_with_its_name(world: World, trust: ActorRef[TrustMessage], lie: str) -> None:
     if lie == "capability_mismatch":
         row = await world.agent(offers=("write.content",))
     else:
-        row = await world.agent(tamper=lie == "manifest_invalid", ttl=-10 if lie == "expired" else 3600)
+        row = await world.agent(
+            tamper=lie == "manifest_invalid",
+            ttl=-10 if lie == "expired" else 3600,
+            kind="text/plain" if lie == "text" else "application/json",
+            takes="oidc" if lie == "identity_mismatch" else "pinned_key",
+        )
     if lie == "aid_mismatch":
         row["aid"] = aitp.AitpAgent.generate().aid
     if lie == "elsewhere":  # a good manifest, served from where somebody else wants the handshake to go
@@ -166,7 +182,7 @@ async def test_a_lie_is_passed_over_with_its_name(world: World, trust: ActorRef[
         world.rows = [row | {"handshakeEndpoint": f"{await world.serve(app)}/aitp/handshake/hello"}]
     else:
         world.rows = [row]
-    reason = {"expired": "manifest_invalid", "elsewhere": "manifest_invalid"}.get(lie, lie)
+    reason = "manifest_invalid" if lie in ("expired", "elsewhere", "text") else lie
     assert fell_back(await look_up(trust), reason)
 
 
