@@ -43,7 +43,7 @@ class Agent:
         self.telemetry = Telemetry(bootstrap.telemetry, self.client.session)
         self.peers = PeerBook(open_to_verified=bootstrap.accept == "any-verified")
         self.tokens = TokenBook()
-        self.revocations = RevocationState(bootstrap.revocation, bootstrap.cp, self.tokens.expiries)
+        self.revocations = RevocationState(bootstrap.revocation, bootstrap.cp, self.tokens)
         redeemed = RedeemedBook()
         self.record = RevocationRecord(bootstrap.revocation.record_dir, self.identity.aid, self.revocations, redeemed)
         self.verifier = Verifier(self.identity, self.revocations, self.peers.introduced)

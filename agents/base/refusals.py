@@ -30,7 +30,7 @@ class Fault(Exception):
     """An answer that is an error. ``details`` is JSON-ready and holds no secret.
 
     ``disclosed`` says that the peer that is refused has proven who it is and was introduced, so it may be told why;
-    ``confidential``, that no peer may.
+    ``confidential``, that no peer may be told more than our word for it.
     """
 
     def __init__(self, status: int, code: str, message: str, details: Mapping[str, Any] | None = None) -> None:

@@ -26,8 +26,10 @@ def told(fault: Fault) -> dict[str, Any]:
     """``{"code", "message", "retryable", "details"?}``; ``details`` has our finer word as ``reason``."""
     code = fault.registry_code
     told: dict[str, Any] = {"code": code, "message": SENTENCES[code], "retryable": _is_retryable(fault, code)}
-    if fault.disclosed and not fault.confidential:
-        told |= {"message": str(fault)[:MAX_MESSAGE], "details": {"reason": fault.code, **fault.details}}
+    if fault.disclosed:
+        told |= {"details": {"reason": fault.code}}
+        if not fault.confidential:
+            told |= {"message": str(fault)[:MAX_MESSAGE], "details": {"reason": fault.code, **fault.details}}
     return told
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
 import zlib
 from collections.abc import Iterable
+from typing import Any
 
 import aiohttp
 
@@ -13,6 +16,12 @@ MAX_VALUES = 100_000
 #: Matches from any quote on, so that no text is looked through more than once.
 _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 
+#: Digits of a whole number: reading and writing one takes time by the square of them.
+MAX_DIGITS = 400
+_LONG = re.compile(rf"\d{{{MAX_DIGITS}}}")
+
+#: Bytes that are undone at a time.
+_PIECE = 16 << 10
 #: Of a body, by its name (RFC 9110, section 8.4.1), what zlib is to be told. ``deflate`` is zlib's own format.
 _ENCODINGS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 ENCODINGS = ("identity", "gzip", "deflate")
@@ -40,30 +49,54 @@ def encoding_of(named: Iterable[str]) -> str | None:
     return encodings[0]
 
 
-def unpacked(body: bytes, encoding: str, limit: int) -> bytes | None:
+async def unpacked(body: bytes, encoding: str, limit: int) -> bytes | None:
     """The body without its encoding; None when it is longer than ``limit`` bytes then. Raises ``ValueError`` for one
-    that is damaged, or not exactly one stream."""
-    stream = zlib.decompressobj(_ENCODINGS[encoding])
-    try:
-        content = stream.decompress(body, limit + 1)
-    except zlib.error as error:
-        raise ValueError("damaged") from error
-    if len(content) > limit:
-        return None
+    that is damaged, or not exactly one stream. Others have their turn in between: little can be much to undo."""
+    stream, content = zlib.decompressobj(_ENCODINGS[encoding]), bytearray()
+    for start in range(0, len(body), _PIECE):
+        piece = body[start : start + _PIECE]
+        while piece:
+            try:
+                content += stream.decompress(piece, limit + 1 - len(content))
+            except zlib.error as error:
+                raise ValueError("damaged") from error
+            if len(content) > limit:
+                return None
+            piece = stream.unconsumed_tail
+        if stream.unused_data:
+            break
+        await asyncio.sleep(0)
     if not stream.eof or stream.unused_data:
         raise ValueError("not exactly one stream")
-    return content
+    return bytes(content)
+
+
+def structure(text: str) -> int:
+    """How many values a JSON text may have at most, by what stands before each; in texts the same signs count too."""
+    return text.count(",") + text.count("{") + text.count("[")
 
 
 def is_crowded(text: str) -> bool:
-    """Whether a JSON text has more than :data:`MAX_VALUES` values, by what stands before each."""
-    if _values(text) <= MAX_VALUES:
+    """Whether a JSON text has more than :data:`MAX_VALUES` values."""
+    if structure(text) <= MAX_VALUES:
         return False
-    return _values(_STRING.sub("", text)) > MAX_VALUES  # in a text they are but characters
+    # In a text they are but characters. Beyond so many texts there are too many values, whatever else there is.
+    bare, texts = _STRING.subn("", text, 2 * MAX_VALUES)
+    return texts == 2 * MAX_VALUES or structure(bare) > MAX_VALUES
 
 
-def _values(text: str) -> int:
-    return text.count(",") + text.count("{") + text.count("[")
+def parse_json(text: str, **hooks: Any) -> Any:
+    """What is in a JSON text. Raises ``ValueError``, also for a number whose digits would take their time, and
+    ``RecursionError``. ``hooks`` are those of :func:`json.loads`."""
+    if _LONG.search(text):
+        hooks = {"parse_int": _modest, **hooks}
+    return json.loads(text, **hooks)
+
+
+def _modest(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"a number of more than {MAX_DIGITS} digits")
+    return int(digits)
 
 
 def is_json(content_type: str) -> bool:

@@ -19,7 +19,7 @@ import aitp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from base.aids import same_key
-from base.http.bodies import MAX_VALUES, is_crowded, is_json, read_bounded
+from base.http.bodies import MAX_VALUES, is_crowded, is_json, parse_json, read_bounded
 from base.refusals import PeerFailed
 
 #: Of what a capability answers, and of a revocation list; and of any other document of the protocol.
@@ -73,7 +73,7 @@ class Answer:
             message = f"the answer has more than {MAX_VALUES} values"
             raise PeerFailed("protocol", message, url=self.url, status=self.status, peer_code="too_large")
         try:
-            return json.loads(text)
+            return parse_json(text)
         except (ValueError, RecursionError):
             raise PeerFailed("not_json", "the answer is not JSON", url=self.url, status=self.status) from None
 
@@ -128,7 +128,9 @@ class PeerClient:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
                 timeout=aiohttp.ClientTimeout(total=CALL_TIMEOUT, sock_connect=CONNECT_TIMEOUT),
-                headers={"User-Agent": "aitp-agent"},
+                # What comes packed may be small and take long to unpack: it is counted as it came.
+                headers={"User-Agent": "aitp-agent", "Accept-Encoding": "identity"},
+                auto_decompress=False,
             )
         return self._session
 

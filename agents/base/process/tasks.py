@@ -34,8 +34,11 @@ class SharedTasks(Generic[_T]):
         return task
 
     async def close(self) -> None:
-        for task in list(self._tasks.values()):
-            await end_task(task)
+        """End them all; what they come to is for nobody any more."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def outcome(task: asyncio.Task[_T]) -> _T:

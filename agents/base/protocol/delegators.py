@@ -49,7 +49,7 @@ class Delegators:
 
     async def _looked_up(self, delegator: Peer) -> str:
         client, url = self._shared.client, delegator.address
-        look = self._looks.join(delegator.key, lambda: fetch_manifest(client, delegator, url, LOOK_SECS))
+        look = self._looks.join(f"{delegator.key} {url}", lambda: fetch_manifest(client, delegator, url, LOOK_SECS))
         try:
             return (await outcome(look)).raw
         except PeerFailed as failed:

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 import aitp
 
 from base.aids import canonical
+from base.http.bodies import structure
 from base.http.wire import parse_object
 from base.protocol.budgets import PER_PEER, STRANGERS, Clock, PeerBudgets, Strangers
 from base.protocol.peers import PeerBook
@@ -28,8 +29,8 @@ from base.refusals import Fault, Flooded, Refusal, malformed, sdk_code
 FRESHNESS: Final = 300
 #: Beyond, numbers in JSON are not what they seem.
 _LARGEST: Final = 1 << 53
-#: Members, elements and what else a comma stands beside in one message: each costs time before its signature is
-#: known to be good. A manifest of 400 capabilities has a quarter of it.
+#: Members, elements and what else a comma stands beside or a bracket before in one message: each costs time before its
+#: signature is known to be good. A manifest of 400 capabilities has a quarter of it.
 MAX_PARTS: Final = 2_000
 #: Ids remembered for one sender. Its budget lets no more through in the time in which a copy would be fresh.
 MAX_REMEMBERED: Final = PER_PEER * 2 * FRESHNESS
@@ -58,7 +59,7 @@ class Envelope:
 
 def read_envelope(raw: str) -> Envelope:
     """Parse an envelope, unverified. Raises 400 for what is none."""
-    if raw.count(",") > MAX_PARTS:
+    if structure(raw) > MAX_PARTS:
         raise malformed(f"the message has more than {MAX_PARTS} parts")
     message = parse_object(raw)
     sender = message.get("sender")

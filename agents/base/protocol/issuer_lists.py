@@ -61,7 +61,7 @@ class IssuerLists:
         if advertised is None:
             return Look(self, peer, None, None, NOT_ADVERTISED)
         if not self._peers.introduced(peer.aid):
-            return Look(self, peer, None, None, NOT_INTRODUCED)
+            return Look(self, peer, advertised, None, NOT_INTRODUCED)
         return Look(self, peer, advertised, self._start(peer, advertised, anew=anew))
 
     def begin_at_its_manifest(self, peer: Peer) -> Look:
@@ -73,7 +73,11 @@ class IssuerLists:
 
     async def settle(self, look: Look) -> None:
         """See :meth:`Look.settle`."""
-        cause = look.cause if look.task is None else await outcome(look.task)
+        cause, task = look.cause, look.task
+        if cause == NOT_INTRODUCED and self._peers.introduced(look.peer.aid):
+            cause, task = None, self._start(look.peer, look.advertised)  # it was meanwhile
+        if task is not None:
+            cause = await outcome(task)
         if cause is None and (again := self._start(look.peer, look.advertised)) is not None:
             cause = await outcome(again)  # what was known when the look began has grown old since
         if cause in _GONE_ON_WITH:
@@ -91,7 +95,7 @@ class IssuerLists:
         """The look that is going on, or a new one; None when the list came a short while ago."""
         if not anew and self._revocations.list_of(peer.aid).is_recent(RECENT_SECS):
             return None
-        return self._looks.join(peer.key, lambda: self._look(peer, advertised))
+        return self._looks.join(f"{peer.key} {advertised or peer.manifest_url}", lambda: self._look(peer, advertised))
 
     async def _look(self, peer: Peer, advertised: str | None) -> str | None:
         """Why no use can be made of the list; None when it was taken in. One event for each list that was asked for."""

@@ -10,6 +10,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from base.aids import canonical
+from base.http.bodies import structure
 from base.http.peer_client import MAX_ANSWER, PeerClient
 from base.protocol.control_plane import EXCHANGE_TIMEOUT, failure_of, refusal_of
 from base.protocol.revocation import RevocationState
@@ -19,6 +20,8 @@ from base.telemetry import Telemetry
 
 #: Bytes of a peer's list, some 7,000 lines. The SDK lets nothing else happen while it verifies one.
 MAX_PEER_LIST = 512 << 10
+#: Bytes of a list that are allowed for each of its parts (commas and brackets): a line of 75 has four at most.
+BYTES_PER_PART = 16
 #: Bytes of one peer's lists that are verified in a second: whoever serves a large one that is no good, or is good for a
 #: second, has it looked at no more often for that.
 VERIFIED_PER_SECOND = 512 << 10
@@ -66,8 +69,8 @@ class ListFetcher:
     async def fetch(self, url: str, issuer: str, *, most: int = MAX_ANSWER) -> Fetched:
         """Fetch and take in the list of ``issuer``, whose AID was pinned beforehand. Tells nobody.
 
-        ``most``: bytes that it may have, at most those of any answer. It is verified when those before it have been
-        paid for, see :data:`VERIFIED_PER_SECOND`.
+        ``most``: bytes that it may have, at most those of any answer. A peer's is verified when those before it have
+        been paid for, see :data:`VERIFIED_PER_SECOND`.
         """
         key = canonical(issuer)
         turn = self._turns.setdefault(key, asyncio.Lock())
@@ -79,7 +82,10 @@ class ListFetcher:
                 raw = answer.text()
             except PeerFailed as failed:
                 return Fetched.failed(failure_of(failed))
-            await self._pay_for(key, len(answer.body))
+            if structure(raw) > most // BYTES_PER_PART:
+                return Fetched.failed("too_large", status=answer.status)
+            if most <= MAX_PEER_LIST:
+                await self._pay_for(key, len(answer.body))
             try:
                 self._revocations.take_list(raw, issuer)
             except ListRejectedError as rejected:

@@ -11,6 +11,7 @@ from urllib.parse import urljoin, urlsplit
 import aitp
 
 from base.aids import same_key
+from base.http.bodies import structure
 from base.http.peer_client import EXCHANGE_TIMEOUT, PeerClient
 from base.protocol.envelopes import MAX_PARTS, Envelope
 from base.protocol.identity import MANIFEST_PATH
@@ -118,7 +119,7 @@ async def fetch_manifest(client: PeerClient, peer: Peer, url: str, timeout: floa
     """The peer's manifest from ``url``. Raises PeerFailed: no answer, not verifiable, or another agent's."""
     answer = (await client.get(url, timeout=timeout)).expect_json()
     raw = answer.text()
-    if raw.count(",") > MAX_PARTS:
+    if structure(raw) > MAX_PARTS:
         message = f"the manifest has more than {MAX_PARTS} parts"
         raise PeerFailed("protocol", message, url=answer.url, peer_code="too_large")
     try:

@@ -66,6 +66,9 @@ class PeerBook:
         by_key = {peer.key: peer for peer in listed}
         if len(listed) > MAX_PEERS or not len(by_id) == len(by_key) == len(listed):
             raise malformed(f"peers: at most {MAX_PEERS}, each agent id and each AID once")
+        for peer in listed:
+            if not peer.manifest_url and (before := self._by_key.get(peer.key) or self._guests.get(peer.key)):
+                by_id[peer.agent_id] = by_key[peer.key] = replace(peer, manifest=before.manifest)
         self._by_id, self._by_key = by_id, by_key
         return len(listed)
 

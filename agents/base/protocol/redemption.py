@@ -122,9 +122,12 @@ class Redemptions:
     def _may_be_told(self, envelope: Envelope) -> bool:
         """Not of what was plainly signed for somebody else, who passes it on: a proof for a call, or for another
         owner."""
-        audience = envelope.payload.get("audience")
-        for_another = audience is not None and not self._shared.identity.is_own(audience)
-        return self._is_known(envelope) and "delegation_token" in envelope.payload and not for_another
+        payload, own = envelope.payload, self._shared.identity
+        try:
+            meant = [decode_claims(payload.get("delegation_token")).get("aud"), payload.get("audience", own.aid)]
+        except ValueError:
+            return False
+        return self._is_known(envelope) and all(own.is_own(aid) for aid in meant)
 
     def _let_in(self, envelope: Envelope) -> None:
         try:

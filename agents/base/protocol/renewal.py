@@ -149,8 +149,8 @@ class Renewer:
     async def renew(self, agent_id: str, ttl_secs: int | None) -> dict[str, Any]:
         """Have a peer renew the newest token that it gave; the new one is then held beside it.
 
-        ``{"jti", "expires_at", "issuer", "subject", "grants", "previous_jti", "extended_by_secs"}``. Raises 409 ``no_tct_held``,
-        :class:`PeerFailed` with the peer's own code when it refused, and ``revocation_unknown``.
+        ``{"jti", "expires_at", "issuer", "subject", "grants", "previous_jti", "extended_by_secs"}``. Raises 409
+        ``no_tct_held``, :class:`PeerFailed` with the peer's own code when it refused, and ``revocation_unknown``.
         """
         require_feature("tct_renewal")
         shared = self._shared

@@ -10,7 +10,6 @@ import math
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,7 +18,7 @@ from base.process.bootstrap import ControlPlaneConfig, RevocationConfig
 from base.protocol.identity import Identity
 from base.protocol.lineage import Lineage
 from base.protocol.revocation_lists import CLOCK_SKEW, LONGEST_LIFE, IssuerList, read_list
-from base.protocol.tokens import Token
+from base.protocol.tokens import Token, TokenBook
 from base.refusals import Fault, Refusal, Source
 
 LIST_TTL = 300
@@ -71,21 +70,15 @@ class Withheld:
 
 
 class RevocationState:
-    """The deny set consulted on every verification.
-
-    ``expiries``: when the tokens expire that this agent holds of a peer (an AID) or, of None, issued itself.
-    """
+    """The deny set consulted on every verification. ``tokens``: those that this agent knows."""
 
     def __init__(
-        self,
-        config: RevocationConfig,
-        cp: ControlPlaneConfig | None,
-        expiries: Callable[[str | None], Mapping[str, float]] = lambda _issuer: {},
+        self, config: RevocationConfig, cp: ControlPlaneConfig | None, tokens: TokenBook | None = None
     ) -> None:
         self.lineage = Lineage()
         self._config = config
         self._cp = cp
-        self._expiries = expiries
+        self._tokens = tokens or TokenBook()
         self._local: dict[str, Entry] = {}
         self._size = 0
         self._lists: dict[str, IssuerList] = {}
@@ -176,7 +169,7 @@ class RevocationState:
     def restore(self, revoked: list[list[Any]], lineage: list[list[Any]], withheld: list[list[Any]]) -> None:
         """Take in again what :meth:`kept` gave. Raises ``ValueError`` or ``TypeError`` for what it cannot have been."""
         entries = [_entry(line) for line in revoked]
-        if sum(entry.size for entry in entries) > MAX_LIST:
+        if sum(entry.size for entry in entries) > 2 * MAX_LIST:  # what earlier versions kept
             raise ValueError("too long a record of revocations")
         self.lineage.restore(lineage)
         for jti, holder, until in withheld:
@@ -201,8 +194,11 @@ class RevocationState:
         key = canonical(issuer)
         if key not in self._lists:
             of_control_plane = self._cp is not None and same_key(self._cp.aid, issuer)
-            whose = None if of_control_plane else key
-            self._lists[key] = IssuerList(lambda: self._expiries(whose), doubt_empty=of_control_plane)
+            tokens = self._tokens
+            if of_control_plane:
+                self._lists[key] = IssuerList(tokens.known, tokens.own, doubt_empty=True)
+            else:
+                self._lists[key] = IssuerList(lambda: tokens.held_from(key))
         return self._lists[key]
 
     def source_of(self, jti: str, issuer: str | None = None) -> Source | None:

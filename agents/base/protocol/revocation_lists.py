@@ -26,7 +26,7 @@ MAX_LOST = 50_000
 #: Seconds that a TCT lives at most (RFC-AITP-0005, section 9.1): after it an id is denied for nothing.
 LONGEST_LIFE = 24 * 3600
 
-#: When the tokens expire that this agent knows and an issuer's list may be about, in Unix seconds by id.
+#: When tokens expire that this agent knows, in Unix seconds by id.
 Expiries = Callable[[], Mapping[str, float]]
 
 
@@ -69,12 +69,23 @@ def read_list(raw: str, issuer: str) -> SignedList:
 class IssuerList:
     """All that one issuer has said. An id it lists no longer stays denied for as long as its token may live.
 
+    ``expiries`` are of tokens that it may be about: an entry that is missing ends with its token. ``missed``: of those
+    that it may not leave out while they live, where these are fewer.
+
     ``doubt_empty``: whether a list without an entry is doubted when others came before whose tokens may still live. A
     peer's list is about that peer's tokens alone, and those that matter here are known here.
     """
 
-    def __init__(self, expiries: Expiries, *, doubt_empty: bool = False, max_lost: int = MAX_LOST) -> None:
+    def __init__(
+        self,
+        expiries: Expiries,
+        missed: Expiries | None = None,
+        *,
+        doubt_empty: bool = False,
+        max_lost: int = MAX_LOST,
+    ) -> None:
         self._expiries = expiries
+        self._missed = missed or expiries
         self._doubt_empty = doubt_empty
         self._max_lost = max_lost
         self._published_at = -math.inf
@@ -101,7 +112,7 @@ class IssuerList:
         if len(lost) > self._max_lost:
             raise ListRejectedError("entries_lost")
         self._published_at, self._listed, self._lost = newer.published_at, listed, lost
-        if not known.keys().isdisjoint(lost) or (self._doubt_empty and lost and not listed):
+        if (lost and not self._missed().keys().isdisjoint(lost)) or (self._doubt_empty and lost and not listed):
             raise ListRejectedError("entries_lost")
         self._taken_at = time.monotonic()
         self._ends_at = self._taken_at + newer.expires_at - now

@@ -28,7 +28,7 @@ class Revoker:
         token = next(self._tokens.issued.of_agent(agent_id), None)
         if token is None:
             raise Fault(409, "no_tct_issued", f"no token was issued to {agent_id[:100]}")
-        ends = self._tokens.expiries()
+        ends = self._tokens.own()
         also = [jti for jti in self._revocations.lineage.family(token.jti) if self._is_live(jti)]
         if local:
             self._revocations.revoke(token.jti, reason, expires_at=ends.get(token.jti.lower()))

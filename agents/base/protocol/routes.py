@@ -184,7 +184,7 @@ class ProtocolRoutes:
             caller = self._agent.verifier.authorize(token, name, _proof(request))
             with disclosing(self._agent.peers.introduced, caller.aid):
                 require_json(request)
-                task = await read_object(request, MAX_INPUT)
+                task = await read_object(request, MAX_INPUT, packed=True)
                 # A body may take seconds to come.
                 self._agent.verifier.confirm(str(token), name, caller)
         except Refusal as refusal:

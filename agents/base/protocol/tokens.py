@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -156,8 +156,18 @@ class TokenBook:
         """Forget them all: the key they hung on is gone."""
         self.held, self.issued = Shelf(), Shelf()
 
-    def expiries(self, issuer: str | None = None) -> dict[str, float]:
-        """When tokens expire, in Unix seconds by id in lower case: of those of that peer that are held, else of those
-        that this agent issued. An id is its issuer's choice, so it says nothing about any other's token."""
-        tokens = self.issued if issuer is None else self.held.of_owner(canonical(issuer))
-        return {token.jti.lower(): token.claims["exp"] for token in tokens}
+    def own(self) -> dict[str, float]:
+        """When the tokens expire that this agent issued, in Unix seconds by id in lower case."""
+        return _expiries(self.issued)
+
+    def held_from(self, issuer: str) -> dict[str, float]:
+        """The same of those that it holds of one peer's (an AID)."""
+        return _expiries(self.held.of_owner(canonical(issuer)))
+
+    def known(self) -> dict[str, float]:
+        """The same of all; of several with one id, which is its issuer's choice, the last."""
+        return {**_expiries(sorted(self.held, key=lambda token: token.claims["exp"])), **self.own()}
+
+
+def _expiries(tokens: Iterable[Token]) -> dict[str, float]:
+    return {token.jti.lower(): token.claims["exp"] for token in tokens}

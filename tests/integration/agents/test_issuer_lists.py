@@ -287,6 +287,18 @@ async def test_address_that_a_stranger_names_is_not_visited_and_its_token_not_ke
     assert code(await host.admin("delegate", told)) == (409, "no_voucher_held")
 
 
+async def test_stranger_that_is_introduced_meanwhile_has_its_list_looked_at(
+    start: Start, bob: SdkPeer, lists: ListServer
+) -> None:
+    host = await start("host", accept="any-verified")
+    lists.served = lambda: web.Response(status=503)
+    _, message, session_id = await bob.open(host)
+    await introduce(host, bob)
+    answer = await host.request("POST", COMMIT, message, {"X-Aitp-Session-Id": session_id})
+    assert code(answer) == (400, "TCT_REVOKED")
+    assert lists.asked == 1
+
+
 async def test_address_that_is_none_is_a_list_that_cannot_be_had(start: Start, bob: SdkPeer) -> None:
     bob.list_url = "ldap://localhost/list"
     bob.build()

@@ -109,7 +109,8 @@ def test_an_agent_may_accept_one_aid_and_no_other(shell: Shell) -> None:
     friend, other = (aitp.AitpAgent.from_seed(secrets.token_bytes(32)) for _ in range(2))
     for sdk_agent in (friend, other):
         sdk_agent.build_manifest("caller", "http://localhost:1/aitp/handshake/hello", ["peer.thing"])
-    with agent(shell, "analyzer", "--accept", friend.aid) as analyzer:
+    tagged = friend.aid.replace("aid:pubkey:", "aid:pubkey:ed25519:")
+    with agent(shell, "analyzer", "--accept", friend.aid, "--accept", tagged) as analyzer:
         assert (_hello(friend, analyzer), _hello(other, analyzer)) == (200, 400)
 
 

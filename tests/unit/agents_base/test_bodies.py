@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import time
 import zlib
 
 import pytest
 
-from base.http.bodies import MAX_VALUES, encoding_of, is_crowded, unpacked
+from base.http.bodies import MAX_DIGITS, MAX_VALUES, encoding_of, is_crowded, parse_json, unpacked
 
 
 @pytest.mark.parametrize(
@@ -32,15 +33,15 @@ def test_other_encodings_and_several_are_not_undone(named: list[str]) -> None:
         encoding_of(named)
 
 
-def test_body_is_had_without_its_encoding() -> None:
+async def test_body_is_had_without_its_encoding() -> None:
     body = b"{}" * 50
     for pack, encoding in ((gzip.compress, "gzip"), (gzip.compress, "x-gzip"), (zlib.compress, "deflate")):
         packed = pack(body)
-        assert unpacked(packed, encoding, 100) == body
-        assert unpacked(packed, encoding, 99) is None
+        assert await unpacked(packed, encoding, 100) == body
+        assert await unpacked(packed, encoding, 99) is None
         for broken in (packed[:-1], packed + b"x", b"no", packed[:-8] + bytes(8)):
             with pytest.raises(ValueError, match=r"damaged|stream"):
-                unpacked(broken, encoding, 100)
+                await unpacked(broken, encoding, 100)
 
 
 @pytest.mark.parametrize("value", ["0", "[]", "{}", '{"a":[]}', '"text"'])
@@ -62,3 +63,35 @@ def test_text_without_an_end_is_looked_through_once() -> None:
     began = time.thread_time()
     assert is_crowded(hostile)
     assert time.thread_time() - began < 5.0, "from each quote on anew it would be hours"
+
+
+async def test_others_have_their_turn_while_a_body_is_undone() -> None:
+    """Empty blocks: 64 KiB of them become nothing, and take their time."""
+    blocks = zlib.compressobj(wbits=-15)
+    empty = b"".join(blocks.flush(zlib.Z_FULL_FLUSH) for _ in range(20_000))
+    body, turns = b"\x78\x9c" + empty, 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.ensure_future(count())
+    with pytest.raises(ValueError, match="stream"):
+        await unpacked(body, "deflate", 1 << 20)
+    counting.cancel()
+    assert turns >= len(body) // (16 << 10)
+
+
+def test_as_many_texts_as_cannot_be_needed_are_not_all_looked_at() -> None:
+    assert is_crowded("[" + '"",' * (8 * MAX_VALUES) + '""]')
+    assert is_crowded('{"a": "' + ("," * 4 * MAX_VALUES) + '", "b": [' + '"",' * (3 * MAX_VALUES) + '""]}')
+
+
+def test_numbers_without_end_are_none() -> None:
+    most = "7" * MAX_DIGITS
+    assert parse_json(f'{{"a": {most}, "b": "{most}0", "c": 0.{most}0}}')["a"] == int(most)
+    for text in (f"[{most}0]", f"-{most}0", f'{{"a": {{"b": {most}0}}}}'):
+        with pytest.raises(ValueError, match="digits"):
+            parse_json(text)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from base.process.bootstrap import ControlPlaneConfig, RevocationConfig, TelemetryConfig
-from base.process.tasks import end_task
+from base.process.tasks import SharedTasks, end_task
 from base.protocol.revocation_refresh import Refresher
 from base.telemetry import Telemetry
 
@@ -66,3 +66,29 @@ async def test_a_task_that_ends_is_waited_for_and_what_it_failed_of_is_raised() 
     await asyncio.wait((failed,))
     with pytest.raises(ValueError, match="broken"):
         await end_task(failed)
+
+
+async def test_shared_tasks_end_whatever_they_come_to() -> None:
+    shared: SharedTasks[None] = SharedTasks("shared")
+    began = asyncio.Event()
+
+    async def failing() -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ValueError
+
+    waiting = asyncio.Event()
+    tasks = [shared.join("a", failing), shared.join("b", failing)]
+
+    async def endless() -> None:
+        waiting.set()
+        await asyncio.Event().wait()
+
+    tasks.append(shared.join("c", endless))
+    assert shared.join("c", endless) is tasks[2]
+    await asyncio.wait_for(asyncio.gather(began.wait(), waiting.wait()), 60)
+    await shared.close()
+    assert all(task.done() for task in tasks)
+    assert tasks[2].cancelled()

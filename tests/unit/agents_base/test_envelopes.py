@@ -121,6 +121,11 @@ def test_message_of_too_many_parts_is_not_even_parsed(agent: aitp.AitpAgent) -> 
     check(EnvelopeGuard(), most)
     with pytest.raises(Fault, match="more than 2000 parts"):
         read_envelope(agent.sign_envelope("error", json.dumps({"a": [1] * (MAX_PARTS + 10)})))
+    nested: Any = []
+    for _ in range(60):
+        nested = [nested]
+    with pytest.raises(Fault, match="more than 2000 parts"):
+        read_envelope(agent.sign_envelope("error", json.dumps({"a": [nested] * (MAX_PARTS // 60)})))
 
 
 def test_full_memory_refuses_rather_than_forgets(clock: Clock) -> None:

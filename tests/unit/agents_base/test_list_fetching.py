@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from base.http.peer_client import Answer
+from base.http.peer_client import MAX_ANSWER, Answer
 from base.process.bootstrap import RevocationConfig
-from base.protocol.list_fetching import MAX_PEER_LIST, VERIFIED_PER_SECOND, ListFetcher
+from base.protocol.list_fetching import BYTES_PER_PART, MAX_PEER_LIST, VERIFIED_PER_SECOND, ListFetcher
 from base.protocol.revocation import RevocationState
 from tests.integration.agents.harness import SdkPeer
 
@@ -33,8 +33,8 @@ class Bench:
         self.waits.append(seconds)
         self.now += seconds
 
-    async def look(self, peer: SdkPeer) -> str | None:
-        return (await self.fetcher.fetch("http://localhost:1/list", peer.aid, most=MAX_PEER_LIST)).cause
+    async def look(self, peer: SdkPeer, most: int = MAX_PEER_LIST) -> str | None:
+        return (await self.fetcher.fetch("http://localhost:1/list", peer.aid, most=most)).cause
 
 
 @pytest.mark.parametrize("good", [True, False], ids=["good for a second", "forged"])
@@ -59,3 +59,21 @@ async def test_small_lists_are_hardly_waited_for_and_what_was_paid_is_forgotten(
     bench.now += 1
     assert await bench.look(SdkPeer("other")) == "issuer_mismatch"
     assert len(bench.fetcher._due) == 1
+
+
+async def test_the_control_planes_list_is_waited_for_by_nobody() -> None:
+    bench, cp = Bench(), SdkPeer("cp")
+    bench.served = cp.revocation_list() + " " * (4 * MAX_PEER_LIST)
+    for _ in range(3):
+        assert await bench.look(cp, MAX_ANSWER) is None
+    assert not bench.waits
+
+
+@pytest.mark.parametrize("part", ["[]", "{}", "0"])
+async def test_list_of_more_parts_than_lines_could_have_is_not_read(part: str) -> None:
+    bench, bob = Bench(), SdkPeer("bob")
+    parts = ",".join([part] * (MAX_PEER_LIST // BYTES_PER_PART + 1))
+    bench.served = bob.revocation_list()[:-1] + f', "x": [{parts}]}}'
+    assert await bench.look(bob) == "too_large"
+    bench.served = bob.revocation_list(*(f"{number:08x}-0000-4000-8000-000000000000" for number in range(5000)))
+    assert await bench.look(bob) is None

@@ -271,7 +271,7 @@ def test_id_that_a_peer_chose_makes_no_list_of_others_suspect(cp: SdkPeer) -> No
     peer's."""
     book, mallory, bob = TokenBook(), SdkPeer("mallory"), SdkPeer("bob")
     config = RevocationConfig("fail_closed", 300, 60)
-    state = RevocationState(config, ControlPlaneConfig("http://localhost:1", cp.aid), book.expiries)
+    state = RevocationState(config, ControlPlaneConfig("http://localhost:1", cp.aid), book)
     jti, another, own = (str(uuid.uuid4()) for _ in range(3))
     book.held.add(token(jti, mallory.aid))
     state.take_list(cp.revocation_list(jti, another), cp.aid)
@@ -284,6 +284,20 @@ def test_id_that_a_peer_chose_makes_no_list_of_others_suspect(cp: SdkPeer) -> No
     state.take_list(cp.revocation_list(own, another), cp.aid)
     assert rejected(state.take_list, cp.revocation_list(another), cp.aid) == "entries_lost"
     assert state.source_of(jti) == "cp-snapshot", "what was listed once stays denied"
+
+
+def test_entry_of_the_control_planes_ends_with_a_token_that_is_held(cp: SdkPeer) -> None:
+    """When the last one goes, its list is empty, and rightly so."""
+    book, jti, bob = TokenBook(), str(uuid.uuid4()), SdkPeer("bob")
+    state = RevocationState(
+        RevocationConfig("fail_closed", 300, 60), ControlPlaneConfig("http://localhost:1", cp.aid), book
+    )
+    over = token(jti, bob.aid)
+    over.claims["exp"] = time.time() - 1
+    book.held.add(over)
+    state.take_list(cp.revocation_list(jti), cp.aid)
+    state.take_list(cp.revocation_list(), cp.aid)
+    state.require_fresh()
 
 
 def token(jti: str, peer: str) -> Token:

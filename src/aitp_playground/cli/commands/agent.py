@@ -19,7 +19,8 @@ def _accepted(_ctx: click.Context, _param: click.Parameter, values: tuple[str, .
     for value in values:
         if value != ANY_VERIFIED and not _AID.fullmatch(value):
             raise click.BadParameter(f"{ANY_VERIFIED}, or an AID")
-    return tuple(dict.fromkeys(values))
+    # One key has two AIDs, with the name of its suite and without (RFC-AITP-0001, section 5.3).
+    return tuple({value.replace("aid:pubkey:ed25519:", "aid:pubkey:", 1): value for value in values}.values())
 
 
 def _header_text(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
