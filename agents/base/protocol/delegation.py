@@ -13,7 +13,7 @@ from base.protocol.delegation_tokens import delegation_jti, reported
 from base.protocol.manifests import fetch_manifest
 from base.protocol.peers import Peer
 from base.protocol.possession import RESPONSE, Challenge, read_challenge
-from base.protocol.received import verified_token
+from base.protocol.received import report_received, verified_token
 from base.protocol.redemption import CHALLENGE_PATH, REDEEM_PATH
 from base.protocol.shared import Shared
 from base.protocol.tokens import decode_claims
@@ -106,6 +106,7 @@ class Delegations:
         self._shared.peers.require_still(peer)
         if self._shared.tokens.held.with_jti(token.jti) is None:
             self._shared.tokens.held.add(token)
+            report_received(self._shared, token, "redeemed", _source_of(delegation))
         return {"ok": True, "peer_aid": peer.aid} | token.summary()
 
     def _prove(self, answer: Answer, delegation: str, peer: Peer) -> str:
@@ -140,3 +141,11 @@ class Delegations:
             return self._shared.tokens.held.with_jti(str(given.get("tct_jti"))) is None
         expected = {"delegation_sha256": hashlib.sha256(delegation.encode()).hexdigest(), "audience": peer.aid}
         return given | expected == given
+
+
+def _source_of(delegation: str) -> str | None:
+    """Which token a delegation is of, by its own word: the owner has verified it."""
+    try:
+        return str(decode_claims(decode_claims(delegation)["voucher"])["src_jti"])
+    except (ValueError, KeyError):
+        return None

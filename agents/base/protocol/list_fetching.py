@@ -92,8 +92,9 @@ class ListFetcher:
                 lost = self._revocations.list_of(issuer).lost
                 fields = {"cause": rejected.cause, "issuer": issuer, "lost": lost or None}
                 return Fetched("revocation.verify_failed", fields)
-            count = len(self._revocations.list_of(issuer))
-            return Fetched("revocation.list_fetched", {"count": count, "issuer": issuer})
+            known = self._revocations.list_of(issuer)
+            told: dict[str, Any] = {"count": len(known), "issuer": issuer}
+            return Fetched("revocation.list_fetched", told | ({"denied": known.news} if known.news else {}))
 
     async def _pay_for(self, issuer: str, size: int) -> None:
         """Wait until a list of so many bytes may be verified."""

@@ -61,6 +61,18 @@ async def await_clock(claims: dict[str, Any]) -> None:
     await asyncio.sleep(issued_at - now + 0.01)
 
 
+def report_received(shared: Shared, token: Token, how: str, parent_jti: str | None) -> None:
+    """Tell the log that a token is held that came of no handshake."""
+    shared.telemetry.emit(
+        "tct.received",
+        target=token.agent_id,
+        aid=token.peer_aid,
+        jti=token.jti,
+        grants=list(token.claims["grants"]),
+        payload={"how": how, "parent_jti": parent_jti, "tct": {"claims": token.claims}},
+    )
+
+
 async def verified_token(shared: Shared, answer: Answer, peer: Peer, look: Look) -> Token:
     """The token in ``answer`` (``{"tct", "grant_voucher"?}``), verified as its holder once the peer's list is there.
 

@@ -19,7 +19,7 @@ from base.http.step_mark import to_pass_on
 from base.protocol.bearing import Bearer
 from base.protocol.budgets import STRANGERS, Window
 from base.protocol.envelopes import disclosing
-from base.protocol.received import token_with, verified_token
+from base.protocol.received import report_received, token_with, verified_token
 from base.protocol.revocation_lists import LONGEST_LIFE
 from base.protocol.shared import Shared
 from base.protocol.tokens import Token, decode_claims
@@ -168,6 +168,7 @@ class Renewer:
         renewed = await verified_token(shared, answer.expect_json(peer.aid), peer, look)
         shared.peers.require_still(peer)
         shared.tokens.held.add(renewed)
+        report_received(shared, renewed, "renewed", held.jti)
         claims = renewed.claims
         told = {"jti": renewed.jti, "expires_at": claims["exp"], "issuer": claims["iss"], "subject": claims["sub"]}
         gained = claims["exp"] - held.claims["exp"]

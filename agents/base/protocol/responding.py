@@ -115,6 +115,7 @@ class Responder:
         self._shared.tokens.issued.add(issued, None if introduced else STRANGERS)
         done = Done(pending.session_id, peer, issued, held)
         self._sessions.close(done, introduced=introduced)
+        self._report_answered(done, one_way=pending.one_way)
         return commit_ack, pending.session_id
 
     async def _take_back(self, peer: Peer, session_id: str) -> tuple[str, str]:
@@ -159,6 +160,25 @@ class Responder:
                 payload={**told, "refused_by": "responder"},
             )
             raise
+
+    def _report_answered(self, done: Done, *, one_way: bool) -> None:
+        """What this side issued and kept; whether the other takes it, its own report says."""
+        kept = [done.issued] if done.held is None else [done.issued, done.held]
+        self._shared.telemetry.emit(
+            "handshake.answered",
+            initiator=self._shared.peers.agent_id_of(done.peer.aid),
+            target=self._bootstrap.agent_id,
+            aid_a=done.peer.aid,
+            aid_b=self._shared.identity.aid,
+            session_id=done.session_id,
+            jti=done.issued.jti,
+            grants=list(done.issued.claims["grants"]),
+            payload={
+                "tcts": [token.claims for token in kept],
+                "boundary": self._bootstrap.boundary,
+                "direction": "one" if one_way else "both",
+            },
+        )
 
     def _warn_of(self, stranger: Peer) -> None:
         """RFC-AITP-0002, section 3.2: who takes any key says so, of each one that it takes."""

@@ -89,6 +89,8 @@ class IssuerList:
         self._doubt_empty = doubt_empty
         self._max_lost = max_lost
         self._published_at = -math.inf
+        #: Of the tokens that are known here, those that the newest list was the first to name.
+        self.news: list[str] = []
         #: Id on the newest list, or missing there and still denied -> until when its token may live.
         self._listed: dict[str, float] = {}
         self._lost: dict[str, float] = {}
@@ -104,6 +106,7 @@ class IssuerList:
             raise ListRejectedError("rolled_back")
         now = time.time()
         before = self._lost | self._listed
+        self.news = sorted(newer.entries.keys() & self._expiries().keys() - before.keys())
         listed = {jti: before.get(jti, _latest_end(at, now)) for jti, at in newer.entries.items()}
         missing = before.keys() - listed.keys()
         known = self._expiries() if missing else {}

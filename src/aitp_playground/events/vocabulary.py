@@ -363,6 +363,13 @@ _ROWS = (
         payload="boundary direction missing peer peer_aid responder tcts",
     ),
     _agent(
+        "handshake.answered",
+        "{agent_id} issued a TCT to {initiator|aid_a|'its peer'}[, granting {grants}][ (jti {jti})]"
+        "[, session {session_id}]",
+        "session_id jti grants",
+        payload="boundary direction tcts",
+    ),
+    _agent(
         "handshake.failed",
         because(f"{_SPEAKER} broke off the handshake with {_PEER}"),
         level="warning",
@@ -400,6 +407,12 @@ _ROWS = (
         f"{_SPEAKER} shook hands with {{aid|'somebody'}}, whom nobody introduced: it takes any key",
         level="warning",
         payload="accept",
+    ),
+    _agent(
+        "tct.received",
+        f"{_SPEAKER} holds a TCT from {_PEER}[, granting {{grants}}][ (jti {{jti}})][, {{how}}]",
+        "jti grants",
+        payload="how parent_jti tct",
     ),
     _agent(
         "tct.renewal.requested",
@@ -454,8 +467,9 @@ _ROWS = (
     ),
     _agent(
         "revocation.list_fetched",
-        f"{_SPEAKER} verified a revocation list[ of {{issuer|source_url}}][, {{count|entry_count|entries}} revoked]",
-        payload="count entries entry_count issuer peer",
+        f"{_SPEAKER} verified a revocation list[ of {{issuer|source_url}}][, {{count|entry_count|entries}} revoked]"
+        "[, now denied here: {denied}]",
+        payload="count denied entries entry_count issuer peer",
     ),
     _agent(
         "revocation.refresh_failed",

@@ -140,6 +140,18 @@ async def test_redeemed_delegation_is_a_replay_in_the_hands_of_anybody_else(trio
     assert event["aid"] == trio.alice.aid
 
 
+async def test_holder_reports_what_it_got_for_a_delegation_once(trio: Trio, sink: TelemetrySink) -> None:
+    delegation = await trio.delegate()
+    redeemed = await trio.redeem(delegation)
+    assert (await trio.redeem(delegation)).body["jti"] == redeemed.body["jti"]
+    await trio.sub.admin("flush", {})
+    [received] = await sink.wait_for("tct.received")
+    assert (received["jti"], received["grants"], received["target"]) == (redeemed.body["jti"], ["demo.echo"], "owner")
+    told = received["payload"]
+    assert (told["how"], told["parent_jti"]) == ("redeemed", delegation["parent_jti"])
+    assert told["tct"]["claims"]["sub"] == trio.sub.aid
+
+
 async def test_what_was_redeemed_and_revoked_is_not_fetched_again(trio: Trio) -> None:
     delegation = await trio.delegate()
     assert (await trio.redeem(delegation)).status == 200

@@ -86,6 +86,21 @@ async def test_initiator_alone_reports_the_handshake_with_the_claims_of_both_tok
     ]
 
 
+@pytest.mark.parametrize("direction", ["both", "one"])
+async def test_responder_reports_what_it_issued_and_what_it_keeps(
+    pair: Pair, sink: TelemetrySink, direction: str
+) -> None:
+    alice, bob = pair
+    answer = (await shake(alice, "bob", requested_grants=["demo.echo"], direction=direction)).body
+    [answered] = await sink.wait_for("handshake.answered")
+    assert (answered["initiator"], answered["target"], answered["session_id"]) == ("alice", "bob", answer["session_id"])
+    assert (answered["aid_a"], answered["aid_b"]) == (alice.aid, bob.aid)
+    assert (answered["jti"], answered["grants"]) == (answer["received"]["jti"], ["demo.echo"])
+    kept = [answer["received"]["jti"]] + ([answer["issued"]["jti"]] if direction == "both" else [])
+    assert [claims["jti"] for claims in answered["payload"]["tcts"]] == kept
+    assert answered["payload"]["direction"] == direction
+
+
 async def test_one_way_handshake_leaves_the_responder_with_nothing(pair: Pair) -> None:
     alice, bob = pair
     answer = await shake(alice, "bob", requested_grants=["demo.echo"], direction="one")

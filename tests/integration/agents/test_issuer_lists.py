@@ -273,6 +273,17 @@ async def test_peer_that_advertises_no_list_is_gone_on_with_and_named(
     assert told == {("not_advertised", "bob", bob.aid)}
 
 
+async def test_list_tells_which_tokens_that_are_held_it_is_the_first_to_deny(pair: Pair, sink: TelemetrySink) -> None:
+    alice, bob = pair
+    jti = (await shake(alice)).body["received"]["jti"]
+    assert (await bob.admin("revoke-tct", {"audience": "alice"})).status == 200
+    for _ in range(2):
+        assert (await alice.admin("refresh-revocations", {"from": "issuer", "peer": "bob", "jti": jti})).status == 200
+    await alice.admin("flush", {})
+    told = [event for event in sink.of_type("revocation.list_fetched") if event["payload"]["issuer"] == bob.aid]
+    assert [event["payload"].get("denied") for event in told] == [None, [jti], None]
+
+
 async def test_address_that_a_stranger_names_is_not_visited_and_its_token_not_kept(
     start: Start, sink: TelemetrySink, bob: SdkPeer, lists: ListServer
 ) -> None:

@@ -66,6 +66,13 @@ async def test_renewed_token_is_another_lives_longer_and_opens_the_same(pair: Pa
     assert (asked["jti"], asked["target"]) == (first["jti"], "bob")
     assert (issued["jti"], issued["payload"]["parent_jti"], issued["aid"]) == (renewed["jti"], first["jti"], alice.aid)
     assert issued["payload"]["tct"]["claims"]["grants"] == issued["grants"] == first["grants"]
+    [received] = await sink.wait_for("tct.received")
+    assert (received["jti"], received["aid"], received["target"]) == (renewed["jti"], bob.aid, "bob")
+    assert received["payload"] == {
+        "how": "renewed",
+        "parent_jti": first["jti"],
+        "tct": {"claims": issued["payload"]["tct"]["claims"]},
+    }
 
 
 async def test_issuers_manifest_is_minted_anew_when_the_token_would_outlive_it(start: Start) -> None:

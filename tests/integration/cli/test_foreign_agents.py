@@ -65,8 +65,12 @@ def test_the_script_of_the_page_shakes_hands_with_a_lone_agent_and_calls_it(shel
             assert json.loads(claims + "}")["grants"] == ["analyze.data"]
             assert json.loads(answer)["risks"]
         _, _, err = found.end()
-    logged = [json.loads(line)["event"] for line in err.splitlines() if line.startswith("{")]
-    assert logged == ["stranger.accepted", "revocation.refresh_failed", "capability.invoked"] * len(WAYS)
+    logged = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+    told = ["stranger.accepted", "revocation.refresh_failed", "handshake.answered", "capability.invoked"]
+    assert [line["event"] for line in logged] == told * len(WAYS)
+    answered = [line for line in logged if line["event"] == "handshake.answered"]
+    assert {line["level"] for line in answered} == {"info"}
+    assert all(line["grants"] == ["analyze.data"] and line["jti"] for line in answered)
 
 
 def test_the_script_needs_nothing_but_what_the_page_says() -> None:

@@ -70,6 +70,7 @@ CONTROL_PLANE = {
 AGENTS = {
     "handshake.started",
     "handshake.complete",
+    "handshake.answered",
     "handshake.failed",
     "delegation.issued",
     "delegation.redeemed",
@@ -78,6 +79,7 @@ AGENTS = {
     "tct.dropped",
     "stranger.accepted",
     "tct.renewal.refused",
+    "tct.received",
     "tct.renewal.requested",
     "tct.renewal.issued",
     "capability.self_execute",
