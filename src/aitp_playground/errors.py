@@ -95,7 +95,7 @@ class Unauthorized(PlaygroundError):
 
 
 class Forbidden(PlaygroundError):
-    """The Host or Origin header names somebody else (DNS rebinding)."""
+    """The Host or Origin header names somebody else (DNS rebinding); or an agent asks for what is another's."""
 
     code = "forbidden"
     status = 403

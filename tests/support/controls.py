@@ -27,6 +27,7 @@ VARIANT_AGENTS = {
     "sticky-writer": ("writer", "sticky_writer.main"),
     "listblind-writer": ("writer", "listblind_writer.main"),
     "tampering-researcher": ("researcher", "tampering_researcher.main"),
+    "misled-writer": ("writer", "misled_writer.main"),
     "deaf-researcher": ("researcher", "deaf_researcher.main"),
     "altered-researcher": ("researcher", "altered_researcher.main"),
 }

@@ -106,6 +106,7 @@ class Bootstrap:
     llm: LlmConfig | None
     accept: Literal["introduced", "any-verified"] = "introduced"
     redelegation: int = 0
+    accepted_identity_types: tuple[str, ...] = ("pinned_key",)
 
 
 def read_bootstrap(fd: int) -> Bootstrap:
@@ -127,6 +128,7 @@ def parse_bootstrap(raw: bytes) -> Bootstrap:
     root = Section(document, "")
     if root.take("v", int) != VERSION:
         raise BootstrapError(f"v: this worker reads version {VERSION}")
+    oidc = root.optional("oidc", _oidc)
     bootstrap = Bootstrap(
         run_id=root.text("run_id"),
         agent_id=root.text("agent_id"),
@@ -137,7 +139,7 @@ def parse_bootstrap(raw: bytes) -> Bootstrap:
         offered_caps=_offered(root),
         ttl_secs=root.positive("ttl_secs"),
         identity_type=root.choice("identity_type", "pinned_key", "oidc"),
-        oidc=root.optional("oidc", _oidc),
+        oidc=oidc,
         port=root.positive("port"),
         base_url=root.url("base_url").rstrip("/"),
         did_web_host=root.take("did_web_host", str, none=True),
@@ -149,6 +151,7 @@ def parse_bootstrap(raw: bytes) -> Bootstrap:
         llm=root.optional("llm", _llm),
         accept=root.choice("accept", "introduced", "any-verified", default="introduced"),
         redelegation=root.number("redelegation", 0, MAX_REDELEGATION, default=0),
+        accepted_identity_types=_accepted(root, both=oidc is not None),
     )
     root.finish()
     if not _SHA256_HEX.fullmatch(bootstrap.admin_token_sha256):
@@ -173,6 +176,15 @@ def _offered(root: Section) -> tuple[str, ...]:
     if not offered:
         raise BootstrapError("offered_caps: empty")
     return offered
+
+
+def _accepted(root: Section, *, both: bool) -> tuple[str, ...]:
+    if "accepted_identity_types" not in root.left:
+        return ("pinned_key", "oidc") if both else ("pinned_key",)
+    accepted = root.names("accepted_identity_types")
+    if not accepted or set(accepted) - {"pinned_key", "oidc"}:
+        raise BootstrapError("accepted_identity_types: not pinned_key, oidc, or both")
+    return accepted
 
 
 def _telemetry(section: Section) -> TelemetryConfig:

@@ -65,9 +65,8 @@ class Identity:
     def mint(self) -> None:
         """Replace the manifest now. Tokens issued afterwards may live as long as the new one."""
         given = self._bootstrap
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"accepted_identity_types": list(given.accepted_identity_types)}
         if given.oidc is not None:
-            options["accepted_identity_types"] = ["pinned_key", "oidc"]
             options["accepted_trust_anchors"] = list(given.oidc.trusted)
             if given.identity_type == "oidc":
                 options |= {"oidc_issuer": given.oidc.issuer, "oidc_subject": given.oidc.subject}

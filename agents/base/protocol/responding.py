@@ -81,7 +81,8 @@ class Responder:
             self._warn_of(peer)
         nonce = json.loads(ack)["payload"]["pop_nonce"]
         look = self._shared.issuer_lists.begin(peer, revocation_list_of(envelope.payload["manifest"]))
-        pending = Pending(session_id, nonce, responder, peer, look, one_way=is_marked(envelope.message))
+        identity_type = str(envelope.payload["identity"]["type"])
+        pending = Pending(session_id, nonce, responder, peer, look, is_marked(envelope.message), identity_type)
         self._sessions.open(pending, introduced=self._shared.peers.introduced(peer.aid))
         return ack, session_id
 
@@ -115,7 +116,7 @@ class Responder:
         self._shared.tokens.issued.add(issued, None if introduced else STRANGERS)
         done = Done(pending.session_id, peer, issued, held)
         self._sessions.close(done, introduced=introduced)
-        self._report_answered(done, one_way=pending.one_way)
+        self._report_answered(done, pending)
         return commit_ack, pending.session_id
 
     async def _take_back(self, peer: Peer, session_id: str) -> tuple[str, str]:
@@ -161,7 +162,7 @@ class Responder:
             )
             raise
 
-    def _report_answered(self, done: Done, *, one_way: bool) -> None:
+    def _report_answered(self, done: Done, pending: Pending) -> None:
         """What this side issued and kept; whether the other takes it, its own report says."""
         kept = [done.issued] if done.held is None else [done.issued, done.held]
         self._shared.telemetry.emit(
@@ -176,7 +177,8 @@ class Responder:
             payload={
                 "tcts": [token.claims for token in kept],
                 "boundary": self._bootstrap.boundary,
-                "direction": "one" if one_way else "both",
+                "direction": "one" if pending.one_way else "both",
+                "identity_type": pending.identity_type,
             },
         )
 

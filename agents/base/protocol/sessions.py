@@ -36,7 +36,7 @@ PAID_FOR = 2
 class Pending:
     """A handshake between its hello and its commit. ``nonce`` is the one that the commit must echo; ``look`` is at
     the list of the initiator, ``one_way`` says that what the initiator will issue is of no use; ``paid_for``: how many
-    more messages are within the budget that the hello was charged to."""
+    more messages are within the budget that the hello was charged to; ``identity_type``: what vouches for it."""
 
     session_id: str
     nonce: str
@@ -44,6 +44,7 @@ class Pending:
     peer: Peer
     look: Look
     one_way: bool
+    identity_type: str
     paid_for: int = PAID_FOR
 
 

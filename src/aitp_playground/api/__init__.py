@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from aitp_playground.api import agents, cp, health, metrics, query, runs, scenarios, stream, telemetry, webhooks
+from aitp_playground.api import (
+    agents,
+    cp,
+    health,
+    id_tokens,
+    metrics,
+    query,
+    runs,
+    scenarios,
+    stream,
+    telemetry,
+    webhooks,
+)
 from aitp_playground.api.access import access
 from aitp_playground.api.answers import refusal_text
 from aitp_playground.api.backend import BACKEND, Backend
@@ -16,7 +28,7 @@ from aitp_playground.api.streaming import STALL
 
 __all__ = ["BACKEND", "STALL", "STREAM_OPTIONS", "Backend", "StreamOptions", "application", "refusal_text"]
 
-RESOURCES = (health, scenarios, runs, stream, agents, telemetry, cp, webhooks, metrics)
+RESOURCES = (health, scenarios, runs, stream, agents, telemetry, id_tokens, cp, webhooks, metrics)
 
 
 def application(backend: Backend, *, streams: StreamOptions | None = None) -> web.Application:

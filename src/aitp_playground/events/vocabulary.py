@@ -364,10 +364,10 @@ _ROWS = (
     ),
     _agent(
         "handshake.answered",
-        "{agent_id} issued a TCT to {initiator|aid_a|'its peer'}[, granting {grants}][ (jti {jti})]"
-        "[, session {session_id}]",
+        "{agent_id} issued a TCT to {initiator|aid_a|'its peer'}[, known by {identity_type}][, granting {grants}]"
+        "[ (jti {jti})][, session {session_id}]",
         "session_id jti grants",
-        payload="boundary direction tcts",
+        payload="boundary direction identity_type tcts",
     ),
     _agent(
         "handshake.failed",

@@ -72,6 +72,7 @@ class Bootstrap:
     offered_caps: tuple[str, ...]
     ttl_secs: int
     identity_type: Literal["pinned_key", "oidc"] = "pinned_key"
+    accepted_identity_types: tuple[str, ...] = ("pinned_key",)
     oidc: Mapping[str, Any] | None = field(default=None, repr=False)
     port: int
     base_url: str

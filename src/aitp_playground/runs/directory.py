@@ -21,6 +21,7 @@ from aitp_playground.events.model import EventDraft
 from aitp_playground.runs.board import AgentRow
 from aitp_playground.runs.concurrency import ignore_failure
 from aitp_playground.runs.feed import Feed
+from aitp_playground.runs.id_tokens import IdTokenDesk
 from aitp_playground.runs.intake.batches import TelemetryDoor
 from aitp_playground.runs.intake.webhooks import Deliveries
 from aitp_playground.runs.lifecycle import RunLifecycle
@@ -243,6 +244,11 @@ class RunDirectory:
     async def telemetry(self, token: str, emitter_seq: int, events: list[Mapping[str, Any]]) -> dict[str, Any]:
         """See :meth:`TelemetryDoor.take`."""
         return await self._telemetry.take(token, emitter_seq, events)
+
+    @property
+    def id_tokens(self) -> IdTokenDesk:
+        """Where agents with an OIDC identity get their ID tokens."""
+        return self._services.id_tokens
 
     # -- agents --------------------------------------------------------------------------------------------------------
 

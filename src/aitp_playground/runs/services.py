@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import aiohttp
@@ -15,6 +15,7 @@ from aitp_playground.cp_client.reasons import Outcome
 from aitp_playground.hosting.contract import Launcher
 from aitp_playground.observability.metrics import Metrics
 from aitp_playground.runs.board import AgentBoard
+from aitp_playground.runs.id_tokens import IdTokenDesk
 from aitp_playground.runs.tokens import TelemetryTokens
 from aitp_playground.store.port import RunStore
 from aitp_playground.trust import TrustMessage
@@ -58,5 +59,6 @@ class RunServices:
     board: AgentBoard
     tokens: TelemetryTokens
     base_url: str
+    id_tokens: IdTokenDesk = field(default_factory=IdTokenDesk)
     reporting: RunReporter | None = None
     leftovers: Leftovers | None = None

@@ -36,7 +36,6 @@ def check(scenario: Scenario, manifests: Mapping[str, AgentManifest], marks: Mar
         _sizes,
         _inputs,
         _agents,
-        _not_yet,
         _step_ids,
         _names,
         _capabilities,
@@ -63,22 +62,6 @@ def _inputs(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Faul
 
 def _agents(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault]:
     yield from _duplicates([agent.id for agent in scenario.spec.agents], AGENTS, "agent")
-
-
-def _not_yet(scenario: Scenario, manifests: Mapping[str, AgentManifest]) -> Iterator[Fault]:
-    """What the files can say and nothing heeds so far: a scenario would be shown as what it is not."""
-    for index, agent in enumerate(scenario.spec.agents):
-        if (manifest := manifests.get(agent.id)) is None:
-            continue
-        if (kind := manifest.spec.aitp.identity_type) != "pinned_key":
-            yield (*AGENTS, index, "ref"), f"{agent.ref} has an {kind} identity; so far only pinned_key works"
-        if manifest.spec.did_web:
-            message = f"{agent.ref} has did_web; so far it is a did_web_host here that has an agent serve a document"
-            yield (*AGENTS, index, "ref"), message
-    accepted = scenario.spec.aitp.accepted_identity_types
-    if accepted is not None and set(accepted) != {"pinned_key"}:
-        message = "only [pinned_key] is heeded so far; leave it out, or say that"
-        yield ("spec", "aitp", "accepted_identity_types"), message
 
 
 def _step_ids(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault]:

@@ -9,7 +9,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    TypeAdapter,
+    UrlConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import Url
 
 from aitp_playground.scenarios.expectations import Expectation
 from aitp_playground.scenarios.strict import Strict
@@ -35,6 +46,10 @@ StepId = Annotated[str, Field(min_length=1, max_length=128), StepRef()]
 
 
 # -- agents ------------------------------------------------------------------------------------------------------------
+
+
+#: Normalised as the protocol library does it.
+_ISSUER: TypeAdapter[Url] = TypeAdapter(Annotated[Url, UrlConstraints(allowed_schemes=["https"], max_length=300)])
 
 
 class Entrypoint(Strict):
@@ -64,7 +79,7 @@ class AgentAitp(Strict):
     display_name: str = Field(min_length=1, max_length=128)
     identity_type: Literal["pinned_key", "oidc"] = "pinned_key"
     oidc_issuer: str | None = None
-    oidc_subject: str | None = None
+    oidc_subject: str | None = Field(default=None, min_length=1, max_length=128)
     signing_suite: Literal["ed25519", "p256"] = "ed25519"
     ttl_secs: int = Field(default=3600, ge=60, le=604_800)
     redelegation: int = Field(default=0, ge=0, le=2)
@@ -73,7 +88,20 @@ class AgentAitp(Strict):
     def _oidc_is_whole(self) -> AgentAitp:
         if self.identity_type == "oidc" and not (self.oidc_issuer and self.oidc_subject):
             raise ValueError("identity_type oidc needs oidc_issuer and oidc_subject")
+        if self.identity_type != "oidc" and (self.oidc_issuer or self.oidc_subject):
+            raise ValueError("oidc_issuer and oidc_subject go with identity_type oidc")
         return self
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _issuer_is_normal(cls, value: str | None) -> str | None:
+        """As agents compare it: with its slash, its host in lower case, and no port that goes without saying."""
+        if value is None:
+            return None
+        try:
+            return str(_ISSUER.validate_python(value))
+        except ValidationError:
+            raise ValueError("not an https URL") from None
 
 
 class AgentManifestSpec(Strict):
@@ -264,3 +292,8 @@ class ResolvedScenario(BaseModel):
     scenario: Scenario
     manifests: Mapping[str, AgentManifest]
     agents_root: Path
+
+    def did_web_host(self, agent: AgentSpec) -> str | None:
+        """The host in that agent's ``did:web``: the scenario's word, else this machine if its manifest has one."""
+        own = "localhost" if self.manifests[agent.id].spec.did_web else None
+        return agent.did_web_host or own

@@ -316,6 +316,7 @@ async def test_inputs_that_do_not_fit_are_told_with_their_pointers(api: Api) -> 
         ("GET", "/scenarios/intra-org/none@1.0.0", {}, 404, "scenario_not_found"),
         ("GET", f"/scenarios/{GATE}/templates/none", {}, 404, "template_not_found"),
         ("POST", "/internal/telemetry", {}, 401, "unauthorized"),
+        ("POST", "/internal/oidc-token", {}, 401, "unauthorized"),
         ("GET", "/runs", {"Host": "evil.example"}, 403, "forbidden"),
         ("GET", "/runs", {"Origin": "http://evil.example"}, 403, "forbidden"),
     ],

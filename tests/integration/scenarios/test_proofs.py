@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -119,6 +119,23 @@ def _swapped_pins(document: Document) -> None:
     first["pins"], second["pins"] = second["pins"], first["pins"]
 
 
+def pinned_keys_alone(document: Document) -> None:
+    document["spec"]["aitp"] = {"accepted_identity_types": ["pinned_key"]}
+
+
+def shaking_hands_in_a_step(edit: Callable[[Document], None]) -> Callable[[Document], None]:
+    """What fails before the first step fails in none."""
+
+    def edited(document: Document) -> None:
+        not_eager(document)
+        trust = step(document, "trust")
+        trust.clear()
+        trust |= {"id": "trust", "type": "handshake", "initiator": "researcher", "responder": "writer"}
+        edit(document)
+
+    return edited
+
+
 def _shorter(document: Document) -> None:
     step(document, "renew")["new_ttl_secs"] = 3600
 
@@ -173,6 +190,24 @@ CONTROLS += [
         with_agent("writer", "unlinked-writer"),
     ),
     Control(
+        "the writer has another key for the issuer",
+        "intra-org/oidc-identity@1.0.0",
+        "trust",
+        shaking_hands_in_a_step(with_agent("writer", "misled-writer")),
+    ),
+    Control(
+        "nobody takes an issuer's word",
+        "intra-org/oidc-identity@1.0.0",
+        "trust",
+        shaking_hands_in_a_step(pinned_keys_alone),
+    ),
+    Control(
+        "the researcher is known by its key",
+        "intra-org/oidc-identity@1.0.0",
+        "trust",
+        with_agent("researcher", "researcher"),
+    ),
+    Control(
         "the first hop is not redeemed",
         "intra-org/delegation-multihop@1.0.0",
         "delegate_to_analyst",
@@ -214,6 +249,8 @@ PROOFS: list[tuple[str, str | None]] = [
     ("intra-org/session-bundle@1.0.0", None),
     ("intra-org/spki-pinning@1.0.0", None),
     ("intra-org/delegation-multihop@1.0.0", None),
+    ("intra-org/oidc-identity@1.0.0", None),
+    ("intra-org/oidc-identity@1.0.0", "p256-suite"),
 ]
 #: What is claimed of a Control Plane is proven against one, in a file of its own.
 WITH_CP = {
@@ -242,6 +279,17 @@ async def test_without_its_mechanism_the_demonstration_fails_at_its_claim(
     assert outcome.status == "failed"
     assert outcome.failed_step == control.at, outcome.view.error
     assert every_step_ends_once(outcome)
+
+
+async def test_the_issuers_key_and_what_it_gave_leave_no_trace(running: Playground) -> None:
+    outcome = await run(running, "intra-org/oidc-identity@1.0.0")
+    [minted] = outcome.of("oidc.issuer_minted")
+    assert minted.payload == {"issuer": "https://idp.aitp-playground.local/"}
+    assert outcome.types.index("oidc.issuer_minted") < outcome.types.index("agent.spawning")
+    assert len(running.services.id_tokens) == 0
+    told = repr([event.fields for event in outcome.events])
+    assert "id_token" not in told
+    assert "eyJ" not in told, "no compact JWS begins otherwise"
 
 
 async def test_every_shipped_scenario_has_its_proof_and_a_control(running: Playground) -> None:

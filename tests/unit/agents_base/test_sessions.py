@@ -37,7 +37,9 @@ def peer(name: str) -> Peer:
 def opened(sessions: SessionMap, session_id: str, of: str = "a", *, introduced: bool = True) -> None:
     responder: Any = None
     look: Any = None
-    pending = Pending(session_id, f"nonce of {session_id}", responder, peer(of), look, one_way=False)
+    pending = Pending(
+        session_id, f"nonce of {session_id}", responder, peer(of), look, one_way=False, identity_type="pinned_key"
+    )
     sessions.open(pending, introduced=introduced)
 
 

@@ -100,7 +100,7 @@ class Conductor:
                 aid=agents.agent(agent.id).aid,
                 port=agents.agent(agent.id).port,
                 org=agent.org,
-                did_web_host=agent.did_web_host,
+                did_web_host=self._resolved.did_web_host(agent),
                 capability=self._wanted_of(agent.id),
             )
             for agent in self._spec.agents

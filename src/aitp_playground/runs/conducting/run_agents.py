@@ -16,8 +16,9 @@ from aitp_playground.hosting.ports import bind_agent_socket
 from aitp_playground.hosting.worker_process import MESSAGE_CHARS
 from aitp_playground.runs.board import AgentRow
 from aitp_playground.runs.concurrency import ignore_failure, outlast, together
-from aitp_playground.runs.conducting.agent_launch import AgentLaunch, prepared_launch
+from aitp_playground.runs.conducting.agent_launch import AgentLaunch, issuers_of, prepared_launch
 from aitp_playground.runs.conducting.launched_agent import LaunchedAgent
+from aitp_playground.runs.id_tokens import RunIssuer, Subject
 from aitp_playground.runs.messages import RunMessage
 from aitp_playground.runs.services import RunServices
 from aitp_playground.scenarios.entrypoints import absent_interpreter
@@ -53,6 +54,7 @@ class RunAgents:
         self.sources: tuple[str, ...] = ()
         self._peers: dict[str, dict[str, Any]] = {}
         self._cp_aid = ""
+        self._issuers: dict[str, RunIssuer] = {}
         self._processes: dict[str, AgentProcess] = {}
         self._launches: list[AgentLaunch] = []
         self._watchers: list[asyncio.Task[None]] = []
@@ -77,6 +79,9 @@ class RunAgents:
     async def launch(self) -> None:
         """Start every agent at once. Raises LaunchError of the first that does not get ready."""
         self._cp_aid = await self._known_cp_aid()
+        self._issuers = issuers_of(self._resolved)
+        for url in self._issuers:
+            await self._record(draft("oidc.issuer_minted", payload={"issuer": url}))
         await together(self._launch(agent) for agent in self._resolved.scenario.spec.agents)
 
     async def _known_cp_aid(self) -> str:
@@ -94,10 +99,15 @@ class RunAgents:
         with listener:
             port = listener.getsockname()[1]
             await self._record(self._spawning(spec.id, port))
-            prepared = prepared_launch(self._header, self._resolved, spec, listener, services, self._cp_aid)
+            prepared = prepared_launch(
+                self._header, self._resolved, spec, listener, services, self._cp_aid, self._issuers
+            )
             self._launches.append(prepared)
             services.tokens.admit(prepared.telemetry_token, self._run, spec.id)
             agent = LaunchedAgent(spec.id, port, prepared.admin_token, services.http)
+            if prepared.issuer is not None and prepared.id_secret is not None:
+                subject = Subject(prepared.issuer, prepared.subject, lambda: agent.aid, self._knows)
+                services.id_tokens.admit(prepared.id_secret, subject)
             services.board.put(
                 AgentRow(
                     run_id=run_id,
@@ -159,6 +169,11 @@ class RunAgents:
         self._services.board.update(self._header.run_id, agent_id, aid=aid)
         await self._introduce()
 
+    def _knows(self, aid: str) -> bool:
+        """Whether that is the AID of somebody whom agents of this run were introduced to."""
+        own = {agent.aid for agent in self._agents.values()}
+        return aid in own | {str(peer.get("aid")) for peer in self._peers.values()}
+
     async def _introduce(self) -> None:
         peers = self._peers
         entries = [
@@ -219,6 +234,8 @@ class RunAgents:
         finally:
             for prepared in self._launches:
                 self._services.tokens.forget(prepared.telemetry_token)
+                if prepared.id_secret is not None:
+                    self._services.id_tokens.forget(prepared.id_secret)
 
     async def _dismiss_one(self, agent_id: str, process: AgentProcess) -> None:
         gone = await process.stop(DISMISS_GRACE)
