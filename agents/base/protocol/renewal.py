@@ -52,13 +52,13 @@ class Renewals:
 
         ``request`` is the SDK's, with ``ttl_secs`` beside it if the holder wants another life than an hour.
         """
-        require_feature("tct_renewal")
         token, ttl = request.get("current_tct"), request.get("ttl_secs", DEFAULT_TTL)
         if not isinstance(token, str) or type(ttl) is not int or not 0 < ttl <= LONGEST_LIFE:
             raise malformed(f"not a renewal: current_tct is a text, and ttl_secs a number from 1 to {LONGEST_LIFE}")
         try:
             caller = self._verifier.authorize(token, None, proof)
             with disclosing(self._shared.peers.introduced, caller.aid):
+                require_feature("tct_renewal")
                 renewed = self._mint(request, token, ttl, caller)
         except (Refusal, Flooded) as refusal:
             self._report_refused(refusal, token)

@@ -1,0 +1,11 @@
+"""The shipped researcher on an SDK that lacks one name."""
+
+from __future__ import annotations
+
+import aitp
+
+from researcher.main import worker
+
+if __name__ == "__main__":
+    del aitp.SessionBundleBuilder
+    worker.run()
