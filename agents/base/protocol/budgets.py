@@ -84,26 +84,27 @@ class Strangers:
 
 
 class PeerBudgets:
-    """A window for each introduced peer."""
+    """A window for each, of ``seconds``: of an introduced peer's messages, unless it is told of others."""
 
-    def __init__(self, limit: int = PER_PEER, clock: Clock = time.monotonic) -> None:
+    def __init__(self, limit: int = PER_PEER, seconds: float = 1.0, clock: Clock = time.monotonic) -> None:
         self._limit = limit
+        self._seconds = seconds
         self._clock = clock
         self._windows: dict[str, Window] = {}
 
     def check(self, aid: str) -> None:
-        """Raises :class:`Flooded` when that peer has sent too much in the last second."""
+        """Raises :class:`Flooded` when there was too much of that one in the time that counts."""
         if wait := self._window(aid).wait():
             raise Flooded(wait)
 
     def charge(self, aid: str) -> None:
-        """Count a message that its signature shows to be that peer's."""
+        """Count what is shown to be that one's."""
         self._window(aid).take()
 
     def _window(self, aid: str) -> Window:
         if aid not in self._windows:
             self._windows = {known: window for known, window in self._windows.items() if not window.idle}
-        return self._windows.setdefault(aid, Window(self._limit, 1.0, self._clock))
+        return self._windows.setdefault(aid, Window(self._limit, self._seconds, self._clock))
 
 
 class Pace:

@@ -6,7 +6,7 @@ from typing import Any
 
 from base.protocol.delegation_tokens import Delegation, delegation_jti, reported
 from base.protocol.peers import Peer, PeerBook
-from base.protocol.tokens import Token, decode_claims
+from base.protocol.tokens import Token, claims_or_nothing
 from base.refusals import Fault, Refusal
 from base.telemetry import Telemetry
 
@@ -40,10 +40,7 @@ class RedemptionReports:
 
     def rejected(self, fault: Fault, aid: str, delegation: Any) -> None:
         """A redemption by ``aid`` was refused; ``delegation`` is what it showed, whatever that is."""
-        try:
-            delegator = str(decode_claims(delegation).get("iss"))
-        except ValueError:
-            delegator = ""
+        delegator = str(claims_or_nothing(delegation).get("iss", ""))
         known = self._known(delegator=delegator, delegatee=aid)
         told = fault.told() if isinstance(fault, Refusal) else {"code": fault.code, **fault.details}
         self._telemetry.emit_refusal(

@@ -11,18 +11,17 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
 from typing import Any, Final
 
 from base.features import require_feature
 from base.http.step_mark import to_pass_on
 from base.protocol.bearing import Bearer
-from base.protocol.budgets import STRANGERS, Window
+from base.protocol.budgets import STRANGERS, Clock, PeerBudgets
 from base.protocol.envelopes import disclosing
 from base.protocol.received import report_received, token_with, verified_token
 from base.protocol.revocation_lists import LONGEST_LIFE
 from base.protocol.shared import Shared
-from base.protocol.tokens import Token, decode_claims
+from base.protocol.tokens import Token, claims_or_nothing, decode_claims
 from base.protocol.verification import Caller, Verifier
 from base.refusals import Fault, Flooded, Refusal, first_line, malformed, protocol_errors, sdk_code
 
@@ -31,8 +30,6 @@ RENEW_PATH: Final = "/aitp/tct/renew"
 DEFAULT_TTL: Final = 3600
 #: Renewals in an hour: of one introduced holder, of all guests together. Each is remembered while its token lives.
 RENEWALS, HOUR = 60, 3600.0
-
-Clock = Callable[[], float]
 
 
 class Renewals:
@@ -44,8 +41,7 @@ class Renewals:
         self._shared = shared
         self._verifier = verifier
         self._redelegation = redelegation
-        self._clock = clock
-        self._windows: dict[str, Window] = {}
+        self._budgets = PeerBudgets(RENEWALS, HOUR, clock)
 
     async def renew(self, request: dict[str, Any], proof: str | None) -> dict[str, Any]:
         """``{"tct", "grant_voucher"?}`` for the holder of ``current_tct``. A refusal is reported, then raised.
@@ -71,7 +67,8 @@ class Renewals:
         lineage, identity = self._shared.revocations.lineage, self._shared.identity
         owner = caller.aid if self._shared.peers.introduced(caller.aid) else STRANGERS
         lineage.make_room()
-        self._charge(owner)
+        self._budgets.check(owner)
+        self._budgets.charge(owner)
         hops, now = lineage.hops(caller.jti), time.time()
         if hops:
             ttl = min(ttl, decode_claims(token)["exp"] - math.ceil(now))
@@ -95,15 +92,6 @@ class Renewals:
         self._shared.tokens.issued.add(renewed, owner if owner == STRANGERS else None)
         return renewed
 
-    def _charge(self, owner: str) -> None:
-        """Count one renewal. Raises :class:`Flooded`."""
-        if owner not in self._windows:
-            self._windows = {name: window for name, window in self._windows.items() if not window.idle}
-        window = self._windows.setdefault(owner, Window(RENEWALS, HOUR, self._clock))
-        if wait := window.wait():
-            raise Flooded(wait)
-        window.take()
-
     def _report_issued(self, renewed: Token, caller: Caller) -> None:
         self._shared.telemetry.emit(
             "tct.renewal.issued",
@@ -116,10 +104,7 @@ class Renewals:
 
     def _report_refused(self, refusal: Fault, token: str) -> None:
         """Whose it is and which, is the token's word: a refused renewal has proven nothing."""
-        try:
-            claims = decode_claims(token)
-        except ValueError:
-            claims = {}
+        claims = claims_or_nothing(token)
         told = refusal.told() if isinstance(refusal, Refusal) else {"code": refusal.code}
         aid, jti = claims.get("sub"), claims.get("jti")
         self._shared.telemetry.emit_refusal(

@@ -24,7 +24,7 @@ from base.protocol.initiating import SESSION_HEADER
 from base.protocol.redemption import CHALLENGE_PATH as REDEEM_CHALLENGE_PATH
 from base.protocol.redemption import REDEEM_PATH
 from base.protocol.renewal import RENEW_PATH
-from base.protocol.tokens import decode_claims
+from base.protocol.tokens import claims_or_nothing
 from base.protocol.verification import Caller
 from base.refusals import Fault, Refusal, malformed
 
@@ -210,7 +210,7 @@ class ProtocolRoutes:
 
     def _report_denied(self, refusal: Refusal, name: str | None, token: str | None) -> None:
         """The caller named is the token's word for it: a refused call has proven nothing."""
-        claims = _claims_or_nothing(token)
+        claims = claims_or_nothing(token)
         aid, jti = claims.get("sub"), claims.get("jti")
         self._agent.telemetry.emit_refusal(
             "capability.denied",
@@ -254,10 +254,3 @@ def _proof(request: web.Request) -> str | None:
         return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode("utf-8")
     except (binascii.Error, ValueError):
         raise Refusal("pop_invalid", f"{name} is not base64url") from None
-
-
-def _claims_or_nothing(token: str | None) -> dict[str, Any]:
-    try:
-        return decode_claims(token or "")
-    except ValueError:
-        return {}

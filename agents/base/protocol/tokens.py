@@ -24,6 +24,14 @@ def decode_claims(token: Any) -> dict[str, Any]:
     return decode_segment(token, 1)
 
 
+def claims_or_nothing(token: Any) -> dict[str, Any]:
+    """The same for what need not be a token, which then has none: for reports of what was refused."""
+    try:
+        return decode_claims(token)
+    except ValueError:
+        return {}
+
+
 def decode_segment(token: Any, number: int) -> dict[str, Any]:
     """A segment of a compact JWS: 0 is its header, 1 its claims, neither verified. Raises ``ValueError``."""
     try:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Literal
 
-import aitp
-
-from aitp_playground.errors import StepError
 from aitp_playground.scenarios.models import AgentId, Name
-from aitp_playground.steps.base import AgentHandle, Completed, Step, StepContext, StepOutcome
+from aitp_playground.steps.base import Completed, Step, StepContext, StepOutcome
 from aitp_playground.steps.control_plane import degraded, skipped
+from aitp_playground.steps.own_manifest import require_own_manifest
 
 _AID = "aid:pubkey:"
 _P256 = "p256:"
@@ -31,7 +28,7 @@ class CpProvisionTrustAnchorStep(Step):
         if not ctx.cp.enabled:
             return skipped({"provisioned": False})
         agent = ctx.agent(self.agent)
-        await self._require_own_manifest(ctx, agent)
+        await require_own_manifest(ctx, agent)
         namespace = self.namespace or ctx.scenario.metadata.pack
         key = agent.aid.removeprefix(_AID)
         if key.startswith(_P256):
@@ -41,20 +38,6 @@ class CpProvisionTrustAnchorStep(Step):
         if trouble is not None:
             return Completed({"provisioned": False, "namespace": namespace, "error": trouble}, degraded_by_cp=True)
         return await self._read_back(ctx, agent.aid, key, namespace)
-
-    async def _require_own_manifest(self, ctx: StepContext, agent: AgentHandle) -> None:
-        """The key is taken from launch; the manifest served on the network must say the same."""
-        raw = await ctx.fetch_text(agent.manifest_url)
-        try:
-            aitp.verify_manifest_json(raw)
-            served = json.loads(raw)["manifest"]["aid"]
-        except (RuntimeError, ValueError, KeyError, TypeError) as failure:
-            cause = getattr(failure, "code", None) or "malformed"
-            await ctx.record("manifest.verify_failed", cause=str(cause), source_url=agent.manifest_url)
-            raise StepError(f"the manifest of {agent.agent_id} does not verify: {cause}") from failure
-        if served != agent.aid:
-            await ctx.record("manifest.verify_failed", cause="aid_mismatch", source_url=agent.manifest_url)
-            raise StepError(f"the manifest of {agent.agent_id} names another AID than its launch did")
 
     async def _write(self, ctx: StepContext, aid: str, key: str, namespace: str) -> str | None:
         pinned = await ctx.cp.upsert_pinned_key.outcome(aid, key, namespace=namespace, label=self.agent)
