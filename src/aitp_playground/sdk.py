@@ -8,7 +8,7 @@ from typing import Any
 
 #: Per feature, the names that must all be there (dots step into a class).
 FEATURES: dict[str, tuple[str, ...]] = {
-    "oidc": ("JwksProvider.upsert", "AitpAgent.new_session"),
+    "oidc": ("JwksProvider",),
     "session_bundle": ("SessionBundleBuilder.build", "verify_session_bundle"),
     "spki_pinning": ("SpkiPinVerifier.is_pinned", "compute_spki_hash"),
     "tct_renewal": ("AitpAgent.build_renewal_request", "AitpAgent.process_renewal_request"),

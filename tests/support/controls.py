@@ -27,10 +27,6 @@ VARIANT_AGENTS = {
     "sticky-writer": ("writer", "sticky_writer.main"),
     "listblind-writer": ("writer", "listblind_writer.main"),
     "tampering-researcher": ("researcher", "tampering_researcher.main"),
-    "unrenewing-researcher": ("researcher", "unrenewing_researcher.main"),
-    "unrenewing-writer": ("writer", "unrenewing_writer.main"),
-    "bundleless-researcher": ("researcher", "bundleless_researcher.main"),
-    "bundleless-writer": ("writer", "bundleless_writer.main"),
     "misled-writer": ("writer", "misled_writer.main"),
     "deaf-researcher": ("researcher", "deaf_researcher.main"),
     "altered-researcher": ("researcher", "altered_researcher.main"),
@@ -110,6 +106,16 @@ def write_control(root: Path, number: int, control: Control) -> str:
     return f"control/control-{number}@{document['metadata']['version']}"
 
 
+def write_variant(root: Path, original: str, name: str, module: str, **env: str) -> None:
+    """The manifest ``name``: as the shipped ``original``, with another worker and an environment of its own."""
+    manifest = yaml.safe_load((SHIPPED / f"_shared/agents/{original}.yaml").read_text())
+    manifest["metadata"]["id"] = name
+    manifest["spec"]["entrypoint"]["value"] = module
+    manifest["spec"]["host"].pop("cwd", None)
+    manifest["spec"]["host"]["env"] = env
+    (root / f"_shared/agents/{name}.yaml").write_text(yaml.safe_dump(manifest))
+
+
 def write_controls(base: Path, edited: Sequence[Control]) -> tuple[Path, dict[str, str]]:
     """A scenarios directory with every control, beside the shipped manifests, their variants and the variants' code;
     and the refs by the controls' names."""
@@ -117,11 +123,7 @@ def write_controls(base: Path, edited: Sequence[Control]) -> tuple[Path, dict[st
     shutil.copytree(SHIPPED / "_shared", root / "_shared")
     shutil.copytree(VARIANTS / "agents", base / "agents")
     for name, (original, module) in VARIANT_AGENTS.items():
-        manifest = yaml.safe_load((SHIPPED / f"_shared/agents/{original}.yaml").read_text())
-        manifest["metadata"]["id"] = name
-        manifest["spec"]["entrypoint"]["value"] = module
-        manifest["spec"]["host"].pop("cwd", None)
-        (root / f"_shared/agents/{name}.yaml").write_text(yaml.safe_dump(manifest))
+        write_variant(root, original, name, module)
     refs = {control.name: write_control(root, number, control) for number, control in enumerate(edited)}
     pack = {"apiVersion": "aitp.dev/v1", "kind": "ScenarioPack", "metadata": {"slug": "control", "name": "Controls"}}
     (root / "control/pack.yaml").write_text(yaml.safe_dump(pack))

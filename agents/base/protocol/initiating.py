@@ -93,6 +93,7 @@ class Initiator:
             raise PeerFailed(
                 "protocol", f"no handshake would succeed: {SENTENCES[code]}", url=manifest_url, peer_code=code
             )
+        self._oidc.require_for(manifest.identity_type)
         wanted = requested or list(manifest.offered)
         look = self._shared.issuer_lists.begin(peer, manifest.revocation_list)
         return Exchange(peer, manifest, wanted, one_way, str(uuid.uuid4()), look)

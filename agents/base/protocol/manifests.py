@@ -34,7 +34,7 @@ class Manifest:
     """``raw`` is the envelope as it came; ``endpoint`` its handshake endpoint; ``offered`` its capabilities.
 
     ``identity_types`` and ``suites`` are those that it accepts; no suites named means any. ``revocation_list`` says
-    where its list is. Times in Unix seconds.
+    where its list is; ``identity_type`` by what its agent is known. Times in Unix seconds.
     """
 
     raw: str
@@ -44,6 +44,7 @@ class Manifest:
     identity_types: tuple[str, ...]
     suites: tuple[str, ...]
     revocation_list: str | None = None
+    identity_type: str = "pinned_key"
 
     @property
     def origin(self) -> str:
@@ -142,4 +143,5 @@ async def fetch_manifest(client: PeerClient, peer: Peer, url: str, timeout: floa
         tuple(manifest.get("accepted_identity_types", _DEFAULT_IDENTITY_TYPES)),
         tuple(str(name) for name in manifest.get("accepted_signature_algorithms", ())),
         revocation_list_of(manifest),
+        manifest["identity_hint"]["type"],
     )

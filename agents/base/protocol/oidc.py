@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import aitp
 
+from base.features import has_feature, require_feature
 from base.http.peer_client import PeerClient
 from base.process.bootstrap import OidcConfig
 from base.protocol.identity import Identity
@@ -31,9 +32,15 @@ class OidcTrust:
         self._config = config
         self._identity = identity
         self._client = client
-        self._jwks = (
-            aitp.JwksProvider({issuer: list(keys) for issuer, keys in config.trusted.items()}) if config else None
-        )
+        self._jwks = None
+        if config is not None and has_feature("oidc"):
+            self._jwks = aitp.JwksProvider({issuer: list(keys) for issuer, keys in config.trusted.items()})
+
+    @staticmethod
+    def require_for(identity_type: object) -> None:
+        """Raises 501 ``feature_unavailable`` when the SDK cannot verify what an agent of this type shows."""
+        if identity_type == "oidc":
+            require_feature("oidc")
 
     def session_options(self) -> dict[str, Any]:
         """Keyword arguments for a new SDK session or responder."""

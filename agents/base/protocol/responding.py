@@ -73,6 +73,8 @@ class Responder:
         known = self._known(envelope)
         self._shared.revocations.require_room_for(envelope.key)
         check_greeting(envelope.payload, envelope.sender, self._shared.identity.aid)
+        identity_type = str(envelope.payload["identity"]["type"])
+        self._oidc.require_for(identity_type)
         peer = known if known is not None and known.manifest_url else presented_by(envelope)
         responder = self._shared.identity.agent().new_responder(pinned_keys=[peer.aid], **self._oidc.session_options())
         with _refusals_from_sdk():
@@ -81,7 +83,6 @@ class Responder:
             self._warn_of(peer)
         nonce = json.loads(ack)["payload"]["pop_nonce"]
         look = self._shared.issuer_lists.begin(peer, revocation_list_of(envelope.payload["manifest"]))
-        identity_type = str(envelope.payload["identity"]["type"])
         pending = Pending(session_id, nonce, responder, peer, look, is_marked(envelope.message), identity_type)
         self._sessions.open(pending, introduced=self._shared.peers.introduced(peer.aid))
         return ack, session_id

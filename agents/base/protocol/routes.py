@@ -228,7 +228,7 @@ class ProtocolRoutes:
 
 def _status_of(fault: Fault) -> int:
     """A decision, and what a peer of ours failed to do, is 400 here; what HTTP has a status of its own for keeps it."""
-    return fault.status if fault.status in (408, 413, 415, 503) else _BAD_REQUEST
+    return fault.status if fault.status in (408, 413, 415, 501, 503) else _BAD_REQUEST
 
 
 def _status_of_call(fault: Fault) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,12 +18,11 @@ from base.aids import same_key
 from base.protocol.diagnosis import binding_defect, forgery_of, is_forged, refused_with, tct_defect
 from base.protocol.envelopes import disclosing
 from base.protocol.identity import Identity
-from base.protocol.possession import CHALLENGE, CHALLENGE_SECS, ChallengeBook, digest, read_proof, verify_proof
+from base.protocol.possession import CHALLENGE, CHALLENGE_SECS, ChallengeBook, read_proof, verify_proof
 from base.protocol.revocation import RevocationState
+from base.protocol.token_cache import TokenCache, VerifiedTokens
 from base.protocol.tokens import decode_claims
 from base.refusals import Refusal, first_line, sdk_code
-
-MAX_CACHED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,33 +31,6 @@ class Caller:
 
     aid: str
     jti: str
-
-
-class TokenCache:
-    """The SDK's verification cache with counters of our own: it tells neither hits nor what it evicted."""
-
-    def __init__(self, limit: int = MAX_CACHED) -> None:
-        self.store = aitp.TctStore(limit)
-        self._limit = limit
-        self._inside: OrderedDict[bytes, None] = OrderedDict()
-        self.hits = 0
-        self.misses = 0
-
-    def look_up(self, token: str) -> None:
-        """Count one look-up."""
-        if digest(token) in self._inside:
-            self.hits += 1
-        else:
-            self.misses += 1
-
-    def verified(self, token: str) -> None:
-        """The store has taken ``token`` in; like the store, forget the oldest, however often it was used."""
-        self._inside.setdefault(digest(token))
-        if len(self._inside) > self._limit:
-            self._inside.popitem(last=False)
-
-    def stats(self) -> dict[str, int | bool]:
-        return {"enabled": True, "hits": self.hits, "misses": self.misses, "size": self.store.len()}
 
 
 class Verifier:
@@ -76,7 +47,7 @@ class Verifier:
     def forget(self) -> None:
         """Drop challenges and cached verifications: the key has changed."""
         self._challenges = ChallengeBook()
-        self._known = aitp.TctStore(MAX_CACHED)
+        self._known = VerifiedTokens()
         self.cache = TokenCache()
 
     def challenge(self, token: str | None) -> tuple[str, bool]:
@@ -144,7 +115,7 @@ class Verifier:
         try:
             grant, holder = claims["grants"][0], claims["sub"]
             if self._identity.is_own(claims["iss"]):
-                self._agent.verify_tct_cached(token, grant, self._known, expected_audience=holder, revoked_jtis=set())
+                self._known.verify(self._agent, token, grant, holder, set())
                 return str(holder)
         except (ValueError, RuntimeError, LookupError, TypeError):
             pass
@@ -158,21 +129,12 @@ class Verifier:
         """Signature, audience, expiry, revocation and grant. Returns the jti. Only calls count in the cache."""
         claims = decode_claims(token)
         deny = self._revocations.deny(str(claims.get("jti")))
-        if capability is not None:
-            self.cache.look_up(token)
         try:
-            verified = self._agent.verify_tct_cached(
-                token,
-                _any_grant(claims) if capability is None else capability,
-                self._known if capability is None else self.cache.store,
-                expected_audience=holder,
-                revoked_jtis=deny,
-            )
+            if capability is None:
+                return self._known.verify(self._agent, token, _any_grant(claims), holder, deny).jti
+            return self.cache.verify(self._agent, token, capability, holder, deny).jti
         except (ValueError, RuntimeError) as error:
             raise self._explain(token, holder, error) from error
-        if capability is not None:
-            self.cache.verified(token)
-        return verified.jti
 
     def _explain(self, token: str, holder: str, error: Exception) -> Refusal:
         """The SDK names only a revocation; find out what else it was."""

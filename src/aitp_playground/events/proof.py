@@ -41,6 +41,10 @@ class Proof:
             case "step.fault_injected" if event.get("step_id") is None:
                 kind, target = event.payload.get("kind"), event.get("target")
                 self._doubt(f"the fault {kind} on {target}, asked for with the run, kept trust from being established")
+            case "trust.failed" if event.get("step_id") is None and event.get("cause") is not None:
+                self._doubt(
+                    f"{event.get('initiator')} and {event.get('target')} do not trust each other: {event.get('error')}"
+                )
             case _:
                 pass
 

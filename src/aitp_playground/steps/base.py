@@ -61,6 +61,8 @@ class StepContext(Protocol):
     outputs: Mapping[str, Any]
     inputs: Mapping[str, Any]
     cp: CpClient
+    #: What the SDK of an agent lacks, as a sentence, if that kept agents from trusting each other.
+    lacking: str | None
     #: How the peers were found: the ``source`` of each, in ``trust.peers_resolved``.
     sources: tuple[str, ...]
 

@@ -7,7 +7,8 @@ from collections.abc import Awaitable
 from aitp_playground.errors import AgentCallError
 from aitp_playground.steps.base import Skipped, StepOutcome
 
-_MISSING = "feature_unavailable"
+#: An agent's word for it, and the ``cause`` of a ``trust.failed`` after which the run goes on.
+MISSING = "feature_unavailable"
 
 
 async def unless_missing(work: Awaitable[StepOutcome]) -> StepOutcome:
@@ -15,7 +16,15 @@ async def unless_missing(work: Awaitable[StepOutcome]) -> StepOutcome:
     try:
         return await work
     except AgentCallError as failure:
-        told = failure.details if isinstance(failure.details, dict) else {}
-        if _MISSING not in (failure.refusal, told.get("reason")):  # its own, or that of the peer which it asked
+        lacking = feature_lacking(failure)
+        if lacking is None:
             raise
-        return Skipped(notes=f"feature not available: {failure.message}", unproven=True)
+        return Skipped(notes=lacking, unproven=True)
+
+
+def feature_lacking(failure: AgentCallError) -> str | None:
+    """What the SDK of an agent lacks, as a sentence; None when it is not that which an agent's answer says."""
+    told = failure.details if isinstance(failure.details, dict) else {}
+    if MISSING not in (failure.refusal, told.get("reason")):  # its own, or that of the peer which it asked
+        return None
+    return f"feature not available: {failure.message}"

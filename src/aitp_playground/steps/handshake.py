@@ -9,6 +9,7 @@ from aitp_playground.errors import AgentCallError
 from aitp_playground.scenarios.models import AgentId, Capability
 from aitp_playground.steps.base import Completed, StepContext, StepOutcome
 from aitp_playground.steps.faults import FaultableStep
+from aitp_playground.steps.features import MISSING, feature_lacking, unless_missing
 
 
 class HandshakeStep(FaultableStep):
@@ -27,6 +28,9 @@ class HandshakeStep(FaultableStep):
         return self.responder
 
     async def run(self, ctx: StepContext) -> StepOutcome:
+        return await unless_missing(self._run(ctx))
+
+    async def _run(self, ctx: StepContext) -> StepOutcome:
         fault = ctx.fault(self.fault, self.responder)
         if fault is not None:
             return await self.run_faulted(
@@ -58,7 +62,7 @@ async def establish(ctx: StepContext, initiator: str, responder: str, body: dict
 
     Records ``trust.establishing``, then ``trust.established`` or ``trust.failed``; before the latter
     ``manifest.verify_failed`` where the manifest was the cause. Raises :class:`~aitp_playground.errors.AgentCallError`
-    after ``trust.failed``.
+    after ``trust.failed``, whose ``cause`` is ``feature_unavailable`` when the SDK of one of both lacks what it takes.
     """
     pair = {"initiator": initiator, "target": responder}
     await ctx.record("trust.establishing", **pair, source_url=body.get("manifest_url"))
@@ -71,7 +75,8 @@ async def establish(ctx: StepContext, initiator: str, responder: str, body: dict
         cause = (failure.details or {}).get("code") if isinstance(failure.details, dict) else None
         if isinstance(cause, str) and (cause.startswith("MANIFEST_") or cause == "aid_mismatch"):
             await ctx.record("manifest.verify_failed", **pair, cause=cause, source_url=failure.details.get("url"))
-        await ctx.record("trust.failed", **pair, error=failure.message)
+        missing = MISSING if feature_lacking(failure) is not None else None
+        await ctx.record("trust.failed", **pair, error=failure.message, cause=missing)
         raise
     received = answer["received"]
     less = {"missing": answer["missing"]} if answer["missing"] else {}

@@ -19,6 +19,8 @@ class MetaStep(Step):
     async def run(self, ctx: StepContext) -> StepOutcome:
         if not self.expect:
             return Skipped(notes=self.description or "")
+        if ctx.lacking is not None and any(_is_about_trust(expectation.event) for expectation in self.expect):
+            return Skipped(notes=ctx.lacking, unproven=True)
         if any(expectation.within_ms for expectation in self.expect) and ctx.cp.enabled:
             # What is waited for may be the Control Plane's word on what this run did: it has to be told first.
             trouble = await ctx.flush_to_cp()
@@ -29,3 +31,7 @@ class MetaStep(Step):
         # A registry that was not there, or listed nobody, is no fault of the run: what is claimed of it was not tried.
         about_peers = any(expectation.event == "trust.peers_resolved" for expectation in self.expect)
         return Completed({}, degraded_by_cp=registry and about_peers and "static_fallback" in ctx.sources)
+
+
+def _is_about_trust(event: str | None) -> bool:
+    return event is not None and event.startswith(("trust.established", "handshake.", "tct."))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-import aitp
 import pytest
 import pytest_asyncio
 
@@ -222,22 +221,9 @@ CONTROLS += [
 ]
 
 
-#: Agents whose SDK lacks one name of a feature, and the steps that are not tried then.
-LACKING = [
-    ("tct-renewal", "researcher", "unrenewing-researcher", "build_renewal_request", {"renew", "write_under_renewed"}),
-    ("tct-renewal", "writer", "unrenewing-writer", "the peer answered 501", {"renew", "write_under_renewed"}),
-    ("session-bundle", "researcher", "bundleless-researcher", "SessionBundleBuilder", {"export", "verify"}),
-    ("session-bundle", "writer", "bundleless-writer", "verify_session_bundle", {"verify", "verify_after_revoke"}),
-]
-WITHOUT = {
-    variant: Control(f"without: {variant}", f"intra-org/{name}@1.0.0", "", with_agent(agent, variant))
-    for name, agent, variant, _, _ in LACKING
-}
-
-
 @pytest.fixture(scope="module")
 def controls(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    return write_controls(tmp_path_factory.mktemp("controls"), [*CONTROLS, *WITHOUT.values()])
+    return write_controls(tmp_path_factory.mktemp("controls"), CONTROLS)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -298,29 +284,6 @@ async def test_without_its_mechanism_the_demonstration_fails_at_its_claim(
     assert outcome.status == "failed"
     assert outcome.failed_step == control.at, outcome.view.error
     assert every_step_ends_once(outcome)
-
-
-@pytest.mark.parametrize(("variant", "lacking", "steps"), [each[2:] for each in LACKING], ids=WITHOUT)
-async def test_what_an_agents_sdk_lacks_is_said_and_the_run_goes_on_unproven(
-    running: Playground, controls: tuple[Path, dict[str, str]], variant: str, lacking: str, steps: set[str]
-) -> None:
-    outcome = await run(running, controls[1][WITHOUT[variant].name])
-    assert (outcome.status, outcome.view.proof) == ("success", "unproven"), outcome.view.error
-    skipped = {event.get("step_id"): event.get("notes") for event in outcome.of("step.skipped")}
-    assert steps <= skipped.keys()
-    assert any("feature not available" in str(notes) and lacking in str(notes) for notes in skipped.values())
-    assert every_step_ends_once(outcome)
-
-
-@pytest.mark.parametrize("name", ["compute_spki_hash", "SpkiPinVerifier"])
-async def test_what_the_services_sdk_lacks_is_said_and_the_run_goes_on_unproven(
-    running: Playground, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.delattr(aitp, name)
-    outcome = await run(running, "intra-org/spki-pinning@1.0.0")
-    assert (outcome.status, outcome.view.proof) == ("success", "unproven"), outcome.view.error
-    assert {event.get("step_id") for event in outcome.of("step.skipped")} == {"pin_matches", "pin_mismatch"}
-    assert "feature not available" in str(outcome.of("step.skipped")[0].get("notes"))
 
 
 async def test_the_issuers_key_and_what_it_gave_leave_no_trace(running: Playground) -> None:

@@ -13,7 +13,6 @@ import pytest
 from base.protocol.diagnosis import DELEGATION_TYPE, VERSION, VOUCHER_TYPE, delegation_defect
 from base.protocol.peers import Peer, PeerBook
 from base.protocol.tokens import Shelf, Token, decode_claims
-from base.protocol.verification import TokenCache
 from base.refusals import Fault
 
 
@@ -27,15 +26,6 @@ def token(jti: str, agent_id: str = "a", aid: str = "aid:a", expires_at: float =
 
 def ids(tokens: Iterable[Token]) -> list[str]:
     return [token.jti for token in tokens]
-
-
-def test_cache_counts_a_hit_only_while_the_token_is_still_in_the_store() -> None:
-    cache = TokenCache(limit=2)
-    for name in ("a", "a", "b", "c", "a", "c"):
-        cache.look_up(name)
-        cache.verified(name)
-    # "a" was the first in and is the first out, though it was used in between.
-    assert (cache.hits, cache.misses) == (2, 4)
 
 
 def test_shelf_finds_the_newest_of_an_agent_under_whatever_key_and_forgets_the_one_it_is_told_to() -> None:

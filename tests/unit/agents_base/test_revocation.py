@@ -12,9 +12,11 @@ from typing import Any
 import aitp
 import pytest
 
+from base.features import FEATURES
 from base.process.bootstrap import ControlPlaneConfig, RevocationConfig, parse_bootstrap
 from base.protocol.identity import Identity
 from base.protocol.revocation import FEW, MAX_WITHHELD, RevocationState
+from base.protocol.token_cache import TokenCache
 from base.protocol.tokens import Token
 from base.protocol.verification import Verifier
 from base.refusals import Fault, Refusal
@@ -72,6 +74,47 @@ def test_challenges_do_not_count_as_look_ups(identity: Identity, issue: Callable
     for _ in range(3):
         verifier.challenge(token)
     assert verifier.cache.stats() == {"enabled": True, "hits": 0, "misses": 0, "size": 0}
+
+
+def test_the_cache_counts_a_hit_only_while_the_token_is_still_in_the_store(
+    identity: Identity, issue: Callable[[SdkPeer], str]
+) -> None:
+    cache, peer = TokenCache(limit=2), SdkPeer("p")
+    tokens = {name: issue(peer) for name in "abc"}
+    for name in "aabcac":
+        cache.verify(identity.agent(), tokens[name], "demo.a", peer.aid, set())
+    # "a" was the first in and is the first out, though it was used in between.
+    assert cache.stats() == {"enabled": True, "hits": 2, "misses": 4, "size": 2}
+
+
+@pytest.mark.parametrize("path", FEATURES["tct_cache"])
+def test_without_the_sdks_cache_the_same_is_decided(
+    identity: Identity, issue: Callable[[SdkPeer], str], monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    hide(monkeypatch, path)
+    revocations, peer, other = state(), SdkPeer("p"), SdkPeer("other")
+    verifier, token = Verifier(identity, revocations), issue(peer)
+    assert call(verifier, peer, token).aid == peer.aid
+    with pytest.raises(Refusal) as caught:
+        call(verifier, other, token)
+    assert caught.value.code == "pop_invalid"
+    revocations.revoke(claims_of(token)["jti"])
+    with pytest.raises(Refusal) as caught:
+        call(verifier, peer, token)
+    assert (caught.value.code, caught.value.details) == ("tct_revoked", {"source": "local"})
+    with pytest.raises(Fault) as missing:
+        verifier.cache.stats()
+    assert (missing.value.status, missing.value.code) == (501, "feature_unavailable")
+    assert path in str(missing.value)
+
+
+def hide(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """What an SDK has that lacks this name: for a class that cannot be changed, another in its place."""
+    if path in vars(aitp):
+        monkeypatch.delattr(aitp, path)
+        return
+    holder, _, name = path.partition(".")
+    monkeypatch.delattr(getattr(aitp, holder), name)
 
 
 def token_of(holder: str, seconds: float = 3600) -> Token:

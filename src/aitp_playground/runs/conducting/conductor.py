@@ -19,6 +19,7 @@ from aitp_playground.errors import AgentCallError, PlaygroundError, StepError, S
 from aitp_playground.events.codec import encode_json
 from aitp_playground.events.model import EventDraft, RunEvent, draft
 from aitp_playground.runs.concurrency import Threads, together
+from aitp_playground.runs.conducting.kept_apart import NOTHING_GIVEN, KeptApart
 from aitp_playground.runs.conducting.run_agents import RunAgents
 from aitp_playground.runs.conducting.step_context import RunContext, fault_for
 from aitp_playground.runs.conducting.step_marks import marked
@@ -30,7 +31,8 @@ from aitp_playground.steps import Step
 from aitp_playground.steps.base import Completed, Skipped, StepOutcome
 from aitp_playground.steps.expect import awaited, check
 from aitp_playground.steps.faults import FAULT_CLASSES
-from aitp_playground.steps.handshake import establish
+from aitp_playground.steps.features import feature_lacking
+from aitp_playground.steps.handshake import HandshakeStep, establish
 from aitp_playground.steps.workflow import WorkflowStep
 from aitp_playground.store.port import RunHeader
 from aitp_playground.trust import PeerQuery, ResolvePeers
@@ -58,8 +60,7 @@ class Conductor:
         self._services = services
         self._outputs: dict[str, Any] = {}
         self._not_proven: set[str] = set()
-        #: Pairs that an injected fault kept from trusting each other, and how it is told.
-        self._kept_apart: dict[frozenset[str], str] = {}
+        self._kept_apart = KeptApart()
 
     async def conduct(self, run: ActorRef[RunMessage]) -> None:
         """Launch, introduce, establish trust, work, dismiss."""
@@ -127,7 +128,7 @@ class Conductor:
         await together(self._establish_pair(run, agents, first, second) for first, second in pairs)
 
     async def _establish_pair(self, run: ActorRef[RunMessage], agents: RunAgents, first: str, second: str) -> None:
-        ctx = RunContext(run, self._header, self._resolved, agents, self._outputs, self._services)
+        ctx = self._context(run, agents)
         body: dict[str, Any] = {"peer": second, "requested_grants": [], "direction": "both"}
         fault = fault_for(self._header.fault_injection, second)
         about = {"initiator": first, "target": second}
@@ -137,10 +138,13 @@ class Conductor:
         try:
             answer = await establish(ctx, first, second, body)
         except AgentCallError as failure:
-            if fault is None or failure.refusal not in FAULT_CLASSES[fault.kind]:
+            if fault is not None and failure.refusal in FAULT_CLASSES[fault.kind]:
+                self._kept_apart.by_fault(first, second, f"{fault.kind} on {second}")
+                await ctx.record("step.fault_complete", **about, error=failure.message, kind=fault.kind)
+            elif (lacking := feature_lacking(failure)) is not None:
+                self._kept_apart.for_want_of(first, second, lacking)
+            else:
                 raise
-            self._kept_apart[frozenset((first, second))] = f"{fault.kind} on {second}"
-            await ctx.record("step.fault_complete", **about, error=failure.message, kind=fault.kind)
         else:
             if fault is not None:
                 raise StepError(f"the injected fault {fault.kind} on {second} had no effect: trust was established")
@@ -155,7 +159,7 @@ class Conductor:
 
     async def _run_step(self, run: ActorRef[RunMessage], agents: RunAgents, step: Step) -> None:
         structlog.contextvars.bind_contextvars(step_id=step.id)
-        ctx = RunContext(run, self._header, self._resolved, agents, self._outputs, self._services, step)
+        ctx = self._context(run, agents, step)
         await ctx.record("step.started", **ctx.labels())
         try:
             with marked(step.id):
@@ -182,25 +186,26 @@ class Conductor:
             async with asyncio.timeout(seconds) as limit:
                 return await step.run(ctx)
         except AgentCallError as failure:
-            fault = self._kept_from(step)
-            if failure.refusal != "no_tct_held" or fault is None:
+            why = self._kept_apart.why_not(step) if failure.refusal in NOTHING_GIVEN else None
+            if why is None:
                 raise
-            return Skipped(notes=f"it needs the trust that the injected fault {fault} prevented", unproven=True)
+            return Skipped(notes=why, unproven=True)
         except TimeoutError:
             if not limit.expired():
                 raise
             raise StepTimeout(f"it took more than {seconds:g} s (timeout_ms)") from None
 
-    def _kept_from(self, step: Step) -> str | None:
-        """The injected fault that kept the caller of this step from trusting somebody, if any."""
-        caller = getattr(step, "agent", None)
-        return next((fault for pair, fault in self._kept_apart.items() if caller in pair), None)
+    def _context(self, run: ActorRef[RunMessage], agents: RunAgents, step: Step | None = None) -> RunContext:
+        given = (run, self._header, self._resolved, agents, self._outputs, self._services)
+        return RunContext(*given, step, lacking=self._kept_apart.lacking)
 
     async def _conclude(self, ctx: RunContext, step: Step, outcome: StepOutcome) -> None:
         if outcome.output is not None:
             self._outputs[step.id] = outcome.output
         if isinstance(outcome, Skipped):
             self._not_proven.add(step.id)
+            if isinstance(step, HandshakeStep):
+                self._kept_apart.for_want_of(step.initiator, step.responder, outcome.notes)
             await ctx.record(
                 "step.skipped",
                 **ctx.labels(),

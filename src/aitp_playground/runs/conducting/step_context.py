@@ -77,6 +77,7 @@ class RunContext:
         outputs: Mapping[str, Any],
         services: RunServices,
         step: Step | None = None,
+        lacking: str | None = None,
     ) -> None:
         self.run_id = header.run_id
         self.scenario = resolved.scenario
@@ -84,6 +85,7 @@ class RunContext:
         self.outputs = outputs
         self.agents = agents
         self.sources = agents.sources
+        self.lacking = lacking
         self.cp = services.cp
         self._services = services
         self._run = run
