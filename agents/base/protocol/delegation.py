@@ -105,7 +105,7 @@ class Delegations:
         token = await verified_token(self._shared, answer, peer, look)
         self._shared.peers.require_still(peer)
         if self._shared.tokens.held.with_jti(token.jti) is None:
-            self._shared.tokens.held.add(token)
+            self._shared.keep(token, "held")
             report_received(self._shared, token, "redeemed", _source_of(delegation))
         return {"ok": True, "peer_aid": peer.aid} | token.summary()
 

@@ -112,7 +112,7 @@ class Initiator:
         answer = (await self._shared.client.post(exchange.commit_url, commit, headers)).expect_json(peer.aid)
         received = await self._complete(session, self._open(answer, peer, "mutual_commit_ack"), exchange, answer.url)
         self._shared.peers.require_still(peer)
-        self._shared.tokens.held.add(received)
+        self._shared.keep(received, "held")
         missing = received.lacking(exchange.wanted)
         issued, exchange.issued = exchange.issued, None
         self._report_complete(exchange, received, issued, missing)
@@ -178,7 +178,7 @@ class Initiator:
             commit = session.process_hello_ack(ack, exchange.session_id)
         payload = json.loads(commit)["payload"]
         exchange.issued = token_with(payload["tct"], payload["grant_voucher"], exchange.peer)
-        self._shared.tokens.issued.add(exchange.issued)
+        self._shared.keep(exchange.issued, "issued")
         if exchange.one_way:
             self._shared.revocations.withhold(exchange.issued)
         exchange.manifest = exchange.manifest.or_newer(json.loads(ack)["payload"]["manifest"])

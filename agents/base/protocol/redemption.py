@@ -257,7 +257,7 @@ class Redemptions:
         passed_on = lineage.hops(source_jti) < self._redelegation
         minted = token_with(given["tct"], given["grant_voucher"] if passed_on else None, delegatee)
         lineage.record(minted.jti, source_jti, minted.claims["exp"], "redeemed")
-        self._shared.tokens.issued.add(minted, delegator)
+        self._shared.keep(minted, "issued", delegator)
         return minted
 
 

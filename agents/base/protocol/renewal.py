@@ -89,7 +89,7 @@ class Renewals:
         voucher = given["grant_voucher"] if hops <= self._redelegation else None
         renewed = token_with(given["tct"], voucher, self._shared.peers.holder(caller.aid))
         lineage.record(renewed.jti, caller.jti, renewed.claims["exp"], "renewed")
-        self._shared.tokens.issued.add(renewed, owner if owner == STRANGERS else None)
+        self._shared.keep(renewed, "issued", owner if owner == STRANGERS else None)
         return renewed
 
     def _report_issued(self, renewed: Token, caller: Caller) -> None:
@@ -152,7 +152,7 @@ class Renewer:
         answer = await shared.client.post(base + RENEW_PATH, body, {**headers, **to_pass_on()})
         renewed = await verified_token(shared, answer.expect_json(peer.aid), peer, look)
         shared.peers.require_still(peer)
-        shared.tokens.held.add(renewed)
+        shared.keep(renewed, "held")
         report_received(shared, renewed, "renewed", held.jti)
         claims = renewed.claims
         told = {"jti": renewed.jti, "expires_at": claims["exp"], "issuer": claims["iss"], "subject": claims["sub"]}

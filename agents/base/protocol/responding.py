@@ -113,8 +113,8 @@ class Responder:
         # What a guest gave is of no use: this agent goes nowhere that a guest named.
         held = received if introduced and not pending.one_way else None
         if held is not None:
-            self._shared.tokens.held.add(held)
-        self._shared.tokens.issued.add(issued, None if introduced else STRANGERS)
+            self._shared.keep(held, "held")
+        self._shared.keep(issued, "issued", None if introduced else STRANGERS)
         done = Done(pending.session_id, peer, issued, held)
         self._sessions.close(done, introduced=introduced)
         self._report_answered(done, pending)

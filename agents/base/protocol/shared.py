@@ -12,11 +12,11 @@ from base.protocol.peers import PeerBook
 from base.protocol.redeemed import RedeemedBook
 from base.protocol.revocation import RevocationState
 from base.protocol.revocation_record import RevocationRecord
-from base.protocol.tokens import Token, TokenBook
+from base.protocol.tokens import Shelf, Token, TokenBook
 from base.telemetry import Telemetry
 
-#: Who found that a handshake failed: this agent, or its peer.
-Because = Literal["handshake_failed", "peer_failed_it"]
+#: Who found that a handshake failed, this agent or its peer; or that the book was full.
+Because = Literal["handshake_failed", "peer_failed_it", "no_room"]
 Side = Literal["issued", "held"]
 
 
@@ -34,12 +34,22 @@ class Shared:
     redeemed: RedeemedBook
     record: RevocationRecord
 
+    def keep(self, token: Token, side: Side, owner: str | None = None) -> None:
+        """Write a token down; ``owner``: whose it counts as, if not its other side's. What had to go for it is told."""
+        for gone in self._shelf(side).add(token, owner):
+            self._report_dropped(gone, side, "no_room")
+
     def drop(self, token: Token, side: Side, because: Because) -> None:
         """Forget a token of a handshake that came to nothing; one that this agent issued is revoked too."""
-        shelf = self.tokens.issued if side == "issued" else self.tokens.held
-        shelf.remove(token)
+        self._shelf(side).remove(token)
         if side == "issued":
             self._revoke(token)
+        self._report_dropped(token, side, because)
+
+    def _shelf(self, side: Side) -> Shelf:
+        return self.tokens.issued if side == "issued" else self.tokens.held
+
+    def _report_dropped(self, token: Token, side: Side, because: Because) -> None:
         self.telemetry.emit(
             "tct.dropped",
             jti=token.jti,

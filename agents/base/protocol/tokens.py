@@ -97,10 +97,11 @@ class Shelf:
         self._of_jti: dict[str, list[int]] = {}
         self._added = 0
 
-    def add(self, token: Token, owner: str | None = None) -> None:
-        """Keep it. ``owner``: whose it counts as, if not its other side's."""
+    def add(self, token: Token, owner: str | None = None) -> list[Token]:
+        """Keep it; those that had to go for it. ``owner``: whose it counts as, if not its other side's."""
+        gone = []
         while self._kept and (len(self) >= self._limit or self._size + token.size > self._most_bytes):
-            self._make_room()
+            gone.append(self._make_room())
         number, owner = self._added, owner or canonical(token.peer_aid)
         self._added += 1
         self._kept[number] = token, owner
@@ -109,6 +110,7 @@ class Shelf:
         room.size += token.size
         self._size += token.size
         self._of_jti.setdefault(token.jti, []).append(number)
+        return gone
 
     def remove(self, token: Token) -> None:
         """Forget this very one, if it is there: the id of a held token is what its issuer made it."""
@@ -135,12 +137,12 @@ class Shelf:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def _make_room(self) -> None:
+    def _make_room(self) -> Token:
         fullest, now = max(self._rooms.values(), key=lambda room: room.size).tokens, time.time()
         expired = (number for number, token in fullest.items() if token.claims["exp"] < now)
-        self._forget(next(expired, next(iter(fullest))))
+        return self._forget(next(expired, next(iter(fullest))))
 
-    def _forget(self, number: int) -> None:
+    def _forget(self, number: int) -> Token:
         token, owner = self._kept.pop(number)
         self._of_jti[token.jti].remove(number)
         if not self._of_jti[token.jti]:
@@ -151,6 +153,7 @@ class Shelf:
         self._size -= token.size
         if not room.tokens:
             del self._rooms[owner]
+        return token
 
 
 class TokenBook:

@@ -397,7 +397,7 @@ _ROWS = (
     _agent("tct.revoked", f"{_SPEAKER} revoked the TCT {{jti}}[: {{reason}}]", "jti", payload="reason root_jti source"),
     _agent(
         "tct.dropped",
-        f"{_SPEAKER} dropped the TCT {{jti}}[, {{side}}] in a handshake with {_PEER} that failed",
+        f"{_SPEAKER} dropped the TCT {{jti}}[, {{side}}], with {_PEER} on the other side[: {{because}}]",
         "jti",
         level="warning",
         payload="because side",

@@ -13,7 +13,7 @@ from base.process.bootstrap import RevocationConfig
 from base.protocol import revocation
 from base.protocol.revocation import RevocationState
 from base.protocol.shared import Shared
-from base.protocol.tokens import Token, TokenBook
+from base.protocol.tokens import Shelf, Token, TokenBook
 
 
 def token(jti: str) -> Token:
@@ -25,7 +25,7 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> Shared:
     monkeypatch.setattr(revocation, "MAX_LIST", 4096)
     state = RevocationState(RevocationConfig("fail_open", 300, 60), None)
     events: list[Any] = []
-    telemetry = SimpleNamespace(emit=lambda *said, **fields: events.append((said, fields)))
+    telemetry = SimpleNamespace(told=events, emit=lambda *said, **fields: events.append((said, fields)))
     nothing: Any = None
     return Shared(nothing, nothing, TokenBook(), state, nothing, telemetry, nothing, nothing, nothing)  # type: ignore[arg-type]
 
@@ -50,3 +50,20 @@ def test_handshakes_that_fail_leave_half_of_the_list_to_those_who_revoke(shared:
     assert all(shared.revocations.deny(one.jti) for one in dropped), "none of them is good"
     assert sum(shared.revocations.source_of(one.jti) == "local" for one in dropped) < 50, "and not all are listed"
     assert shared.revocations.revoke(str(uuid.uuid4()), "lost")
+
+
+def test_what_has_to_go_for_another_token_is_told_with_the_side_that_it_was_on(shared: Shared) -> None:
+    shared.tokens.held, shared.tokens.issued = Shelf(limit=2), Shelf(limit=2)
+    first, *others = [token(str(uuid.uuid4())) for _ in range(3)]
+    for one in (first, *others):
+        shared.keep(one, "held")
+    shared.keep(first, "issued", "aid:delegator")
+    assert list(shared.tokens.held) == others
+    assert list(shared.tokens.issued.of_owner("aid:delegator")) == [first]
+    assert shared.telemetry.told == [  # type: ignore[attr-defined]
+        (
+            ("tct.dropped",),
+            {"jti": first.jti, "aid": "aid:p", "target": "p", "payload": {"because": "no_room", "side": "held"}},
+        )
+    ]
+    assert not shared.revocations.deny(first.jti), "it stays as good as it was"
