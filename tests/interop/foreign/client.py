@@ -157,6 +157,17 @@ class Client:
     async def present(self, capability: str, headers: dict[str, str], task: Any = None) -> Reply:
         return await self.post(f"/capabilities/{capability}", {} if task is None else task, headers)
 
+    async def renew(self, *, tct: str | None = None, **changes: Any) -> Reply:
+        """Ask for another token in the place of one, with the proof that a call would carry (RFC-AITP-0004 8.1)."""
+        token = tct or self.agent.held[self.peer_aid].tct
+        request = {**possession.renewal(self.agent, token), **changes}
+        return await self.post("/aitp/tct/renew", request, await self.prove(token))
+
+    async def bundle(self, ref: str) -> Reply:
+        """A session bundle that the peer has signed (RFC-AITP-0010)."""
+        proof = await self.prove(self.agent.held[self.peer_aid].tct)
+        return await self.post(f"/aitp/session-bundles/{ref}", {}, proof)
+
     # --- redemption
 
     async def redeem(self, delegation: str, **changes: Any) -> Reply:

@@ -35,8 +35,8 @@ class Owner:
         self._challenges[nonce] = {"tct_jti": jti or str(uuid.uuid4()), "nonce": nonce, "expires_at": until}
         return dict(self._challenges[nonce])
 
-    def caller(self, tct: str, response: Envelope | None, capability: str) -> str:
-        """The AID of whoever may call. Raises ``AitpError``."""
+    def caller(self, tct: str, response: Envelope | None, capability: str | None) -> str:
+        """The AID of whoever may call, or may do what needs no capability. Raises ``AitpError``."""
         found = verify_tct_as_issuer(
             {
                 "tct_token": tct,
@@ -49,9 +49,23 @@ class Owner:
         )
         assert response is not None, "there is no other source of who calls"
         del self._challenges[response["payload"]["nonce_echo"]]
-        if capability not in found["grants"]:
+        if capability is not None and capability not in found["grants"]:
             raise AitpError("POLICY_VIOLATION", "the token does not grant this")
         return str(found["presenter_aid"])
+
+    def renew(self, request: dict[str, Any], tct: str, response: Envelope | None) -> Grant:
+        """Another token with the same grants, for whoever holds this one (RFC-AITP-0004 8.1). Raises ``AitpError``."""
+        caller = self.caller(tct, response, None)
+        if request["current_tct"] != tct:
+            raise AitpError("POP_RESPONSE_INVALID", "the proof is about another token")
+        signature = decode_tagged_signature(
+            request["pop_signature"], parse_aid(caller), sig_err="POP_VERIFICATION_FAILED"
+        )
+        if not parse_aid(caller).public_key.verify_digest(sha256(decode(request["pop_nonce"])), signature):
+            raise AitpError("POP_VERIFICATION_FAILED", "not signed by the holder")
+        given = self._agent.mint(caller, claims_of(tct)["grants"])
+        self._agent.given.append(given)
+        return given
 
     def redeem(self, envelope: Envelope) -> Grant:
         """A token for the delegatee, which ends with its delegation and comes without a voucher (7). Raises

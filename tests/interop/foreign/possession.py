@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from typing import Any
 
 from tests.interop.foreign.agent import ForeignAgent
@@ -27,6 +28,12 @@ def response(agent: ForeignAgent, challenge: dict[str, Any], **changes: Any) -> 
         "nonce_echo": challenge["nonce"],
         "pop_signature": agent.key.sign(decode(challenge["nonce"])),
     } | changes
+
+
+def renewal(agent: ForeignAgent, token: str) -> dict[str, Any]:
+    """A request for renewal: the key proven over a nonce of the holder's own (RFC-AITP-0013)."""
+    nonce = secrets.token_bytes(16)
+    return {"current_tct": token, "pop_nonce": encode(nonce), "pop_signature": agent.key.sign(nonce)}
 
 
 def in_envelope(agent: ForeignAgent, members: dict[str, Any], alter: Alter | None = None) -> str:

@@ -73,6 +73,7 @@ class Server:
         app.router.add_get("/revoked", self._list)
         app.router.add_post("/aitp/pop/challenge", self._challenge)
         app.router.add_post("/capabilities/{name}", self._capability)
+        app.router.add_post("/aitp/tct/renew", self._renew)
         app.router.add_post("/aitp/delegation/challenge", self._delegation_challenge)
         app.router.add_post("/aitp/delegation/redeem", self._redeem)
         app.router.add_post("/{path:.*}", self._handshake)
@@ -218,15 +219,25 @@ class Server:
         name, tct = request.match_info["name"], request.headers.get("X-AITP-TCT", "")
         self.called += 1
         try:
-            proof = next((request.headers[header] for header in HEADERS if header in request.headers), None)
-            response = json.loads(decode(proof)) if proof else None
-            if self.conduct.bare_challenges and response is not None:
-                response = self._as_envelope(response)
-            caller = self._owner.caller(tct, response, name)
+            caller = self._owner.caller(tct, self._response(request), name)
         except AitpError as error:
             return self._refuse(error, 403)
         self.served.append((name, caller))
         return web.json_response({"did": name, "with": await request.json()})
+
+    def _response(self, request: web.Request) -> Envelope | None:
+        """The proof of possession that came along."""
+        proof = next((request.headers[header] for header in HEADERS if header in request.headers), None)
+        response = json.loads(decode(proof)) if proof else None
+        bare = self.conduct.bare_challenges and response is not None
+        return self._as_envelope(response) if bare else response
+
+    async def _renew(self, request: web.Request) -> web.StreamResponse:
+        try:
+            grant = self._owner.renew(await request.json(), request.headers["X-AITP-TCT"], self._response(request))
+        except AitpError as error:
+            return self._refuse(error, 403)
+        return web.json_response({"tct": grant.tct, "grant_voucher": grant.voucher})
 
     def _as_envelope(self, response: dict[str, Any]) -> Envelope:
         """A bare response in the form that is checked. Nobody signed it, so it is signed here; the proof inside is
