@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -42,9 +43,10 @@ class Misfit(Exception):
 
 
 async def first_fit(
-    http: aiohttp.ClientSession, rows: Sequence[Mapping[str, Any]], capability: str
+    http: aiohttp.ClientSession, rows: Sequence[Mapping[str, Any]], capability: str, greeted_as: AbstractSet[str]
 ) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
-    """The first candidate, in the registry's order, that is alive and what it claims to be; and those passed over.
+    """The first candidate, in the registry's order, that is alive, what it claims to be, and takes who greets it so;
+    and those passed over.
 
     ``{"manifest_url", "aid"}`` or None; each of the others as ``{"url", "reason"}``.
     """
@@ -53,7 +55,7 @@ async def first_fit(
         async with asyncio.timeout(TOTAL_TIMEOUT):
             for start in range(0, min(len(rows), MAX_CANDIDATES), AT_ONCE):
                 group = rows[start : start + AT_ONCE]
-                looks = await asyncio.gather(*(_look(http, row, capability) for row in group))
+                looks = await asyncio.gather(*(_look(http, row, capability, greeted_as) for row in group))
                 for found in looks:
                     if not isinstance(found, Misfit):
                         return found, tried
@@ -73,14 +75,18 @@ def unasked(peers: Iterable[Mapping[str, Any]]) -> list[EventDraft]:
     return [draft("cp.degraded", operation="discover_by_capability", cause=each) for each in classes]
 
 
-async def _look(http: aiohttp.ClientSession, row: Mapping[str, Any], capability: str) -> dict[str, Any] | Misfit:
+async def _look(
+    http: aiohttp.ClientSession, row: Mapping[str, Any], capability: str, greeted_as: AbstractSet[str]
+) -> dict[str, Any] | Misfit:
     try:
-        return await _verified(http, row, capability)
+        return await _verified(http, row, capability, greeted_as)
     except Misfit as misfit:
         return misfit
 
 
-async def _verified(http: aiohttp.ClientSession, row: Mapping[str, Any], capability: str) -> dict[str, Any]:
+async def _verified(
+    http: aiohttp.ClientSession, row: Mapping[str, Any], capability: str, greeted_as: AbstractSet[str]
+) -> dict[str, Any]:
     url = manifest_url(row)
     raw = await _fetch(http, url)
     try:
@@ -92,8 +98,12 @@ async def _verified(http: aiohttp.ClientSession, row: Mapping[str, Any], capabil
         raise Misfit("aid_mismatch", url)
     if capability not in manifest["offered_capabilities"]:
         raise Misfit("capability_mismatch", url)
-    if "pinned_key" not in manifest.get("accepted_identity_types", ()):
-        raise Misfit("identity_mismatch", url)  # none named means oidc alone: RFC-AITP-0003, section 3.2
+    # None named means oidc alone: RFC-AITP-0003, section 3.2.
+    if not greeted_as <= set(manifest.get("accepted_identity_types", ("oidc",))):
+        raise Misfit("identity_mismatch", url)
+    # The word of an issuer counts only where its key is at hand, and a run has none but its own issuers' keys.
+    if manifest["identity_hint"]["type"] != "pinned_key":
+        raise Misfit("identity_mismatch", url)
     if _origin(manifest["handshake_endpoint"]) != _origin(url):
         # Else the registry would decide to whom the handshake goes, whatever the agent itself says.
         raise Misfit("manifest_invalid", url)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class PeerQuery:
     """One launched agent whose peers want to find it.
 
-    ``aid`` comes from the launch channel; ``capability`` is what the workflow first wants of this agent.
+    ``aid`` comes from the launch channel; ``capability`` is what the workflow first wants of this agent, ``greeted_as``
+    the identity types of those who would greet it.
     """
 
     agent_id: str
@@ -19,6 +20,7 @@ class PeerQuery:
     org: str = "internal"
     did_web_host: str | None = None
     capability: str | None = None
+    greeted_as: frozenset[str] = frozenset({"pinned_key"})
 
 
 @dataclass(frozen=True, slots=True)

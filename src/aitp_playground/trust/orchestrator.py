@@ -67,7 +67,7 @@ class TrustOrchestrator(Actor[TrustMessage]):
             return fallback(query, FAILED + outcome.reason)
         if not outcome.value:
             return fallback(query, "no_match")
-        found, tried = await first_fit(self._http, outcome.value, query.capability)
+        found, tried = await first_fit(self._http, outcome.value, query.capability, query.greeted_as)
         if found is None:
             return fallback(query, _why_none(tried), tried)
         return {**found, "source": "cp_registry"} | ({"tried": tried} if tried else {})

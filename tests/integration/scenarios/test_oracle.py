@@ -20,7 +20,7 @@ from aitp_playground.control_plane.options import Options
 from aitp_playground.control_plane.server import control_plane
 from aitp_playground.service import Playground
 from tests.integration.scenarios.test_proofs import CONTROLS, PROOFS, WITH_CP
-from tests.support.controls import SHIPPED, write_controls
+from tests.support.controls import SHIPPED, Control, write_controls
 from tests.support.oracle import Contradiction, Document, Oracle, read_tap
 from tests.support.playground import Outcome, playground_at, run
 
@@ -34,16 +34,33 @@ DISHONEST = [
     if control.name in ("the writer does not verify tokens", "the writer honours its old key")
 ]
 assert len(DISHONEST) == 2
-EXCHANGE = {
-    "mutual_hello",
-    "mutual_hello_ack",
-    "mutual_commit",
-    "mutual_commit_ack",
-    "manifest",
-    "tct",
-    "voucher",
-    "list",
-}
+
+
+def known_by_an_issuer(suite: str) -> Control:
+    """The researcher has an OIDC identity and gets a new key as well: its issuer has to vouch for that."""
+
+    def edit(document: Document) -> None:
+        spec = document["spec"]
+        spec["agents"][0] |= {"ref": "_shared/agents/researcher-oidc", "signing_suite": suite}
+        shake = {"type": "handshake", "initiator": "researcher", "responder": "writer"}
+        call = {"agent": "researcher", "target_agent": "writer", "capability": "write.content"}
+        new = "{{ outputs.researcher_rotates.new_aid }}"
+        told = {"event": "handshake.answered", "min": 1, "max": 1}
+        by_its_new_key = {"agent_id": "writer", "identity_type": "oidc", "aid_a": new}
+        let_in = {"event": "capability.invoked", "where": {"agent_id": "writer", "aid": new}, "min": 1}
+        spec["workflow"]["steps"] += [
+            {"id": "researcher_rotates", "type": "rotate_keys", "agent": "researcher"},
+            {"id": "shake_as_another", **shake, "expect": [{**told, "where": by_its_new_key}]},
+            {"id": "write_as_another", "type": "capability_probe", **call, "expect_status": 200, "expect": [let_in]},
+            {"id": "shake_back", "type": "handshake", "initiator": "writer", "responder": "researcher"},
+        ]
+
+    return Control(f"known by an issuer, {suite}", "intra-org/key-rotation@1.0.0", "", edit)
+
+
+KNOWN_BY_AN_ISSUER = [known_by_an_issuer(suite) for suite in ("ed25519", "p256")]
+MESSAGES = {"mutual_hello", "mutual_hello_ack", "mutual_commit", "mutual_commit_ack"}
+EXCHANGE = MESSAGES | {"manifest", "tct", "voucher", "list"}
 #: What besides must have been seen, so that no scenario passes because nothing was written down.
 ALSO = {
     "intra-org/delegation-chain@1.0.0": {"delegation", "redemption granted", "call granted"},
@@ -80,7 +97,7 @@ class Tapped:
 @contextlib.asynccontextmanager
 async def tapped(base: Path, outside: frozenset[str] = frozenset(), **settings: Any) -> AsyncIterator[Tapped]:
     """The shipped scenarios as they are, and the dishonest controls, with workers that are tapped."""
-    root, refs = write_controls(base, DISHONEST)
+    root, refs = write_controls(base, [*DISHONEST, *KNOWN_BY_AN_ISSUER])
     shutil.copytree(SHIPPED, root, dirs_exist_ok=True)
     file = base / "tap"
     for path in (root / "_shared/agents").glob("*.yaml"):
@@ -128,6 +145,14 @@ async def test_what_a_scenario_produces_beside_a_control_plane_is_what_the_stand
         assert oracle.seen["call refused"] == 1
 
 
+@pytest.mark.parametrize("control", KNOWN_BY_AN_ISSUER, ids=lambda control: control.name.rpartition(" ")[2])
+async def test_an_issuer_vouches_for_the_new_key_of_an_agent(alone: Tapped, control: Control) -> None:
+    outcome, messages = await alone.run(alone.refs[control.name])
+    assert (outcome.status, outcome.view.proof) == ("success", "proven"), outcome.view.error
+    oracle = judged(outcome, messages, control.ref)
+    assert oracle.seen["id_token"] == 4, "one for each of its four greetings"
+
+
 def judged(outcome: Outcome, messages: list[Document], ref: str, outside: frozenset[str] = frozenset()) -> Oracle:
     oracle = Oracle(messages, outside)
     oracle.judge()
@@ -161,7 +186,7 @@ def written_down(outcome: Outcome) -> dict[str, Document]:
 
 
 @pytest.mark.parametrize("control", DISHONEST, ids=lambda control: control.name.replace(" ", "-"))
-async def test_what_an_agent_wrongly_grants_is_contradicted(alone: Tapped, control: Any) -> None:
+async def test_what_an_agent_wrongly_grants_is_contradicted(alone: Tapped, control: Control) -> None:
     outcome, messages = await alone.run(alone.refs[control.name])
     assert outcome.failed_step == control.at
     with pytest.raises(Contradiction, match="answered 200"):

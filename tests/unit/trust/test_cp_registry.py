@@ -64,7 +64,8 @@ class World:
         tamper: bool = False,
         ttl: int = 3600,
         kind: str = "application/json",
-        takes: str = "pinned_key",
+        takes: str | tuple[str, ...] = "pinned_key",
+        **shown: str,
     ) -> dict[str, Any]:
         """Start an agent; the row an honest registry shows for it."""
         manifest: list[str] = []  # signed after the start, as it names the port
@@ -77,7 +78,12 @@ class World:
         endpoint = f"{await self.serve(app)}/aitp/handshake/hello"
         agent = aitp.AitpAgent.from_seed(os.urandom(32))
         signed = agent.build_manifest(
-            "elsewhere", endpoint, list(offers), ttl_secs=ttl, accepted_identity_types=[takes]
+            "elsewhere",
+            endpoint,
+            list(offers),
+            ttl_secs=ttl,
+            accepted_identity_types=[takes] if isinstance(takes, str) else list(takes),
+            **shown,
         )
         manifest.append(signed.replace("elsewhere", "else_here") if tamper else signed)
         return {"aid": agent.aid, "handshakeEndpoint": endpoint, "offeredCaps": list(offers), "status": "active"}
@@ -210,6 +216,23 @@ async def test_an_endpoint_that_is_none_is_passed_over(
     good = await world.agent()
     world.rows = [{"aid": "aid:pubkey:x", "handshakeEndpoint": endpoint}, good]
     assert (await look_up(trust))["aid"] == good["aid"]
+
+
+async def test_one_is_found_that_takes_all_who_would_greet_it(world: World, trust: ActorRef[TrustMessage]) -> None:
+    both = ("pinned_key", "oidc")
+    world.rows = [await world.agent(), await world.agent(takes="oidc"), await world.agent(takes=both)]
+    for greeted_as, number in (({"pinned_key"}, 0), ({"oidc"}, 1), (set(both), 2)):
+        found = await look_up(trust, peer(greeted_as=frozenset(greeted_as)))
+        assert found["aid"] == world.rows[number]["aid"]
+        assert [one["reason"] for one in found.get("tried", ())] == ["identity_mismatch"] * number
+
+
+async def test_the_word_of_an_issuer_elsewhere_is_worth_nothing_here(
+    world: World, trust: ActorRef[TrustMessage]
+) -> None:
+    shown = {"identity_type": "oidc", "oidc_issuer": "https://idp.example/", "oidc_subject": "analyzer"}
+    world.rows = [await world.agent(**shown)]
+    assert fell_back(await look_up(trust), "identity_mismatch")
 
 
 async def test_simultaneous_look_ups_share_one_request(world: World, trust: ActorRef[TrustMessage]) -> None:

@@ -103,6 +103,7 @@ class Conductor:
                 org=agent.org,
                 did_web_host=self._resolved.did_web_host(agent),
                 capability=self._wanted_of(agent.id),
+                greeted_as=self._greeters_of(agent.id),
             )
             for agent in self._spec.agents
         )
@@ -121,6 +122,11 @@ class Conductor:
         called = (step for step in work if provider(scenario, manifests, step.agent, step.capability) == agent_id)
         own = (step for step in work if step.agent == agent_id)
         return next((step.capability for step in (*called, *own)), None)
+
+    def _greeters_of(self, agent_id: str) -> frozenset[str]:
+        """By what the others are known."""
+        manifests = self._resolved.manifests.items()
+        return frozenset(manifest.spec.aitp.identity_type for other, manifest in manifests if other != agent_id)
 
     async def _establish_all(self, run: ActorRef[RunMessage], agents: RunAgents) -> None:
         """One handshake per pair, initiator first in scenario order; all pairs at once."""
