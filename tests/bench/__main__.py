@@ -5,11 +5,20 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from tests.bench import bench_control_plane, bench_dead_cp, bench_events, bench_floods, bench_runs, bench_streams
+from tests.bench import (
+    bench_control_plane,
+    bench_dead_cp,
+    bench_events,
+    bench_every,
+    bench_floods,
+    bench_runs,
+    bench_streams,
+)
 from tests.bench.report import machine
 
 BENCHES = {
     "runs": bench_runs,
+    "every": bench_every,
     "events": bench_events,
     "streams": bench_streams,
     "control_plane": bench_control_plane,

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,8 +55,11 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def server(*, python: str = sys.executable, **settings: str) -> AsyncIterator[Server]:
-    """Start, wait until it listens, stop it with SIGTERM. ``python``: that of the version to serve."""
+async def server(
+    *, python: str = sys.executable, arguments: Sequence[str] = (), **settings: str
+) -> AsyncIterator[Server]:
+    """Start, wait until it listens, stop it with SIGTERM. ``python``: that of the version to serve;
+    ``arguments`` of its command."""
     with tempfile.TemporaryDirectory(prefix="playground-bench-") as name:
         directory = Path(name)
         (directory / "tmp").mkdir()
@@ -70,7 +73,7 @@ async def server(*, python: str = sys.executable, **settings: str) -> AsyncItera
         }
         with (directory / "log").open("wb") as log:
             process = subprocess.Popen(  # noqa: ASYNC220 - nothing else runs yet
-                [python, "-m", "aitp_playground", "serve", "--port", "0"],
+                [python, "-m", "aitp_playground", "serve", "--port", "0", *arguments],
                 env=env,
                 cwd=name,
                 stdout=subprocess.PIPE,
