@@ -51,10 +51,11 @@ class IssuerLists:
         self._fetcher = fetcher
         self._client = client
         self._looks: SharedTasks[str | None] = SharedTasks("issuer-list")
+        self._anew = 0
 
     def begin(self, peer: Peer, advertised: str | None, *, anew: bool = False) -> Look:
         """Look at the list that the peer's verified manifest advertises; None: it advertises none. ``anew``: also if
-        one came a short while ago.
+        one came a short while ago, or is on its way.
 
         An address that a stranger named is not visited: nothing is fetched for a peer that was not introduced.
         """
@@ -95,7 +96,10 @@ class IssuerLists:
         """The look that is going on, or a new one; None when the list came a short while ago."""
         if not anew and self._revocations.list_of(peer.aid).is_recent(RECENT_SECS):
             return None
-        return self._looks.join(f"{peer.key} {advertised or peer.manifest_url}", lambda: self._look(peer, advertised))
+        if anew:
+            self._anew += 1  # what another look will find may have been written before this one began
+        name = f"{peer.key} {advertised or peer.manifest_url} {self._anew if anew else ''}"
+        return self._looks.join(name, lambda: self._look(peer, advertised))
 
     async def _look(self, peer: Peer, advertised: str | None) -> str | None:
         """Why no use can be made of the list; None when it was taken in. One event for each list that was asked for."""

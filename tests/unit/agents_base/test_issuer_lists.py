@@ -89,6 +89,20 @@ async def test_list_is_not_fetched_again_while_it_is_recent(clock: Clock) -> Non
     assert [event for event, _, _ in fetcher.told] == ["revocation.list_fetched"] * 2
 
 
+async def test_a_look_anew_joins_none_that_is_going_on(clock: Clock) -> None:
+    lists, fetcher = looking()
+    fetcher.answers = [good(), good(1)]
+    fetcher.gate.clear()
+    begun, also = lists.begin(BOB, URL), lists.begin(BOB, URL)
+    assert begun.task is also.task
+    anew = lists.begin(BOB, URL, anew=True)
+    assert anew.task is not begun.task
+    fetcher.gate.set()
+    for look in (begun, also, anew):
+        await look.settle()
+    assert not fetcher.answers, "two were fetched"
+
+
 async def test_list_is_fetched_again_when_it_has_expired(clock: Clock) -> None:
     lists, fetcher = looking()
     fetcher.answers = [good(life=10), good(11)]
