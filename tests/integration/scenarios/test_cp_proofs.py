@@ -19,7 +19,8 @@ from aitp_playground.control_plane.options import Options
 from aitp_playground.control_plane.server import Running, control_plane
 from aitp_playground.runs.requests import NewRun
 from aitp_playground.service import Playground
-from tests.integration.scenarios.test_proofs import WITH_CP
+from tests.integration.scenarios.test_proofs import CONTROLS as ON_THEIR_OWN
+from tests.integration.scenarios.test_proofs import PROOFS, WITH_CP
 from tests.support.controls import (
     SHIPPED,
     Control,
@@ -146,6 +147,15 @@ async def test_with_a_control_plane_the_scenario_proves_its_claim(running: Playg
     assert every_step_ends_once(outcome)
 
 
+@pytest.mark.parametrize(("ref", "template"), PROOFS)
+async def test_what_needs_no_control_plane_is_proven_beside_one_too(
+    running: Playground, ref: str, template: str | None
+) -> None:
+    outcome = await run(running, ref, template=template)
+    assert (outcome.status, outcome.view.proof) == ("success", "proven"), outcome.view.error
+    assert not outcome.of("cp.degraded")
+
+
 @pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.name.replace(" ", "-"))
 async def test_without_its_mechanism_the_demonstration_fails_at_its_claim(
     running: Playground, controls: tuple[Path, dict[str, str]], control: Control
@@ -162,6 +172,23 @@ async def test_the_deaf_issuer_really_answers_the_revoked_token(
     outcome = await run(running, controls[1]["the issuer does not hear of it"])
     assert outcome.outputs["revoke"]["audience_sees_jti"] is True
     assert outcome.outputs["blocked_call"]["status_code"] == 200
+
+
+async def test_every_shipped_scenario_and_template_has_its_proof_and_a_control(running: Playground) -> None:
+    scenarios, errors = await running.catalog.scenarios()
+    shipped = {loaded.ref for loaded in scenarios if not loaded.ref.startswith("control/")}
+    assert not [error for error in errors if not error.file.startswith("control/")]
+    assert shipped == {ref for ref, _ in PROOFS} | WITH_CP
+    templates = {
+        (loaded.ref, template["name"])
+        for loaded in scenarios
+        if loaded.ref in shipped
+        for template in loaded.describe_templates()
+    }
+    assert (len(shipped), len(templates)) == (22, 3)
+    assert templates == {(ref, template) for ref, template in PROOFS if template is not None}
+    controlled = {(control.ref, control.template) for control in [*CONTROLS, *ON_THEIR_OWN]}
+    assert controlled >= {(ref, None) for ref in shipped} | templates
 
 
 async def test_a_run_is_reported_whole_and_once(running: Playground, cp: Running) -> None:
