@@ -369,7 +369,7 @@ async def test_a_call_is_from_and_to_the_named_with_the_named_input(bench: Bench
         await bench.run(
             handshake("one", "three"),
             handshake("one", "two"),
-            step("first", "workflow", agent="one", capability=OTHER, input_template={"n": "{{ inputs.n }}"}),
+            step("first", "workflow", agent="one", capability=OTHER, input_template={"k": "{{ inputs.n }}"}),
             step("from", kind, **names, input_from="first"),
             step("template", kind, **names, input_template={"m": "{{ inputs.n }}"}),
             step("all", kind, **names),
@@ -377,7 +377,7 @@ async def test_a_call_is_from_and_to_the_named_with_the_named_input(bench: Bench
             inputs={"schema": {"type": "object", "properties": {"n": {"default": 5}}}},
         )
     )
-    for step_id, given in (("from", {"n": 5}), ("template", {"m": 5}), ("all", {"n": 5})):
+    for step_id, given in (("from", {"k": 5}), ("template", {"m": 5}), ("all", {"n": 5})):
         if kind == "capability_call_no_trust":
             [denied] = outcome.of("capability.denied", step_id=step_id)
             assert (denied.get("agent_id"), denied.get("capability")) == ("three", LOOK)

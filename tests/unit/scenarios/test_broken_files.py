@@ -15,9 +15,9 @@ STEP = "spec.workflow.steps.1"
 #: what is edited, into what, on which line of the new piece the fault stands, its field, what must be said
 FAULTS = {
     "revocation that nobody would hear of": (
-        "      - id: meet\n        type: handshake\n        initiator: guest\n        responder: host\n",
-        "      - id: meet\n        type: revoke_tct\n        issuer: guest\n        audience: host\n        local: false\n",
-        0,
+        "        type: handshake\n        initiator: guest\n        responder: host\n",
+        "        type: revoke_tct\n        issuer: guest\n        audience: host\n        local: false\n",
+        -1,
         "spec.workflow.steps.0",
         "hears of it with via_cp: true",
     ),

@@ -44,7 +44,7 @@ PINS = "integration/scenarios/test_proofs.py::test_without_its_mechanism_the_dem
 PROVISIONED = f"{FIELDS}test_what_is_provisioned_is_the_named_agents_in_the_named_place"
 AT_CP = f"{FIELDS}test_who_enrols_and_whose_delegations_are_walked_is_named"
 
-#: Which test fails when the field is passed over. A step's own fields stand under its type, what all have under ``step``.
+#: Which test fails when the field is passed over. A step's own fields stand under its type, common ones under ``step``.
 PROOFS = {
     "ScenarioPack.apiVersion": VERSIONED,
     "ScenarioPack.kind": VERSIONED,
