@@ -11,6 +11,7 @@ from aitp_playground.scenarios.doubtful_claims import doubtful_claims
 from aitp_playground.scenarios.entrypoints import entrypoint_faults, interpreter_doubt
 from aitp_playground.scenarios.findings import Finding
 from aitp_playground.scenarios.folders import subfolders
+from aitp_playground.scenarios.idle_fields import idle_fields
 from aitp_playground.scenarios.index import Index
 from aitp_playground.scenarios.inputs import unfit_defaults
 from aitp_playground.scenarios.loaded import LoadedScenario
@@ -208,5 +209,6 @@ _RULES: tuple[Callable[[Scenario, Mapping[str, AgentManifest]], Iterator[Fault]]
     _proofless,
     _defaults,
     _slow_patterns,
+    idle_fields,
     doubtful_claims,
 )

@@ -23,13 +23,13 @@ from pydantic import (
 from pydantic_core import Url
 
 from aitp_playground.scenarios.expectations import Expectation
-from aitp_playground.scenarios.strict import Strict
+from aitp_playground.scenarios.strict import Strict, Text
 
 API_VERSION = "aitp.dev/v1"
 #: One part of a ref, and every id in a scenario.
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]*$"
 
-Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=128)]
+Name = Annotated[Text, Field(pattern=NAME_PATTERN, max_length=128)]
 Capability = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=128)]
 
 
@@ -41,8 +41,8 @@ class StepRef:
     """Marks a step field (or each entry of a list field) that names an earlier step."""
 
 
-AgentId = Annotated[str, Field(min_length=1, max_length=128), AgentRef()]
-StepId = Annotated[str, Field(min_length=1, max_length=128), StepRef()]
+AgentId = Annotated[Text, Field(min_length=1, max_length=128), AgentRef()]
+StepId = Annotated[Text, Field(min_length=1, max_length=128), StepRef()]
 
 
 # -- agents ------------------------------------------------------------------------------------------------------------
@@ -66,7 +66,7 @@ class HostSpec(Strict):
     python: str | None = None
     cwd: str | None = None
     startup_timeout_ms: int = Field(default=30_000, alias="startupTimeoutMs", ge=1, le=600_000)
-    env: Mapping[str, str] = Field(default_factory=dict)
+    env: Mapping[str, Text] = Field(default_factory=dict)
 
 
 class AgentAitp(Strict):
@@ -76,10 +76,10 @@ class AgentAitp(Strict):
     """
 
     offered_caps: tuple[Capability, ...] = Field(min_length=1)
-    display_name: str = Field(min_length=1, max_length=128)
+    display_name: Text = Field(min_length=1, max_length=128)
     identity_type: Literal["pinned_key", "oidc"] = "pinned_key"
     oidc_issuer: str | None = None
-    oidc_subject: str | None = Field(default=None, min_length=1, max_length=128)
+    oidc_subject: Text | None = Field(default=None, min_length=1, max_length=128)
     signing_suite: Literal["ed25519", "p256"] = "ed25519"
     ttl_secs: int = Field(default=3600, ge=60, le=604_800)
     redelegation: int = Field(default=0, ge=0, le=2)
@@ -119,9 +119,9 @@ class AgentManifestMetadata(Strict):
     """``metadata`` of an AgentManifest."""
 
     id: Name
-    name: str
+    name: Text
     framework: Literal["crewai", "langchain", "langgraph", "custom"]
-    version: str
+    version: Text
 
 
 class AgentManifest(Strict):
@@ -140,7 +140,7 @@ class AgentSpec(Strict):
     ref: str
     port_offset: int = Field(default=0, ge=0, le=1000)
     org: Literal["internal", "external"] = "internal"
-    cloud: str | None = None
+    cloud: Text | None = None
     did_web_host: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.-]+(:\d{1,5})?$", max_length=253)
     signing_suite: Literal["ed25519", "p256"] | None = None
 
@@ -160,7 +160,7 @@ class Fault(Strict):
     """A fault to inject into one step: the caller is given a URL that really fails."""
 
     kind: Literal["manifest_404", "peer_offline"]
-    note: str | None = None
+    note: Text | None = None
 
 
 class StepSpec(Strict):
@@ -176,7 +176,7 @@ class StepSpec(Strict):
 
     id: Name
     type: str
-    description: str | None = None
+    description: Text | None = None
     expect: tuple[Expectation, ...] = ()
     requires: tuple[StepId, ...] = ()
     on_mismatch: Literal["fail", "record"] = "fail"
@@ -218,9 +218,9 @@ class ScenarioMetadata(Strict):
     pack: Name
     scenario: Name
     version: Name
-    name: str
-    summary: str = ""
-    tags: tuple[str, ...] = ()
+    name: Text
+    summary: Text = ""
+    tags: tuple[Text, ...] = ()
 
     @property
     def ref(self) -> str:
@@ -241,9 +241,9 @@ class PackMetadata(Strict):
     """``metadata`` of a ScenarioPack."""
 
     slug: Name
-    name: str
-    description: str = ""
-    tags: tuple[str, ...] = ()
+    name: Text
+    description: Text = ""
+    tags: tuple[Text, ...] = ()
 
 
 class ScenarioPack(Strict):
@@ -258,7 +258,7 @@ class TemplateMetadata(Strict):
     """``metadata`` of a ScenarioTemplate."""
 
     name: Name
-    summary: str = ""
+    summary: Text = ""
 
 
 class TemplateSpec(Strict):

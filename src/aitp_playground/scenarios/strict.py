@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+
+
+def _as_text(value: Any) -> Any:
+    """A whole number that stands where text is wanted is the text: ``2024`` can be read in one way, ``1.10`` in two."""
+    return str(value) if type(value) is int else value
+
+
+#: Text, which YAML takes for a number when it is made of digits alone.
+Text = Annotated[str, BeforeValidator(_as_text)]
 
 
 class Strict(BaseModel):
-    """No unknown keys, no mutation after loading. ``x-*`` keys are the author's own and are passed over."""
+    """No unknown keys, no mutation after loading. ``x-*`` keys are the author's own and are passed over.
+
+    ``null`` for what may be left out and has a default is as good as leaving it out.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -18,4 +30,14 @@ class Strict(BaseModel):
     def _pass_over_extensions(cls, data: Any) -> Any:
         if not isinstance(data, Mapping):
             return data
-        return {name: value for name, value in data.items() if not (isinstance(name, str) and name.startswith("x-"))}
+        defaults = {
+            key
+            for name, field in cls.model_fields.items()
+            if not field.is_required() and field.get_default(call_default_factory=True, validated_data={}) is not None
+            for key in (name, field.alias)
+        }
+        return {
+            name: value
+            for name, value in data.items()
+            if not (isinstance(name, str) and name.startswith("x-")) and not (value is None and name in defaults)
+        }

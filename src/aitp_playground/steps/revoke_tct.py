@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from aitp_playground.errors import AgentCallError
 from aitp_playground.events.proof import NO_CONTROL_PLANE
@@ -27,6 +27,12 @@ class RevokeTctStep(Step):
     via_cp: bool = False
     reason: str | None = Field(default=None, max_length=500)
     local: bool = True
+
+    @model_validator(mode="after")
+    def _somebody_is_told(self) -> RevokeTctStep:
+        if not self.local and not self.via_cp:
+            raise ValueError("local: false leaves it to the Control Plane, which hears of it with via_cp: true")
+        return self
 
     async def run(self, ctx: StepContext) -> StepOutcome:
         if not self.local and not ctx.cp.enabled:

@@ -79,6 +79,11 @@ def test_show_tells_agents_trust_inputs_and_what_steps_check(shell: Shell) -> No
     shown = shell("show", REF).stdout
     for part in ("offers write.content", "every pair shakes hands", 'default "casual"', "$.style equals"):
         assert part in shown
+    for label in ("(internal, pinned_key, ed25519)", "Content Writer 1.0.0 (langchain)", "_shared/agents/writer"):
+        assert label in shown
+    assert (
+        "(internal, aws-us-east, pinned_key, ed25519)" in shell("show", "cross-cloud/distributed-review@1.0.0").stdout
+    )
 
 
 def test_show_of_a_template_shows_what_it_changes(shell: Shell) -> None:

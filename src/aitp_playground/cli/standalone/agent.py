@@ -199,6 +199,7 @@ def _bootstrap(
         redelegation=face.redelegation,
         port=port,
         base_url=f"http://localhost:{port}",
+        did_web_host="localhost" if manifest.spec.did_web else None,
         boundary="cross_org",
         admin_token=mint_token(),
         telemetry=telemetry,
