@@ -158,7 +158,7 @@ class Conductor:
         ctx = RunContext(run, self._header, self._resolved, agents, self._outputs, self._services, step)
         await ctx.record("step.started", **ctx.labels())
         try:
-            with marked(step.id):
+            with marked(step.id, _seconds(step)):
                 outcome = self._unproven(step) or await self._in_time(step, ctx)
             size = _size(step, outcome)
             if isinstance(outcome, Completed) and not outcome.degraded_by_cp and step.expect:
@@ -177,7 +177,7 @@ class Conductor:
         self._services.metrics.step_ended(step.type, "skipped" if isinstance(outcome, Skipped) else "complete")
 
     async def _in_time(self, step: Step, ctx: RunContext) -> StepOutcome:
-        seconds = STEP_TIMEOUT if step.timeout_ms is None else step.timeout_ms / 1000
+        seconds = _seconds(step)
         try:
             async with asyncio.timeout(seconds) as limit:
                 return await step.run(ctx)
@@ -254,6 +254,10 @@ class Conductor:
                 return events
             with suppress(AskTimeout):
                 await run.ask(MoreEvents(events[-1].seq if events else 0), timeout=left)
+
+
+def _seconds(step: Step) -> float:
+    return STEP_TIMEOUT if step.timeout_ms is None else step.timeout_ms / 1000
 
 
 def _size(step: Step, outcome: StepOutcome) -> int:
