@@ -52,7 +52,8 @@ class Models:
     always: Answer | None = None
     answers: list[Answer] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
-    sent: int = 0
+    #: The connections by which it was asked.
+    peers: set[Any] = field(default_factory=set)
     url: str = ""
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     #: Lets what :func:`hangs` holds go.
@@ -60,6 +61,8 @@ class Models:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(Asked(request.path, dict(request.headers), await request.json()))
+        assert request.transport is not None
+        self.peers.add(request.transport.get_extra_info("peername"))
         self.reached.set()
         answer = self.answers.pop(0) if self.answers else self.always
         assert answer is not None, "asked more often than expected"
@@ -75,7 +78,7 @@ class Models:
         return answer
 
     def endless(self, chunk: bytes, *, status: int = 200, **headers: str) -> Answer:
-        """A body without end; ``sent`` counts what was taken of it."""
+        """A body without end."""
 
         async def answer(request: web.Request) -> web.StreamResponse:
             response = web.StreamResponse(status=status, headers={"Content-Type": "application/json", **headers})
@@ -83,7 +86,6 @@ class Models:
             with contextlib.suppress(ConnectionError):
                 while not self.released.is_set():
                     await response.write(chunk)
-                    self.sent += len(chunk)
             return response
 
         return answer

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
 import sys
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -253,26 +255,24 @@ async def test_a_provider_that_asks_not_to_be_tried_again_is_not(models: Models,
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
-        ({}, None),
-        ({"retry-after": "2"}, 2),
-        ({"retry-after": " 2.5 "}, 2.5),
-        ({"retry-after-ms": "250"}, 0.25),
-        ({"retry-after-ms": "soon", "retry-after": "3"}, 3),
-        ({"retry-after": "nonsense"}, None),
-        ({"retry-after": "-3"}, None),
-        ({"retry-after": "inf"}, None),
-        ({"retry-after": "nan"}, None),
-        ({"retry-after": "9" * 5_000}, None),
-        ({"retry-after": "Thu, 01 Jan 2026 00:00:30 GMT"}, 30),
-        ({"retry-after": "Thu, 01 Jan 2026 00:00:30"}, None),
-        ({"retry-after": "Sat, 01 Jan 2000 00:00:00 GMT"}, 0),
-        ({"retry-after": "Thu, 01 Jan 99999999999 00:00:00 GMT"}, None),
+        pytest.param({}, None, id="nothing"),
+        pytest.param({"retry-after": "2"}, 2, id="seconds"),
+        pytest.param({"retry-after": " 2.5 "}, 2.5, id="a fraction"),
+        pytest.param({"retry-after-ms": "250", "retry-after": "9"}, 0.25, id="milliseconds"),
+        pytest.param({"retry-after-ms": "soon", "retry-after": "3"}, 3, id="milliseconds that are none"),
+        pytest.param({"retry-after": "nonsense"}, None, id="nonsense"),
+        pytest.param({"retry-after": "-3"}, None, id="negative"),
+        pytest.param({"retry-after": "inf"}, None, id="infinite"),
+        pytest.param({"retry-after": "nan"}, None, id="no number"),
+        pytest.param({"retry-after": "9" * 5_000}, None, id="many digits"),
+        pytest.param({"retry-after": "Thu, 01 Jan 2026 00:00:30 GMT"}, 30, id="a date"),
+        pytest.param({"retry-after": "Sat, 01 Jan 2000 00:00:00 GMT"}, 0, id="a date gone by"),
+        pytest.param({"retry-after": "Thu, 01 Jan 2026 00:00:30"}, None, id="a date without a zone"),
+        pytest.param({"retry-after": "Thu, 01 Jan 99999999999 00:00:00 GMT"}, None, id="a date beyond all"),
     ],
-    ids=str,
 )
 def test_the_time_that_a_provider_names(headers: dict[str, str], seconds: float | None) -> None:
-    given = {name: value[:40] + value[40:] for name, value in headers.items()}
-    assert wire.retry_after(given, datetime(2026, 1, 1, tzinfo=UTC)) == seconds
+    assert wire.retry_after(headers, datetime(2026, 1, 1, tzinfo=UTC)) == seconds
 
 
 # -- the time there is -------------------------------------------------------------------------------------------------
@@ -337,6 +337,39 @@ async def test_who_gives_up_while_the_package_is_imported_leaves_it_to_the_next(
         held.set()
         assert await second == "yes"
     assert len(opened) == 1
+
+
+@both
+async def test_the_import_neither_runs_on_the_loop_nor_sets_the_collector_on_it(
+    models: Models, provider: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[bool, bool]] = []
+    real = llm_module.importlib.import_module
+
+    def noted(name: str) -> Any:
+        seen.append((threading.current_thread() is threading.main_thread(), gc.isenabled()))
+        return real(name)
+
+    monkeypatch.setattr(llm_module.importlib, "import_module", noted)
+    models.always = says(body_of(provider, "yes"))
+    async with Asking(models, provider) as asking:
+        await asking.client.complete("s", "p")
+        await asking.client.complete("s", "p")
+    assert seen == [(False, False)] * 2  # tenacity and the provider, once
+    assert gc.isenabled()
+
+
+@both
+async def test_the_connections_are_closed_with_the_agent_and_one_is_enough(models: Models, provider: str) -> None:
+    models.always = says(body_of(provider, "yes"))
+    asking = Asking(models, provider)
+    await asking.client.close()  # nothing was opened
+    for _ in range(3):
+        await asking.client.complete("s", "p")
+    opened: Any = await asking.client._opened()
+    await asking.client.close()
+    assert opened._client.is_closed()
+    assert len(models.peers) == 1
 
 
 # -- what can come instead of an answer --------------------------------------------------------------------------------
