@@ -452,7 +452,7 @@ _ROWS = (
         "llm.failed",
         because(f"{_SPEAKER} got no answer from the language model[ {{model}}]"),
         level="warning",
-        payload="model ms provider",
+        payload="model ms provider status",
     ),
     _agent(
         "cp.enroll_succeeded",

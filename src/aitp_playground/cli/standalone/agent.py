@@ -52,6 +52,8 @@ async def run(settings: Settings, order: Standalone) -> int:
     keep_private()
     manifest, agents_root = find_manifest(order.manifest, settings)
     logs = configure(settings.log_level, settings.log_format)
+    if manifest.spec.llm and (missing := settings.missing_model_package):
+        log.warning("language_model.not_installed", hint=missing)
     try:
         async with AsyncExitStack() as stack:
             interrupts = stack.enter_context(Interrupts())

@@ -170,7 +170,7 @@ class Conductor:
         ctx = self._context(run, agents, step)
         await ctx.record("step.started", **ctx.labels(), description=_remark(step))
         try:
-            with marked(step.id):
+            with marked(step.id, _seconds(step)):
                 outcome = self._unproven(step) or await self._in_time(step, ctx)
             size = _size(step, outcome)
             if isinstance(outcome, Completed) and not outcome.degraded_by_cp and step.expect:
@@ -189,7 +189,7 @@ class Conductor:
         self._services.metrics.step_ended(step.type, "skipped" if isinstance(outcome, Skipped) else "complete")
 
     async def _in_time(self, step: Step, ctx: RunContext) -> StepOutcome:
-        seconds = STEP_TIMEOUT if step.timeout_ms is None else step.timeout_ms / 1000
+        seconds = _seconds(step)
         try:
             async with asyncio.timeout(seconds) as limit:
                 return await step.run(ctx)
@@ -273,6 +273,10 @@ def _remark(step: Step) -> str | None:
     """What a step's start says of it, unless it is all that the step says anyway."""
     told_at_its_end = step.type == "meta" and not step.expect
     return None if told_at_its_end or step.description is None else step.description[:MAX_REMARK]
+
+
+def _seconds(step: Step) -> float:
+    return STEP_TIMEOUT if step.timeout_ms is None else step.timeout_ms / 1000
 
 
 def _size(step: Step, outcome: StepOutcome) -> int:
