@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from pydantic import Field
 
 from aitp_playground.scenarios.models import AgentId
 from aitp_playground.steps.base import Completed, Step, StepContext, StepOutcome
 
 
 class TctCacheStatsStep(Step):
-    """One look-up is counted for each call that presents a token; a hit is one that was verified before and is kept."""
+    """Reports the counters of an agent's verification cache.
+
+    One look-up is counted for each call that presents a token; a hit is one that was verified before and is kept.
+    """
+
+    gives: ClassVar[Mapping[str, str] | None] = {
+        "enabled": "whether it has such a cache",
+        "hits": "look-ups that found the token, since the agent was started or got its key",
+        "misses": "look-ups that did not",
+        "size": "tokens that are kept",
+    }
+    causes: ClassVar[tuple[str, ...]] = ("tct.cache.stats",)
 
     type: Literal["tct_cache_stats"] = "tct_cache_stats"
-    agent: AgentId
+    agent: AgentId = Field(description="whose cache")
 
     async def run(self, ctx: StepContext) -> StepOutcome:
         answer = await ctx.agent(self.agent).post("tct-cache-stats", {})
