@@ -15,10 +15,11 @@ from pydantic.fields import FieldInfo
 
 from aitp_playground.events import proof
 from aitp_playground.events.vocabulary import AFTER_TERMINAL, ANYWHERE, FROM_AGENTS, TERMINAL_TYPES, TYPES, spec
-from aitp_playground.scenarios import inputs, patterns, schemas, shape, source
+from aitp_playground.scenarios import inputs, manifest_models, models, patterns, schemas, shape, source
 from aitp_playground.scenarios.expectations import LONGEST_WAIT, Expectation
 from aitp_playground.scenarios.findings import Marks
 from aitp_playground.scenarios.shape import shaped_steps
+from aitp_playground.scenarios.strict import Strict
 from aitp_playground.sdk import FEATURES
 from aitp_playground.steps import STEP_TYPES, Step
 from tests.support import step_reference
@@ -143,6 +144,42 @@ def test_a_step_type_has_its_section_with_every_field(name: str) -> None:
 
 def alias(name: str, field: FieldInfo) -> str:
     return field.alias or name
+
+
+# -- the other fields of files ----------------------------------------------------------------------------------------
+
+#: What stands before a table on scenarios.md → the models whose fields it has, and by what prefix.
+FIELDS: dict[str, dict[str, type[Strict]]] = {
+    "`metadata` of a pack": {"": models.PackMetadata},
+    "`metadata` of a scenario": {"": models.ScenarioMetadata},
+    "`spec` of a scenario": {"": models.ScenarioSpec},
+    "In a scenario (`spec.agents`": {"": models.AgentSpec},
+    "A manifest (`AgentManifest`)": {
+        "": manifest_models.AgentManifestSpec,
+        "entrypoint.": manifest_models.Entrypoint,
+        "host.": manifest_models.HostSpec,
+        "aitp.": manifest_models.AgentAitp,
+    },
+    "\n## Trust": {"": models.TrustSpec},
+}
+
+
+@pytest.mark.parametrize("title", FIELDS)
+def test_every_field_of_a_file_is_on_the_page(title: str) -> None:
+    page = (DOCS / "scenarios.md").read_text()
+    text = page.partition(title)[2].partition("| --- |")[2].partition("\n\n")[0]
+    told = set()
+    for cell in re.findall(r"^\| (`[^|]*`) \|", text, re.MULTILINE):
+        first, *others = re.findall(r"`([\w.]+)`", cell)
+        within = first.rpartition(".")[0]
+        told |= {first, *(f"{within}{name}" if name.startswith(".") else name for name in others)}
+    fields = {
+        f"{prefix}{alias(name, info)}"
+        for prefix, model in FIELDS[title].items()
+        for name, info in model.model_fields.items()
+    }
+    sections = {prefix.rstrip(".") for prefix in FIELDS[title]}
+    assert told == fields - sections
 
 
 # -- expectations ------------------------------------------------------------------------------------------------------

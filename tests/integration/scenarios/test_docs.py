@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,35 @@ from aitp_playground.control_plane.server import control_plane
 from aitp_playground.service import Playground
 from aitp_playground.steps import STEP_TYPES
 from aitp_playground.steps.faults import FAULT_OUTPUT
+from tests.integration.scenarios.test_cp_proofs import CONTROLS as CP_CONTROLS
+from tests.integration.scenarios.test_proofs import CONTROLS, WITH_CP
 from tests.support.playground import playground_at, run
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SHIPPED = Path(__file__).resolve().parents[3] / "scenarios"
 REFS = sorted(f"{path.parts[-4]}/{path.parts[-3]}@{path.parts[-2]}" for path in SHIPPED.glob("*/*/*/scenario.yaml"))
+PAGE = (SHIPPED.parent / "docs/scenarios.md").read_text()
 #: What any step may bring about.
 ANY = {"step.started", "step.complete", "step.failed", "step.skipped"}
 FAULT = {"step.fault_injected", "step.fault_complete"}
+
+
+async def test_every_shipped_scenario_and_template_is_in_the_table_with_its_controls() -> None:
+    found = re.findall(r"^\| `([^` ]+@[^` ]+)`(?: `--template (\S+)`)? \| (.+) \| (.+) \|$", PAGE, re.MULTILINE)
+    told = {(ref, template or None): controls for ref, template, _, controls in found}
+    assert len(told) == len(found)
+    templates = {
+        (f"{path.parts[-5]}/{path.parts[-4]}@{path.parts[-3]}", path.stem)
+        for path in SHIPPED.glob("*/*/*/templates/*.yaml")
+        if "kind: ScenarioTemplate" in path.read_text()
+    }
+    assert told.keys() == {(ref, None) for ref in REFS} | templates
+    for (ref, template), controls in told.items():
+        there = [each for each in (*CONTROLS, *CP_CONTROLS) if (each.ref, each.template) == (ref, template)]
+        assert there, "no control"
+        assert controls == "; ".join(f"{each.name} (`{each.at}`)" for each in there)
+    assert {ref for ref, _, shows, _ in found if shows.endswith(" *")} == WITH_CP
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module", params=["with", "without"])
