@@ -55,7 +55,17 @@ def _either(schema: dict[str, Any]) -> None:
     schema["else"] = {
         "required": ["event"],
         "properties": {**strangers, "event": {"enum": types}, "min": _COUNT, "max": _COUNT},
+        "allOf": [_fields_of(event) for event in types if known_fields(event) is not None],
     }
+
+
+def _fields_of(event: str) -> dict[str, Any]:
+    """What ``where`` may name of an event of this type, as :meth:`Expectation.unknown_names` has it."""
+    fields, inside = known_fields(event) or frozenset(), payload_fields(event) or frozenset()
+    own, deeper = "|".join(sorted(fields - {"payload"})), "|".join(sorted(inside))
+    payload = rf"payload(?:$|\[|\.(?:{deeper})(?:$|[.\[]))" if inside else r"payload(?:$|\[)"
+    names = {"propertyNames": {"pattern": rf"^(?:(?:{own})(?:$|[.\[])|{payload})"}}
+    return {"if": {"properties": {"event": {"const": event}}}, "then": {"properties": {"where": names}}}
 
 
 class Expectation(Strict):

@@ -2,7 +2,7 @@
 
 What the loader takes fits it. What the loader refuses for its shape (an unknown or a missing key, a wrong type, an
 unknown step type) does not. It says nothing of what needs a look beyond one value: names that lead nowhere, input
-schemas, paths, patterns, placeholders, ``!include`` and merges (a file is described as it is once they are expanded);
+schemas, patterns, placeholders, ``!include`` and merges (a file is described as it is once they are expanded);
 numbers in quotes are taken without a look at their bounds, and 1.0 for 1.
 """
 
