@@ -11,7 +11,7 @@ TOPIC  ?= How autonomous agents earn trust
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve llm demo-cp test check bench soak requirements format lock clean
+.PHONY: help run serve llm demo-cp test check bench soak docs requirements format lock clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ bench: $(VENV)/.dev ## Measure; against another version pair by pair with AGAINS
 
 soak: $(VENV)/.dev ## Try for long what only shows after many rounds (RUNS=3000 ROUNDS=50)
 	$(BIN)/python -m tests.bench.soak --runs $(RUNS) --rounds $(ROUNDS)
+
+docs: $(VENV)/.dev ## Write what is made from the code: the schema of scenario files, the reference of step types
+	$(BIN)/aitp-playground schema --output scenarios/scenario.schema.json
+	$(BIN)/python -m tests.support.step_reference docs/steps.md
 
 requirements: $(VENV)/.dev ## Write docs/requirements.md from a run of the tests that show them
 	$(BIN)/python -m pytest tests/interop -q --requirements docs/requirements.md

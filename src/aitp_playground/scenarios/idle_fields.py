@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from aitp_playground.scenarios.checks import STEPS, Fault
+from aitp_playground.scenarios.checks import Fault
 from aitp_playground.scenarios.models import AgentManifest, Scenario, StepSpec
+from aitp_playground.scenarios.shape import STEPS
 
 
 def idle_fields(scenario: Scenario, manifests: Mapping[str, AgentManifest]) -> Iterator[Fault]:

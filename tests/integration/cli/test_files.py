@@ -139,6 +139,24 @@ def test_lint_exits_1_on_warnings_only_when_strict(shell: Shell) -> None:
     assert "demonstrates nothing" in lenient.stdout
 
 
+def test_the_schema_is_printed_as_it_is_written(shell: Shell) -> None:
+    printed, made = shell("schema"), shell("schema", "--output", "scenario.schema.json")
+    assert (printed.returncode, made.returncode, made.stdout) == (0, 0, "made scenario.schema.json\n")
+    assert (shell.home / "scenario.schema.json").read_text() == printed.stdout
+    assert json.loads(printed.stdout)["$schema"].endswith("2020-12/schema")
+
+
+def test_the_schema_of_one_kind_is_of_that_kind_alone(shell: Shell) -> None:
+    assert set(json.loads(shell("schema", "ScenarioPack").stdout)["$defs"]) == {"PackMetadata", "ScenarioPack"}
+
+
+@pytest.mark.parametrize("args", [["Scenario"], ["--output", "nowhere/scenario.schema.json"], ["--output", "."]])
+def test_a_schema_of_nothing_or_for_nowhere_is_wrong_usage(shell: Shell, args: list[str]) -> None:
+    done = shell("schema", *args)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Error: " in done.stderr
+
+
 def test_text_of_a_scenario_cannot_drive_the_terminal(shell: Shell) -> None:
     shell.write_scenario("hostile")
     file = shell.scenarios / "local/hostile/1.0.0/scenario.yaml"
