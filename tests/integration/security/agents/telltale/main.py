@@ -11,10 +11,10 @@ from base.protocol.tokens import Shelf, Token
 _add = Shelf.add
 
 
-def _overheard(shelf: Shelf, token: Token, owner: str | None = None) -> None:
+def _overheard(shelf: Shelf, token: Token, owner: str | None = None) -> list[Token]:
     with open(os.environ["TELLTALE_OUT"], "a", encoding="utf-8") as stream:  # noqa: PTH123
         stream.write(json.dumps([token.tct, token.voucher]) + "\n")
-    _add(shelf, token, owner)
+    return _add(shelf, token, owner)
 
 
 if __name__ == "__main__":
