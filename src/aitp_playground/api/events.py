@@ -1,18 +1,17 @@
 """The events of all runs as one stream of Server-Sent Events, in the order in which they were committed.
 
 ``id`` is a place in this store: opaque, and good over restarts. A frame with an ``id`` and nothing else says how far a
-reader is whose filters let little through. ``stream.gap`` stands where runs were removed, ``stream.reset`` where a
-place means nothing here: of another store, or beyond the end of this one; the stream then begins at its start.
+reader is: at the beginning, and when its filters let little through. ``stream.gap`` stands where runs were removed,
+``stream.reset`` where a place means nothing here: of another store, or beyond the end of this one; the stream then
+begins at its start.
 """
 
 from __future__ import annotations
 
 import re
-import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing
-from datetime import datetime
 
 from aiohttp import hdrs, web
 
@@ -22,10 +21,11 @@ from aitp_playground.api.stream import END, HEADERS, pumped
 from aitp_playground.api.streaming import joined
 from aitp_playground.errors import RunNotFound
 from aitp_playground.events.codec import decode_json, encode_json
-from aitp_playground.events.selection import LEVELS, Selection, seconds_of
+from aitp_playground.events.selection import LEVELS, Selection, moment_of
 from aitp_playground.store.chronicle_port import START, ChroniclePage, Entry, Position
 
 MAX_TYPES = 50
+RESET = b'data: {"type":"stream.reset"}\n\n'
 #: Runs whose ref and label are remembered while a stream goes by them.
 KNOWN_RUNS = 4096
 _ID = re.compile(r"([0-9a-f]{16})\.([0-9]{1,16})\.([0-9]{1,16})", re.ASCII)
@@ -44,7 +44,7 @@ async def stream_everything(request: web.Request) -> web.StreamResponse:
     if request.method == hdrs.METH_HEAD:
         return web.Response(headers=HEADERS)
     pages = chronicle.follow(after) if follow else chronicle.pages(after, head)
-    return await pumped(request, _frames(pages, narrowed, place, reset=reset, endless=follow))
+    return await pumped(request, _frames(pages, narrowed, place, after, reset=reset, endless=follow))
 
 
 class _Place:
@@ -78,15 +78,10 @@ async def _begin(request: web.Request, place: _Place, head: Position, *, default
 
 
 def _time(text: str) -> float:
-    if (seconds := seconds_of(text)) is not None:
-        return time.time() - seconds
     try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            query.refuse("since", "needs a time zone: 2026-01-31T12:00:00Z")
-        return moment.timestamp()
-    except ValueError:
-        query.refuse("since", "must be a duration (90s, 10m, 2h, 7d) or a time (2026-01-31T12:00:00Z)")
+        return moment_of(text)
+    except ValueError as fault:
+        query.refuse("since", str(fault))
 
 
 class _Narrowed:
@@ -135,11 +130,17 @@ class _Narrowed:
 
 
 async def _frames(
-    pages: AsyncGenerator[ChroniclePage], narrowed: _Narrowed, place: _Place, *, reset: bool, endless: bool
+    pages: AsyncGenerator[ChroniclePage],
+    narrowed: _Narrowed,
+    place: _Place,
+    after: Position,
+    *,
+    reset: bool,
+    endless: bool,
 ) -> AsyncGenerator[Generator[bytes]]:
     async with aclosing(pages):
-        if reset:
-            yield joined([b'data: {"type":"stream.reset"}\n\n'])
+        # Whoever is cut off before the first event comes back to here, not to wherever the stream is by then.
+        yield joined([RESET if reset else b"", b"id: %b\n\n" % place.told(after)])
         async for page in pages:
             wanted = await narrowed.of(page)
             yield joined([*_gap(page), *_of(wanted, place), b"id: %b\n\n" % place.told(page.after)])

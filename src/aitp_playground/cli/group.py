@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("serve", "Serve the HTTP API until told to stop."),
     "control-plane": ("control_plane", "Run a Control Plane for development."),
     "agent": ("agent", "Run one agent on its own, for others to find and use."),
+    "tail": ("tail", "Show what happens in all runs, as it happens."),
     "list": ("list_scenarios", "List the scenarios that can be run."),
     "show": ("show", "Show what a scenario does."),
     "dry-run": ("dry_run", "Say what a run would do, without starting anything."),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from aitp_playground.events.vocabulary import spec
@@ -42,7 +44,7 @@ class Selection:
             return False
         if self._patterns and not any(pattern.match(event_type) for pattern in self._patterns):
             return False
-        return self.level is None or LEVELS.index(_level(event_type)) >= LEVELS.index(self.level)
+        return self.level is None or LEVELS.index(level_of(event_type)) >= LEVELS.index(self.level)
 
     @property
     def looks_inside(self) -> bool:
@@ -56,12 +58,22 @@ class Selection:
         return self.agent is None or any(event.get(name) == self.agent for name in _AGENTS)
 
 
-def seconds_of(text: str) -> int | None:
-    """A duration in plain words (``90s``, ``10m``, ``2h``, ``7d``) in seconds; None for what is none."""
+def moment_of(text: str) -> float:
+    """A duration before now (``90s``, ``10m``, ``2h``, ``7d``), or a time with its zone, as Unix seconds. Raises
+    ``ValueError`` that says what it should be."""
     found = _DURATION.fullmatch(text)
-    return None if found is None else int(found[1]) * _UNITS[found[2]]
+    if found is not None:
+        return time.time() - int(found[1]) * _UNITS[found[2]]
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("must be a duration (90s, 10m, 2h, 7d) or a time (2026-01-31T12:00:00Z)") from None
+    if moment.tzinfo is None:
+        raise ValueError("needs a time zone: 2026-01-31T12:00:00Z")
+    return moment.timestamp()
 
 
-def _level(event_type: str) -> str:
+def level_of(event_type: str) -> str:
+    """The level of its log line; ``info`` for a type that is not known."""
     known = spec(event_type)
     return "info" if known is None else known.level

@@ -45,6 +45,14 @@ class ApiClient:
         """Every scenario there is."""
         return [entry["ref"] for entry in (await self._json("GET", "/scenarios"))["scenarios"]]
 
+    async def running(self) -> list[dict[str, Any]]:
+        """The runs that go on, newest first, a hundred at most."""
+        return list((await self._json("GET", "/runs?status=running&limit=100"))["runs"])
+
+    async def events_after(self, run_id: str, after: int) -> list[dict[str, Any]]:
+        """Stored events of a run, in order, at most a page of them."""
+        return list((await self._json("GET", f"/runs/{run_id}?after={after}&limit=1000"))["events"])
+
     async def submit(self, request: Mapping[str, Any]) -> str:
         """Start a run; its id."""
         run_id: str = (await self._json("POST", "/runs", request))["run_id"]
@@ -89,7 +97,7 @@ class ApiClient:
             read_bufsize=_STREAM_BUFFER,
         ) as response:
             if response.status != 200:
-                raise _refusal(response.status, await read_bounded(response, _STREAM_BUFFER))
+                raise refusal_of(response.status, await read_bounded(response, _STREAM_BUFFER))
             async for line in response.content:
                 if line.startswith(b"data:"):
                     yield line[5:].strip()
@@ -118,21 +126,22 @@ class ApiClient:
         except (aiohttp.ClientError, TimeoutError, ValueError) as failure:
             raise self._unreachable(failure) from failure
         if response.status >= 300:
-            raise _refusal(response.status, answer)
+            raise refusal_of(response.status, answer)
         return answer
 
     def _unreachable(self, failure: Exception) -> PlaygroundError:
-        return PlaygroundError(f"{self._base} cannot be reached: {_reason(failure)}")
+        return PlaygroundError(f"{self._base} cannot be reached: {what_failed(failure)}")
 
 
-def _reason(failure: Exception) -> str:
+def what_failed(failure: Exception) -> str:
     """The system's own words for what it met; aiohttp wraps them in its own."""
     if isinstance(failure, OSError) and failure.errno is not None and failure.errno > 0:
         return os.strerror(failure.errno)
     return (isinstance(failure, OSError) and failure.strerror) or str(failure) or type(failure).__name__
 
 
-def _refusal(status: int, body: bytes) -> PlaygroundError:
+def refusal_of(status: int, body: bytes) -> PlaygroundError:
+    """What an answer that is no success says."""
     try:
         fault = orjson.loads(body)["error"]
         code, message = str(fault["code"]), str(fault["message"])
