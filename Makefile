@@ -11,7 +11,7 @@ TOPIC  ?= How autonomous agents earn trust
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve demo-cp test check bench soak requirements format lock clean
+.PHONY: help run serve llm demo-cp test check bench soak docs requirements format lock clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,8 @@ run: $(VENV)/.run ## Run a scenario end to end, watched live (REF=pack/scenario@
 
 serve: $(VENV)/.run ## Start the server
 	@$(BIN)/aitp-playground serve
+
+llm: $(VENV)/.llm ## Install what a language model needs (LLM_PROVIDER)
 
 demo-cp: $(VENV)/.run ## Run every scenario that uses a Control Plane, on one of its own, and show what it holds
 	@$(BIN)/python -m aitp_playground.cli.control_plane.demo
@@ -42,6 +44,10 @@ bench: $(VENV)/.dev ## Measure; against another version pair by pair with AGAINS
 soak: $(VENV)/.dev ## Try for long what only shows after many rounds (RUNS=3000 ROUNDS=50)
 	$(BIN)/python -m tests.bench.soak --runs $(RUNS) --rounds $(ROUNDS)
 
+docs: $(VENV)/.dev ## Write what is made from the code: the schema of scenario files, the reference of step types
+	$(BIN)/aitp-playground schema --output scenarios/scenario.schema.json
+	$(BIN)/python -m tests.support.step_reference docs/steps.md
+
 requirements: $(VENV)/.dev ## Write docs/requirements.md from a run of the tests that show them
 	$(BIN)/python -m pytest tests/interop -q --requirements docs/requirements.md
 
@@ -51,7 +57,8 @@ format: $(VENV)/.dev ## Put the code into shape
 
 lock: $(VENV)/.dev ## Resolve the dependencies anew and lock them with hashes
 	$(BIN)/uv pip compile $(LOCK) --group build pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile $(LOCK) --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(BIN)/uv pip compile $(LOCK) --group build --extra llm -c requirements.lock pyproject.toml -o requirements-llm.lock
+	$(BIN)/uv pip compile $(LOCK) --group dev --extra llm -c requirements-llm.lock pyproject.toml -o requirements-dev.lock
 
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade
 
@@ -70,7 +77,11 @@ $(VENV)/.run: requirements.lock pyproject.toml | $(VENV)/bin/python
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
+$(VENV)/.llm: requirements-llm.lock $(VENV)/.run
+	@$(PIP) install --require-hashes -r requirements-llm.lock
+	@touch $@
+
 $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(VENV)/bin/python
 	@$(PIP) install --require-hashes -r requirements-dev.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
-	@touch $@ $(VENV)/.run
+	@touch $(VENV)/.run $(VENV)/.llm $@

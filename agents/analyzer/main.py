@@ -21,7 +21,7 @@ worker = Worker()
 async def analyze(task: dict[str, Any], context: WorkerContext) -> dict[str, Any]:
     """The risks, gravest first, with evidence, an overall rating and recommendations."""
     report = risk_report(read_material(task))
-    answer = await reworded(context.llm if report["risks"] else None, SYSTEM, report, max_tokens=500)
+    answer = await reworded(context.llm if report["risks"] else None, SYSTEM, report, max_tokens=2_000)
     summary = {"summary": defused(clip(answer.text, 4_000))} if answer.text else {}
     return report | summary | answer.credit
 

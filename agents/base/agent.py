@@ -31,6 +31,7 @@ from base.protocol.shared import Shared
 from base.protocol.tokens import TokenBook
 from base.protocol.verification import Verifier
 from base.telemetry import Telemetry
+from base.text.llm import LlmClient
 
 
 class Agent:
@@ -70,7 +71,9 @@ class Agent:
             bootstrap.revocation, bootstrap.cp, self.peers, self.revocations, fetcher, self.client
         )
         self.enrolment = Enrolment(bootstrap, self.identity, self.client, self.telemetry)
-        self.capabilities = Capabilities(functions, self._context())
+        self.llm = LlmClient(bootstrap.llm, on_event=self.telemetry.emit) if bootstrap.llm is not None else None
+        context = WorkerContext(bootstrap.agent_id, bootstrap.display_name, bootstrap.offered_caps, self.llm)
+        self.capabilities = Capabilities(functions, context)
         bearer = Bearer(self.identity, self.tokens, self.client)
         self.invoker = Invoker(self.peers, bearer, self.client)
         self.renewer = Renewer(shared, bearer)
@@ -99,12 +102,5 @@ class Agent:
         await self.telemetry.close()
         await self.client.close()
         await self.record.close()
-
-    def _context(self) -> WorkerContext:
-        given = self.bootstrap
-        llm = None
-        if given.llm is not None:
-            from base.text.llm import build_llm
-
-            llm = build_llm(given.llm, self.client.session(), on_event=self.telemetry.emit)
-        return WorkerContext(given.agent_id, given.display_name, given.offered_caps, llm)
+        if self.llm is not None:
+            await self.llm.close()

@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from base.agent import Agent
+from base.http.turned_away import TurnedAway
 from base.http.wire import json_response, read_object, unforeseen
 from base.protocol.peers import Peer, http_url
 from base.refusals import Fault, malformed
@@ -30,6 +31,7 @@ class AdminRoutes:
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
+        self._turned_away = TurnedAway()
         self._actions: Mapping[tuple[str, str], Action] = {
             ("PUT", "peers"): self._peers,
             ("POST", "initiate-handshake"): self._initiate_handshake,
@@ -57,6 +59,8 @@ class AdminRoutes:
             action = self._action(request.method, request.match_info["action"])
             status, body = 200, await action(await read_object(request, MAX_BODY))
         except Fault as fault:
+            if fault.code == "unauthorized":
+                self._turned_away.note(request, fault)
             status, body = fault.status, fault.body()
         except Exception:  # noqa: BLE001 - also what nobody foresaw is answered with the number of the last event
             status, body = 500, unforeseen().body()

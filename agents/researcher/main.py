@@ -35,7 +35,7 @@ async def deep(task: dict[str, Any], context: WorkerContext) -> dict[str, Any]:
 
 async def _summarised(report: dict[str, Any], context: WorkerContext) -> dict[str, Any]:
     # Without findings a model would only invent some.
-    answer = await reworded(context.llm if report["findings"] else None, SYSTEM, report, max_tokens=500)
+    answer = await reworded(context.llm if report["findings"] else None, SYSTEM, report, max_tokens=2_000)
     summary = {"summary": defused(clip(answer.text, 4_000))} if answer.text else {}
     return report | summary | answer.credit
 

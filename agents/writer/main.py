@@ -25,7 +25,7 @@ async def write(task: dict[str, Any], context: WorkerContext) -> dict[str, Any]:
     """An article from findings, a document, a prompt or just a topic, in ``style`` (casual unless given)."""
     article = compose(read_material(task))
     system = SOURCED if article["citations"] else UNSOURCED
-    answer = await reworded(context.llm, system.format(style=article["style"]), article, max_tokens=2_000)
+    answer = await reworded(context.llm, system.format(style=article["style"]), article, max_tokens=4_000)
     if answer.text is None:
         return article | answer.credit
     if rewritten := recompose(article, answer.text):

@@ -9,8 +9,10 @@ import sys
 import warnings
 from difflib import get_close_matches
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
@@ -110,9 +112,11 @@ class Settings(BaseSettings):
     llm_provider: Literal["none", "openai", "anthropic"] = "none"
     openai_api_key: Key = SecretStr("")
     openai_base_url: Url = "https://api.openai.com/v1"
-    openai_model: str = "gpt-4o-mini"
+    openai_model: str = "gpt-5.4-mini"
     anthropic_api_key: Key = SecretStr("")
-    anthropic_model: str = "claude-3-5-haiku-latest"
+    anthropic_base_url: Url = "https://api.anthropic.com"
+    anthropic_model: str = "claude-haiku-4-5"
+    llm_timeout_secs: int = Field(default=30, ge=1, le=100)
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["", "console", "json"] = ""
@@ -194,15 +198,32 @@ class Settings(BaseSettings):
             )
 
     def refuse_missing_model_key(self) -> None:
-        """For who runs agents: a language model needs the key of its provider. Raises :class:`ConfigurationError`."""
-        keys = {"openai": self.openai_api_key, "anthropic": self.anthropic_api_key}
-        needed = keys.get(self.llm_provider)
-        if needed is not None and not needed.get_secret_value():
+        """For who runs agents: a provider's own server needs its key; another that speaks like it may need none.
+
+        Raises :class:`ConfigurationError`.
+        """
+        accounts = {
+            "openai": (self.openai_api_key, self.openai_base_url),
+            "anthropic": (self.anthropic_api_key, self.anthropic_base_url),
+        }
+        key, url = accounts.get(self.llm_provider, (SecretStr(""), ""))
+        own = urlsplit(url).hostname == f"api.{self.llm_provider}.com"
+        if own and not key.get_secret_value():
             name = f"{self.llm_provider.upper()}_API_KEY"
             raise ConfigurationError(
                 f"LLM_PROVIDER is {self.llm_provider} and {name} is empty. Set {name} (or put the key into a file "
                 f"{name.lower()} in SECRETS_DIR), or LLM_PROVIDER to none."
             )
+
+    @property
+    def missing_model_package(self) -> str | None:
+        """What to tell when the provider's package is not installed; nothing where agents have another interpreter."""
+        if self.llm_provider == "none" or self.agent_python or find_spec(self.llm_provider) is not None:
+            return None
+        return (
+            f"LLM_PROVIDER is {self.llm_provider} and the package {self.llm_provider} is not installed: agents use "
+            "their own texts. Install it (pip install 'aitp-playground[llm]'), or set LLM_PROVIDER to none."
+        )
 
     def shown(self) -> dict[str, Any]:
         """Every variable with the value in effect; of a secret only whether there is one."""

@@ -7,6 +7,8 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from aitp_playground import api
 from aitp_playground.actors import Restart, Supervisor
 from aitp_playground.bounded_server import Limits
@@ -33,6 +35,8 @@ from aitp_playground.scenarios.catalog import Catalog
 from aitp_playground.steps import STEP_TYPES
 from aitp_playground.store.sqlite import SqliteRunStore
 from aitp_playground.trust import TrustOrchestrator
+
+log = structlog.get_logger(__name__)
 
 #: How long actors may take to end when the process does; what they had handed over is committed anyway.
 CLOSE_TIMEOUT = 10.0
@@ -66,6 +70,8 @@ async def playground(
     it is closed here. Raises the errors of :mod:`aitp_playground.errors`.
     """
     async with contextlib.AsyncExitStack() as stack:
+        if missing := settings.missing_model_package:
+            log.warning("language_model.not_installed", hint=missing)
         launcher = launcher or AgentLauncher.from_settings(settings)
         stack.push_async_callback(launcher.close)
         raise_open_files()

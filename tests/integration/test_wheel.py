@@ -58,6 +58,7 @@ def test_the_wheel_brings_its_own_agents_and_scenarios(installed: Path, tmp_path
     )
     directories = [Path(line) for line in found.stdout.splitlines()]
     assert [directory.is_relative_to(installed) for directory in directories] == [True, True], found.stderr
+    assert (directories[1] / "scenario.schema.json").is_file()
     assert (directories[0] / "base" / "agent_admin.py").is_file()
     assert (directories[0] / "researcher" / "corpus").is_dir()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -128,7 +129,7 @@ def refusal(monkeypatch: pytest.MonkeyPatch, **env: str) -> str:
     return str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["CP_BASE_URL", "PLAYGROUND_BASE_URL", "OPENAI_BASE_URL"])
+@pytest.mark.parametrize("name", ["CP_BASE_URL", "PLAYGROUND_BASE_URL", "OPENAI_BASE_URL", "ANTHROPIC_BASE_URL"])
 @pytest.mark.parametrize(
     "value",
     [
@@ -272,6 +273,31 @@ def test_a_provider_without_its_key_is_named_before_a_run_begins(secrets: Path, 
         settings.refuse_missing_model_key()
     (secrets / f"{provider}_api_key").write_text("sk-1")
     Settings.load(llm_provider=provider).refuse_missing_model_key()
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+def test_another_server_that_speaks_like_a_provider_may_need_no_key(secrets: Path, provider: str) -> None:
+    Settings.load(
+        llm_provider=provider, **{f"{provider}_base_url": "http://localhost:11434/v1"}
+    ).refuse_missing_model_key()
+    own = Settings.load(llm_provider=provider, **{f"{provider}_base_url": f"https://api.{provider}.com/v1"})
+    with pytest.raises(ConfigurationError, match=f"{provider.upper()}_API_KEY is empty"):
+        own.refuse_missing_model_key()
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+def test_a_package_that_is_missing_is_told_with_what_to_install(
+    secrets: Path, provider: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(config, "find_spec", asked.append)
+    assert Settings.load().missing_model_package is None
+    missing = Settings.load(llm_provider=provider).missing_model_package
+    assert missing is not None
+    assert f"package {provider} is not installed" in missing
+    assert "pip install 'aitp-playground[llm]'" in missing
+    assert Settings.load(llm_provider=provider, agent_python=sys.executable).missing_model_package is None
+    assert asked == [provider]
 
 
 def test_what_is_shown_of_the_settings_holds_no_secret(secrets: Path) -> None:

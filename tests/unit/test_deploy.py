@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import tomllib
@@ -79,6 +80,36 @@ def test_the_image_holds_only_packages_whose_hashes_were_checked() -> None:
 
     assert fetching
     assert all(re.search(r"--require-hashes|--no-index|--no-deps --no-build-isolation", step) for step in fetching)
+
+
+@pytest.mark.parametrize(("extra", "lock"), [("", "requirements.lock"), ("llm", "requirements-llm.lock")])
+def test_the_image_with_an_extra_is_built_from_the_lock_of_the_extra(extra: str, lock: str) -> None:
+    (download,) = [rest for word, rest in dockerfile() if word == "RUN" and "pip download" in rest]
+    (install,) = [rest for word, rest in dockerfile() if word == "RUN" and "pip --python" in rest]
+    arguments = [shlex.split(line.partition("&&")[0] or line)[-1] for line in (download, install.partition("&&")[2])]
+    expanded = [
+        subprocess.run(["sh", "-c", f'echo "{text}"'], env={"EXTRA": extra}, capture_output=True, text=True, check=True)
+        for text in arguments
+    ]
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert [done.stdout.strip() for done in expanded] == [lock, "aitp-playground" + (f"[{extra}]" if extra else "")]
+    assert (ROOT / lock).is_file()
+    assert extra in {"", *known}
+    assert ("ARG", 'EXTRA=""') in dockerfile()
+
+
+def pins(lock: str) -> dict[str, str]:
+    return dict(re.findall(r"(?m)^([a-z0-9-]+)==([^ ;]+)", (ROOT / lock).read_text()))
+
+
+def test_the_locks_agree_and_only_those_of_the_extra_hold_its_packages() -> None:
+    plain, extra, dev = (pins(f"requirements{suffix}.lock") for suffix in ("", "-llm", "-dev"))
+    assert plain.items() <= extra.items() <= dev.items()
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["llm"]
+    names = {re.split(r"[<>=]", requirement)[0] for requirement in asked}
+    assert names <= extra.keys() - plain.keys()
+    for lock in ROOT.glob("requirements*.lock"):
+        assert "://" not in lock.read_text(), "a lock names no host"
 
 
 def test_the_image_runs_as_a_user_of_its_own_who_owns_the_state_alone() -> None:

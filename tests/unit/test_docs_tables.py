@@ -5,19 +5,24 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import sys
 import textwrap
 from typing import Any
 
 import pytest
 import yaml
+from pydantic.fields import FieldInfo
 
 from aitp_playground.events import proof
 from aitp_playground.events.vocabulary import AFTER_TERMINAL, ANYWHERE, FROM_AGENTS, TERMINAL_TYPES, TYPES, spec
-from aitp_playground.scenarios import inputs, patterns, schemas, shape, source
+from aitp_playground.scenarios import inputs, manifest_models, models, patterns, schemas, shape, source
 from aitp_playground.scenarios.expectations import LONGEST_WAIT, Expectation
 from aitp_playground.scenarios.findings import Marks
 from aitp_playground.scenarios.shape import shaped_steps
-from aitp_playground.steps import STEP_TYPES
+from aitp_playground.scenarios.strict import Strict
+from aitp_playground.sdk import FEATURES
+from aitp_playground.steps import STEP_TYPES, Step
+from tests.support import step_reference
 
 from .test_docs_pages import DOCS, rows
 
@@ -75,19 +80,106 @@ def written(node: ast.AST) -> set[str]:
     return found
 
 
+def sources(model: type[Step]) -> str:
+    """The module of a step type, and the classes that it is made from."""
+    bases = [cls for cls in model.__mro__[1:] if cls.__module__.startswith("aitp_playground.steps.")]
+    parts = [inspect.getsource(sys.modules[model.__module__]), *map(inspect.getsource, bases)]
+    return "\n".join(map(textwrap.dedent, parts))
+
+
+def without_declaration(model: type[Step]) -> ast.AST:
+    """What a step type does, and not what it says that it gives."""
+    tree = ast.parse(sources(model))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", None) == "gives":
+            node.value = None
+    return tree
+
+
+def test_the_page_is_made_from_the_code() -> None:
+    assert (DOCS / "steps.md").read_text() == step_reference.page(), "write it: make docs"
+
+
 @pytest.mark.parametrize("name", STEP_TYPES)
-def test_a_step_types_output_is_on_the_page(name: str) -> None:
-    (cells,) = [cells for cells in rows("steps.md") if cells[0] == f"`{name}`"]
-    told = {field.rstrip("?") for field in names(cells[1]) - {"{}", "expect"}}
+def test_a_step_type_gives_what_it_declares(name: str) -> None:
     model = STEP_TYPES[name]
-    sources = [inspect.getsource(cls) for cls in model.__mro__ if cls.__module__.startswith("aitp_playground.steps.")]
-    made = set().union(*(written(ast.parse(textwrap.dedent(text))) for text in sources))
-    assert told - made - {"skipped"} == set(), "the page tells of a field that nothing makes"
+    told = {field.rstrip("?") for field in model.gives or ()}
+    made = written(without_declaration(model))
+    assert told - made - {"skipped"} == set(), "it declares a field that nothing makes"
 
 
-def test_every_step_type_is_on_the_page_once() -> None:
-    told = [name for cells in rows("steps.md") for name in names(cells[0])]
-    assert sorted(told) == sorted(STEP_TYPES)
+@pytest.mark.parametrize("name", STEP_TYPES)
+def test_a_step_type_declares_the_events_that_it_records(name: str) -> None:
+    model = STEP_TYPES[name]
+    text = sources(model)
+    recorded = set(re.findall(r"\.record\(\s*\"([a-z_.]+)\"", text))
+    recorded |= {event for call, event in RECORDED_BY.items() if re.search(rf"\b{call}\(", text)}
+    assert recorded - FAULT_EVENTS <= set(model.causes)
+    assert set(model.causes) <= set(TYPES)
+
+
+#: What the helpers of steps record.
+RECORDED_BY = {"degraded": "cp.degraded", "require_own_manifest": "manifest.verify_failed"}
+FAULT_EVENTS = {"step.fault_injected", "step.fault_complete"}
+
+
+@pytest.mark.parametrize("name", STEP_TYPES)
+def test_a_step_type_declares_what_it_needs(name: str) -> None:
+    model = STEP_TYPES[name]
+    text = sources(model)
+    assert (model.feature is not None) is bool(re.search(r"\b(unless_missing|missing)\(", text))
+    assert model.feature is None or model.feature in FEATURES
+    assert (model.control_plane == "always") is bool(re.search(r"\bskipped\(", text))
+    assert (model.control_plane == "sometimes") is ("via_cp" in model.model_fields)
+
+
+@pytest.mark.parametrize("name", STEP_TYPES)
+def test_a_step_type_has_its_section_with_every_field(name: str) -> None:
+    text = section("steps.md", name)
+    fields = {alias(field, info) for field, info in STEP_TYPES[name].model_fields.items()}
+    common = table(section("steps.md", "Every step"), "Field")
+    assert table(text, "Field") | common == fields - {"type"}
+    assert table(text, "Output") == {field.rstrip("?") for field in STEP_TYPES[name].gives or ()}
+
+
+def alias(name: str, field: FieldInfo) -> str:
+    return field.alias or name
+
+
+# -- the other fields of files ----------------------------------------------------------------------------------------
+
+#: What stands before a table on scenarios.md → the models whose fields it has, and by what prefix.
+FIELDS: dict[str, dict[str, type[Strict]]] = {
+    "`metadata` of a pack": {"": models.PackMetadata},
+    "`metadata` of a scenario": {"": models.ScenarioMetadata},
+    "`spec` of a scenario": {"": models.ScenarioSpec},
+    "In a scenario (`spec.agents`": {"": models.AgentSpec},
+    "A manifest (`AgentManifest`)": {
+        "": manifest_models.AgentManifestSpec,
+        "entrypoint.": manifest_models.Entrypoint,
+        "host.": manifest_models.HostSpec,
+        "aitp.": manifest_models.AgentAitp,
+    },
+    "\n## Trust": {"": models.TrustSpec},
+}
+
+
+@pytest.mark.parametrize("title", FIELDS)
+def test_every_field_of_a_file_is_on_the_page(title: str) -> None:
+    page = (DOCS / "scenarios.md").read_text()
+    text = page.partition(title)[2].partition("| --- |")[2].partition("\n\n")[0]
+    told = set()
+    for cell in re.findall(r"^\| (`[^|]*`) \|", text, re.MULTILINE):
+        first, *others = re.findall(r"`([\w.]+)`", cell)
+        within = first.rpartition(".")[0]
+        told |= {first, *(f"{within}{name}" if name.startswith(".") else name for name in others)}
+    fields = {
+        f"{prefix}{alias(name, info)}"
+        for prefix, model in FIELDS[title].items()
+        for name, info in model.model_fields.items()
+    }
+    sections = {prefix.rstrip(".") for prefix in FIELDS[title]}
+    assert told == fields - sections
 
 
 # -- expectations ------------------------------------------------------------------------------------------------------
@@ -99,7 +191,7 @@ def section(page: str, title: str) -> str:
 
 def table(text: str, head: str) -> set[str]:
     inside = text.partition(f"| {head} |")[2].partition("\n\n")[0]
-    return set(re.findall(r"^\| `(\w+)` \|", inside, re.MULTILINE))
+    return set(re.findall(r"^\| `(\w+)\??` \|", inside, re.MULTILINE))
 
 
 def test_every_operator_and_every_key_of_an_event_is_on_the_page() -> None:

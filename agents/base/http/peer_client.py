@@ -119,7 +119,7 @@ class PeerClient:
         self._session: aiohttp.ClientSession | None = None
 
     def session(self) -> aiohttp.ClientSession:
-        """The session; telemetry and the language model's client share it."""
+        """The session; telemetry shares it."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(

@@ -59,12 +59,13 @@ class RevocationConfig:
 
 @dataclass(frozen=True, slots=True)
 class LlmConfig:
-    """A language model's account, for agents whose manifest asks for one."""
+    """A language model's account, for agents whose manifest asks for one. ``timeout_secs`` bounds one question."""
 
     provider: Literal["openai", "anthropic"]
-    api_key: str = field(repr=False)
+    api_key: str | None = field(repr=False)
     base_url: str
     model: str
+    timeout_secs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,11 +218,15 @@ def _revocation(section: Section) -> RevocationConfig:
 def _llm(section: Section) -> LlmConfig:
     config = LlmConfig(
         provider=section.choice("provider", "openai", "anthropic"),
-        api_key=section.text("api_key"),
+        api_key=section.take("api_key", str, none=True) or None,
         base_url=section.url("base_url"),
         model=section.text("model"),
+        timeout_secs=section.positive("timeout_secs"),
     )
     section.finish()
+    # A line break would surface in an error about headers, which quotes it.
+    if config.api_key is not None and not (config.api_key.isascii() and config.api_key.isprintable()):
+        raise BootstrapError("llm.api_key: not printable ASCII text")
     return config
 
 

@@ -46,6 +46,8 @@ _PRELOADED = (
     "aiohttp", "aiohttp.web", "aitp", "asyncio", "concurrent.futures.thread", "encodings.idna", "json", "logging",
     "runpy", "ssl", "uuid",
 )  # fmt: skip
+#: What most agents never need, and what takes long to import.
+_AT_FIRST_USE = "base.text.providers."
 
 
 class Server:
@@ -244,7 +246,8 @@ def preload() -> None:
     What fails is left to the worker that wants it, which then reports it.
     """
     shared = (module.name for module in pkgutil.walk_packages(base.__path__, "base."))
-    for name in (*_PRELOADED, *(name for name in shared if name != "base.process.forkserver")):
+    wanted = (name for name in shared if name != "base.process.forkserver" and not name.startswith(_AT_FIRST_USE))
+    for name in (*_PRELOADED, *wanted):
         with _optional():
             importlib.import_module(name)
     workers = [module.name for module in pkgutil.iter_modules([AGENTS_DIR]) if module.ispkg and module.name != "base"]

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from base.agent import Agent
 from base.http.answers import NO_STORE, error_document, error_envelope
+from base.http.turned_away import TurnedAway
 from base.http.wire import LOOPBACK_NAMES, fault_response, json_response, read_object, read_text, require_json
 from base.protocol.bearing import CHALLENGE_PATH, POP_HEADERS, TCT_HEADER
 from base.protocol.budgets import Pace
@@ -34,12 +35,23 @@ MAX_INPUT = 2 << 20
 _BAD_REQUEST = 400
 
 
+def _status_of(fault: Fault) -> int:
+    """A decision, and what a peer of ours failed to do, is 400 here; what HTTP has a status of its own for keeps it."""
+    return fault.status if fault.status in (408, 413, 415, 501, 503) else _BAD_REQUEST
+
+
+def _status_of_call(fault: Fault) -> int:
+    """A decision about a call is 403, and the rest what it is in HTTP."""
+    return fault.status
+
+
 class ProtocolRoutes:
     """Manifest, DID document, revocation list, handshake, proof of possession, capabilities."""
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
         self._pace = Pace()
+        self._turned_away = TurnedAway()
 
     def add_to(self, app: web.Application) -> None:
         router = app.router
@@ -84,11 +96,12 @@ class ProtocolRoutes:
         try:
             return await self._answer_handshake(request)
         except Fault as fault:
+            self._turned_away.note(request, fault)
             await self._slow_down(fault)
             return error_envelope(fault, self._agent.identity.agent(), _status_of(fault))
 
     async def _handshake_of_the_binding(self, request: web.Request) -> web.Response:
-        return await self._or_document(self._answer_handshake(request))
+        return await self._or_document(request, self._answer_handshake(request))
 
     async def _answer_handshake(self, request: web.Request) -> web.Response:
         require_json(request)
@@ -97,17 +110,21 @@ class ProtocolRoutes:
         return json_response(answer, headers={**({SESSION_HEADER: session_id} if session_id else {}), **NO_STORE})
 
     async def _or_document(
-        self, answer: Awaitable[web.Response], status_of: Callable[[Fault], int] | None = None
+        self,
+        request: web.Request,
+        answer: Awaitable[web.Response],
+        status_of: Callable[[Fault], int] = _status_of,
     ) -> web.Response:
         """The answer, or the error document in its place."""
         try:
             return await answer
         except Fault as fault:
+            self._turned_away.note(request, fault)
             await self._slow_down(fault)
-            return error_document(fault, (status_of or _status_of)(fault))
+            return error_document(fault, status_of(fault))
 
     async def _challenge(self, request: web.Request) -> web.Response:
-        return await self._or_document(self._give_challenge(request), _status_of_call)
+        return await self._or_document(request, self._give_challenge(request), _status_of_call)
 
     async def _give_challenge(self, request: web.Request) -> web.Response:
         require_json(request)
@@ -127,7 +144,7 @@ class ProtocolRoutes:
         return json_response(challenge, headers=NO_STORE)
 
     async def _redemption_challenge(self, request: web.Request) -> web.Response:
-        return await self._or_document(self._give_redemption_challenge(request))
+        return await self._or_document(request, self._give_redemption_challenge(request))
 
     async def _give_redemption_challenge(self, request: web.Request) -> web.Response:
         require_json(request)
@@ -139,7 +156,7 @@ class ProtocolRoutes:
         return await self._challenged(challenge, of_own=False)
 
     async def _redeem(self, request: web.Request) -> web.Response:
-        return await self._or_document(self._answer_redemption(request))
+        return await self._or_document(request, self._answer_redemption(request))
 
     async def _answer_redemption(self, request: web.Request) -> web.Response:
         require_json(request)
@@ -147,7 +164,7 @@ class ProtocolRoutes:
         return json_response(answer, headers=NO_STORE)
 
     async def _renew(self, request: web.Request) -> web.Response:
-        return await self._or_document(self._answer_renewal(request), _status_of_call)
+        return await self._or_document(request, self._answer_renewal(request), _status_of_call)
 
     async def _answer_renewal(self, request: web.Request) -> web.Response:
         require_json(request)
@@ -155,7 +172,7 @@ class ProtocolRoutes:
         return json_response(await self._agent.renewals.renew(asked, _proof(request)), headers=NO_STORE)
 
     async def _bundle(self, request: web.Request) -> web.Response:
-        return await self._or_document(self._give_bundle(request), _status_of_call)
+        return await self._or_document(request, self._give_bundle(request), _status_of_call)
 
     async def _give_bundle(self, request: web.Request) -> web.Response:
         require_json(request)
@@ -169,7 +186,7 @@ class ProtocolRoutes:
         return json_response(bundle, headers=NO_STORE)
 
     async def _capability(self, request: web.Request) -> web.Response:
-        return await self._or_document(self._answer_call(request), _status_of_call)
+        return await self._or_document(request, self._answer_call(request), _status_of_call)
 
     async def _answer_call(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -224,16 +241,6 @@ class ProtocolRoutes:
     def _named(self, aid: str) -> dict[str, str]:
         agent_id = self._agent.peers.agent_id_of(aid)
         return {} if agent_id is None else {"caller": agent_id}
-
-
-def _status_of(fault: Fault) -> int:
-    """A decision, and what a peer of ours failed to do, is 400 here; what HTTP has a status of its own for keeps it."""
-    return fault.status if fault.status in (408, 413, 415, 501, 503) else _BAD_REQUEST
-
-
-def _status_of_call(fault: Fault) -> int:
-    """A decision about a call is 403, and the rest what it is in HTTP."""
-    return fault.status
 
 
 def did_document(host: str, port: int, manifest_url: str) -> dict[str, Any]:

@@ -1,63 +1,72 @@
-"""An optional language model behind a worker: OpenAI's chat completions or Anthropic's messages, over a given session.
+"""An optional language model behind a worker, asked through its provider's official package.
 
-Errors and events carry classes of failure and counts, never a prompt, an answer or the key.
+The package is imported at the first question, in a thread: that takes a second or two. Errors and events carry classes
+of failure and counts, never a prompt, an answer or the key.
 """
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import json
+import gc
+import importlib
+import sys
 import time
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
-import aiohttp
-
-from base.http.bodies import read_bounded
+from base.http import step_mark
 from base.text.prose import clean
 from base.text.rewording import LlmError
 
 if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
     from base.process.bootstrap import LlmConfig
 
-#: Both attempts and the wait between them, in seconds; a step has 30 in all.
-DEADLINE: Final = 20.0
-MAX_RETRY_AFTER: Final = 5.0
-DEFAULT_RETRY_AFTER: Final = 0.5
+#: Of the time that a step has left; in the rest the worker's own text must be made, sent and reported.
+SHARE_OF_STEP: Final = 0.8
+MAX_ATTEMPTS: Final = 4
+#: Seconds before the next attempt where the provider names none: the first, and the most.
+FIRST_WAIT: Final = 0.5
+LONGEST_WAIT: Final = 4.0
 MAX_TOKENS: Final = 4_096
 MAX_PROMPT: Final = 100_000
-MAX_BODY: Final = 1 << 20
 MAX_ANSWER: Final = 20_000
-DEFAULT_BASE_URLS: Final = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com"}
+_MODULES: Final = {
+    "openai": "base.text.providers.openai_chat",
+    "anthropic": "base.text.providers.anthropic_messages",
+}
 
 OnEvent = Callable[..., object]
 
 
-class LlmClient:
-    """One model of one provider. The session stays the caller's; ``on_event(type, **fields)`` must not block."""
+class Provider(Protocol):
+    """A module of ``base.text.providers``, as its class ``Provider``."""
 
-    __slots__ = ("_base_url", "_key", "_on_event", "_session", "model", "provider")
+    async def ask(self, system: str, prompt: str, max_tokens: int) -> str:
+        """The text of one answer. Raises :class:`LlmError`."""
+
+    async def close(self) -> None:
+        """Close its connections."""
+
+
+class LlmClient:
+    """One model of one provider. ``on_event(type, **fields)`` must not block."""
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        config: LlmConfig,
         *,
-        provider: str,
-        model: str,
-        api_key: str,
-        base_url: str,
-        on_event: OnEvent | None = None,
+        on_event: OnEvent,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._session = session
-        self._key = api_key
-        self._base_url = base_url.rstrip("/")
+        self.provider = config.provider
+        self.model = config.model
+        self._config = config
         self._on_event = on_event
-        self.provider = provider
-        self.model = model
+        self._sleep = sleep
+        self._opening: asyncio.Future[Provider] | None = None
 
     def __repr__(self) -> str:
         return f"<LlmClient {self.provider} {self.model}>"
@@ -65,140 +74,101 @@ class LlmClient:
     async def complete(self, system: str, prompt: str, *, max_tokens: int = 1024) -> str:
         """The model's answer, cleaned, at most ``MAX_ANSWER`` characters. Raises :class:`LlmError`.
 
-        A 429 or 5xx is tried once more, after the Retry-After it named (``MAX_RETRY_AFTER`` at most).
+        Both have at most ``MAX_PROMPT`` characters together. What the provider says will pass (429, 5xx) is tried
+        again, no sooner than it asked for, while there is time: ``timeout_secs`` for all attempts and waits, and never
+        more than ``SHARE_OF_STEP`` of what the step has left.
         """
-        prompt = prompt[:MAX_PROMPT]
         started = time.monotonic()
         self._emit("llm.started", chars=len(system) + len(prompt))
         try:
-            async with asyncio.timeout(DEADLINE):
-                body = await self._ask(self._request_body(system, prompt, min(max_tokens, MAX_TOKENS)))
-            answer = self._answer(body)
-        except TimeoutError:
-            raise self._failed(LlmError("timeout"), started) from None
+            answer = await self._answer(system, prompt, min(max_tokens, MAX_TOKENS))
         except LlmError as error:
-            raise self._failed(error, started) from None
-        # An aiohttp error may hold the request's headers, hence the key; it must not travel on as a cause.
-        except (aiohttp.ClientError, OSError):
-            raise self._failed(LlmError("refused"), started) from None
+            self._emit("llm.failed", ms=_since(started), error=error.reason, status=error.status)
+            raise
         self._emit("llm.complete", ms=_since(started), chars=len(answer))
         return answer
 
-    async def _ask(self, body: dict[str, Any]) -> Any:
+    async def close(self) -> None:
+        """Close the connections, if there are any."""
+        if self._opening is not None:
+            opening, self._opening = self._opening, None
+            [opened] = await asyncio.gather(opening, return_exceptions=True)
+            if not isinstance(opened, BaseException):
+                await opened.close()
+
+    async def _answer(self, system: str, prompt: str, max_tokens: int) -> str:
+        if len(system) + len(prompt) > MAX_PROMPT:
+            raise LlmError("too_large")
+        left = step_mark.seconds_left()
+        limit = self._config.timeout_secs if left is None else min(self._config.timeout_secs, left * SHARE_OF_STEP)
+        until = time.monotonic() + limit
         try:
-            return await self._attempt(body)
-        except _Retry as retry:
-            await asyncio.sleep(retry.after)
-        return await self._attempt(body)
-
-    async def _attempt(self, body: dict[str, Any]) -> Any:
-        # A redirect would take the key to another host.
-        request = self._session.post(self._url(), json=body, headers=self._headers(), allow_redirects=False)
-        async with request as response:
-            if response.status != 200:
-                raise _refusal(response.status, response.headers.get("Retry-After"))
-            raw = await read_bounded(response.content, MAX_BODY)
-        if raw is None:
-            raise LlmError("too_large", 200)
-        try:
-            return json.loads(raw)
-        except (ValueError, RecursionError):
-            raise LlmError("not_json", 200) from None
-
-    def _url(self) -> str:
-        if self.provider == "openai":
-            return f"{self._base_url}/chat/completions"
-        return self._base_url.removesuffix("/v1") + "/v1/messages"
-
-    def _headers(self) -> dict[str, str]:
-        if self.provider == "openai":
-            return {"Authorization": f"Bearer {self._key}"}
-        return {"x-api-key": self._key, "anthropic-version": "2023-06-01"}
-
-    def _request_body(self, system: str, prompt: str, max_tokens: int) -> dict[str, Any]:
-        asked = {"role": "user", "content": prompt}
-        common = {"model": self.model, "max_tokens": max_tokens, "temperature": 0}
-        if self.provider == "openai":
-            return common | {"messages": [{"role": "system", "content": system}, asked]}
-        return common | {"system": system, "messages": [asked]}
-
-    def _answer(self, body: Any) -> str:
-        text = self._text(body)
-        answer = clean(text).strip()[:MAX_ANSWER] if isinstance(text, str) else ""
+            async with asyncio.timeout(limit):
+                provider = await self._opened()
+                text = await self._asked(provider, system, prompt, max_tokens, until)
+        except TimeoutError:
+            raise LlmError("timeout") from None
+        answer = clean(text).strip()[:MAX_ANSWER]
         if not answer:
-            raise LlmError("empty" if isinstance(text, str) else "bad_shape", 200)
+            raise LlmError("empty", 200)
         return answer
 
-    def _text(self, body: Any) -> Any:
+    async def _opened(self) -> Provider:
+        """The provider, made at the first question. Who waits for it may give up; the making goes on for the next."""
+        if self._opening is None:
+            self._opening = asyncio.get_running_loop().run_in_executor(None, _open, self._config)
         try:
-            if self.provider == "openai":
-                return body["choices"][0]["message"]["content"]
-            return "".join(block["text"] for block in body["content"] if block["type"] == "text")
-        except (KeyError, IndexError, TypeError):
-            raise LlmError("bad_shape", 200) from None
+            return await asyncio.shield(self._opening)
+        except ImportError:
+            raise LlmError("not_installed") from None
 
-    def _failed(self, error: LlmError, started: float) -> LlmError:
-        self._emit("llm.failed", ms=_since(started), error=str(error))
-        return error
+    async def _asked(self, provider: Provider, system: str, prompt: str, max_tokens: int, until: float) -> str:
+        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_before_delay
+
+        attempts = AsyncRetrying(
+            retry=retry_if_exception(lambda error: isinstance(error, LlmError) and error.passing),
+            stop=stop_after_attempt(MAX_ATTEMPTS) | stop_before_delay(until - time.monotonic()),
+            wait=_wait,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        return await attempts(provider.ask, system, prompt, max_tokens)
 
     def _emit(self, event_type: str, **fields: Any) -> None:
-        if self._on_event is not None:
-            self._on_event(event_type, provider=self.provider, model=self.model, **fields)
+        self._on_event(event_type, provider=self.provider, model=self.model, **fields)
 
 
-def build_llm(
-    config: Mapping[str, Any] | LlmConfig | None, session: aiohttp.ClientSession, *, on_event: OnEvent | None = None
-) -> LlmClient | None:
-    """The client for the bootstrap document's ``llm`` (``provider, api_key, model``, optional ``base_url``).
+def _open(config: LlmConfig) -> Provider:
+    """Import and make what the questions need. Raises ImportError, whatever is wrong with the installed package.
 
-    None when there is no configuration. Raises ValueError, naming the key that is wrong and no value.
+    An import in a thread lets the event loop run, but for the garbage collector, which would walk through the hundred
+    thousand objects of the package several times, up to 80 ms each. They are there to stay: it never looks at them.
     """
-    if config is None:
-        return None
-    given = config if isinstance(config, Mapping) else dataclasses.asdict(config)
-    provider = given.get("provider")
-    if not isinstance(provider, str) or provider not in DEFAULT_BASE_URLS:
-        raise ValueError(f"llm.provider must be one of {', '.join(DEFAULT_BASE_URLS)}")
-    api_key, model = given.get("api_key"), given.get("model")
-    # A line break in a key would otherwise surface in a header error that quotes it.
-    if not isinstance(api_key, str) or not api_key or not (api_key.isascii() and api_key.isprintable()):
-        raise ValueError("llm.api_key must be printable ASCII text")
-    if not isinstance(model, str) or not model:
-        raise ValueError("llm.model must name a model")
-    base_url = given.get("base_url") or DEFAULT_BASE_URLS[provider]
-    if not isinstance(base_url, str) or urlsplit(base_url).scheme not in ("http", "https"):
-        raise ValueError("llm.base_url must be an http or https URL")
-    return LlmClient(session, provider=provider, model=model, api_key=api_key, base_url=base_url, on_event=on_event)
-
-
-class _Retry(LlmError):
-    """A failure worth a second attempt ``after`` so many seconds."""
-
-    def __init__(self, reason: str, status: int, after: float) -> None:
-        super().__init__(reason, status)
-        self.after = after
-
-
-def _refusal(status: int, retry_after: str | None) -> LlmError:
-    if status == 429 or status >= 500:
-        return _Retry("rate_limited" if status == 429 else "http_5xx", status, _wait(retry_after))
-    if status in (401, 403):
-        return LlmError("unauthorized", status)
-    return LlmError("redirect" if 300 <= status < 400 else "http_4xx", status)
-
-
-def _wait(retry_after: str | None) -> float:
-    """Retry-After (RFC 9110, section 10.2.3) in seconds, seconds or date, kept within 0 and ``MAX_RETRY_AFTER``."""
-    if retry_after is None:
-        return DEFAULT_RETRY_AFTER
+    collecting = gc.isenabled()
+    gc.disable()
     try:
-        if retry_after.strip().isdecimal():
-            seconds = float(retry_after)
-        else:
-            seconds = (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):
-        return DEFAULT_RETRY_AFTER
-    return min(max(0.0, seconds), MAX_RETRY_AFTER)
+        importlib.import_module("tenacity")
+        return cast("Provider", importlib.import_module(_MODULES[config.provider]).Provider(config))
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:
+        traceback.print_exc(file=sys.stderr)
+        raise ImportError(f"the package of {config.provider} cannot be used") from error
+    finally:
+        gc.freeze()
+        if collecting:
+            gc.enable()
+
+
+def _wait(state: RetryCallState) -> float:
+    """What the provider asked for, else longer each time. What is beyond the time there is ends the attempts."""
+    from tenacity import wait_exponential, wait_random
+
+    assert state.outcome is not None
+    error = state.outcome.exception()
+    named = error.retry_after if isinstance(error, LlmError) else None
+    longer = wait_exponential(FIRST_WAIT, LONGEST_WAIT) + wait_random(0, FIRST_WAIT)
+    return longer(state) if named is None else named
 
 
 def _since(started: float) -> int:

@@ -17,9 +17,10 @@ _COMMON = """a about above after again against all also am an and any are as at 
 STOP_WORDS = frozenset(_COMMON.split())
 _LOOK_ALIKES = {ord("<"): "\u2039", ord(">"): "\u203a"}
 _WORD = re.compile(r"[^\W_]+")
-# C0 and C1 controls, bidirectional overrides, zero-width characters, surrogates: none of them is text a reader sees.
+# C0 and C1 controls, bidirectional marks, zero-width characters, tags, surrogates: none of them is text a reader sees.
 _INVISIBLE = re.compile(
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff"
+    r"\U000e0000-\U000e007f]"
 )
 _SENTENCE_END = re.compile(
     r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]*[^\W_a-z])|\n{2,}|\n(?= {0,8}(?:[-*+#>|]|\d{1,3}[.)])\s)"

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "validate": ("validate", "Check that scenario files can be used."),
     "lint": ("lint", "Check scenario files for errors and doubtful spots."),
     "new": ("new", "Make a new scenario that works."),
+    "schema": ("schema", "Print the JSON Schema of scenario files, for editors."),
 }
 
 

@@ -119,10 +119,10 @@ _ROWS = (
     _row("oidc.issuer_minted", "the run's own OIDC issuer is ready[: {issuer}]", may="source_url", payload="issuer"),
     _row(
         "agent.spawning",
-        "{agent_id}: starting a process of its own, port {port}"
+        "{agent_id}[ ({name} {version})]: starting a process of its own, port {port}"
         "[; {python_missing}, which its manifest asks for, is not there: on the playground's interpreter]",
         must="agent_id port",
-        payload="python_missing",
+        payload="cloud framework name org python_missing version",
     ),
     _row("agent.ready", "{agent_id}: ready as {aid}, port {port}", must="agent_id aid port"),
     _row("trust.peers_resolved", peers_resolved, must="peers"),
@@ -452,7 +452,7 @@ _ROWS = (
         "llm.failed",
         because(f"{_SPEAKER} got no answer from the language model[ {{model}}]"),
         level="warning",
-        payload="model ms provider",
+        payload="model ms provider status",
     ),
     _agent(
         "cp.enroll_succeeded",

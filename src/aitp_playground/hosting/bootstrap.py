@@ -51,12 +51,13 @@ class Revocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LanguageModel:
-    """An account at a model provider, for agents whose manifest asks for one."""
+    """An account at a model provider, for agents whose manifest asks for one. ``timeout_secs`` bounds one question."""
 
     provider: Literal["openai", "anthropic"]
-    api_key: str = field(repr=False)
+    api_key: str | None = field(repr=False)
     base_url: str
     model: str
+    timeout_secs: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +101,7 @@ class Bootstrap:
     def secrets(self) -> tuple[str, ...]:
         """What must never appear in anything the agent prints, in the spellings a slip would print it in."""
         found = [self.admin_token, self.telemetry.token, base64url(self.seed), self.seed.hex()]
-        if self.llm is not None:
+        if self.llm is not None and self.llm.api_key:
             found.append(self.llm.api_key)
         if self.oidc is not None and self.oidc.get("token"):
             found.append(self.oidc["token"])

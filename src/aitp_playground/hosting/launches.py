@@ -10,7 +10,7 @@ from aitp_playground.config import Settings
 from aitp_playground.errors import LaunchError
 from aitp_playground.hosting.bootstrap import Bootstrap, Revocation
 from aitp_playground.hosting.contract import LaunchSpec
-from aitp_playground.scenarios.models import AgentManifestSpec
+from aitp_playground.scenarios.manifest_models import AgentManifestSpec
 
 
 def launch_of(

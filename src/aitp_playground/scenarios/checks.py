@@ -20,8 +20,8 @@ from aitp_playground.scenarios.render import (
     unfinished,
 )
 from aitp_playground.scenarios.schemas import schema_faults
+from aitp_playground.scenarios.shape import STEPS
 
-STEPS: KeyPath = ("spec", "workflow", "steps")
 AGENTS: KeyPath = ("spec", "agents")
 MAX_AGENTS = 16
 MAX_STEPS = 200

@@ -9,11 +9,12 @@ from typing import Any
 
 from aitp_playground.events.codes import OF_CALLS, REGISTRY_OF
 from aitp_playground.events.vocabulary import ANSWER_CODES, REJECTION_CODES
-from aitp_playground.scenarios.checks import STEPS, Fault
+from aitp_playground.scenarios.checks import Fault
 from aitp_playground.scenarios.expectations import Expectation
 from aitp_playground.scenarios.findings import KeyPath, nearest
 from aitp_playground.scenarios.models import AgentManifest, Scenario, StepSpec
 from aitp_playground.scenarios.render import has_placeholder
+from aitp_playground.scenarios.shape import STEPS
 
 _CODE = "$.body.error.code"
 _REASON = "$.body.error.details.reason"

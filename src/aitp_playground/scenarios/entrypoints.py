@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from aitp_playground.scenarios.models import AgentManifestSpec
+from aitp_playground.scenarios.manifest_models import AgentManifestSpec
 
 #: Files parsed for one entrypoint: a worker has a handful.
 MAX_FILES = 200

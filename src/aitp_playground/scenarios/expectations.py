@@ -5,41 +5,111 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, ClassVar
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from aitp_playground.events.vocabulary import TERMINAL_TYPES, TYPES, known_fields, payload_fields
 from aitp_playground.scenarios.findings import nearest
-from aitp_playground.scenarios.paths import path_fault
+from aitp_playground.scenarios.paths import PATH, path_fault
 from aitp_playground.scenarios.patterns import pattern_fault
 from aitp_playground.scenarios.render import has_placeholder
 from aitp_playground.scenarios.strict import Strict
 
 #: How long a step may wait for the events that it expects, in milliseconds.
 LONGEST_WAIT = 10_000
+#: A number, or a placeholder that becomes one.
+_BOUND = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"\{\{"}]}
+_COUNT = {"type": "integer", "minimum": 0}
+
+
+def _only(schema: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Null is what nobody writes; a validator refuses it."""
+    del schema["anyOf"]
+    schema.update(wanted)
+
+
+def _either(schema: dict[str, Any]) -> None:
+    """What goes with a path and what with an event, as far as a JSON Schema can say it."""
+    operators = {"equals", "not", "contains", "min", "max", "exists", "matches"}
+    schema["properties"]["contains"] |= {"not": {"const": ""}}
+    schema["if"] = {"required": ["path"], "properties": {"path": {"type": "string"}}}
+    schema["then"] = {
+        "anyOf": [{"required": [name]} for name in sorted(operators)],
+        "properties": {
+            "path": {"pattern": f"^{PATH.pattern}$"},
+            "event": {"type": "null"},
+            "where": {"maxProperties": 0},
+            "within_ms": {"type": "null"},
+            "min": _BOUND,
+            "max": _BOUND,
+        },
+    }
+    strangers = dict.fromkeys(sorted(operators - {"min", "max"}), False)
+    types = sorted(set(TYPES) - set(TERMINAL_TYPES))
+    schema["else"] = {
+        "required": ["event"],
+        "properties": {**strangers, "event": {"enum": types}, "min": _COUNT, "max": _COUNT},
+        "allOf": [_fields_of(event) for event in types if known_fields(event) is not None],
+    }
+
+
+def _fields_of(event: str) -> dict[str, Any]:
+    """What ``where`` may name of an event of this type, as :meth:`Expectation.unknown_names` has it."""
+    fields, inside = known_fields(event) or frozenset(), payload_fields(event) or frozenset()
+    own, deeper = "|".join(sorted(fields - {"payload"})), "|".join(sorted(inside))
+    payload = rf"payload(?:$|\[|\.(?:{deeper})(?:$|[.\[]))" if inside else r"payload(?:$|\[)"
+    names = {"propertyNames": {"pattern": rf"^(?:(?:{own})(?:$|[.\[])|{payload})"}}
+    return {"if": {"properties": {"event": {"const": event}}}, "then": {"properties": {"where": names}}}
 
 
 class Expectation(Strict):
-    """One check of a step's output (``path``) or of the events between its start and end (``event``, ``where``).
+    """One check of a step's output (``path``) or of the events between its start and end (``event``)."""
 
-    ``path`` takes at least one of ``equals, not, contains, min, max, exists, matches``; with ``event``, ``min``
-    (1 when neither is written) and ``max`` bound the count, and ``within_ms`` lets the step wait until ``min`` have
-    come. Values may hold ``{{ outputs.step.path }}``.
-    ``model_fields_set`` tells which operators were written: ``equals: null`` is a check, an absent ``equals`` is none.
-    """
+    # ``model_fields_set`` tells which operators were written: ``equals: null`` is a check, and no ``equals`` is none.
+    model_config = ConfigDict(json_schema_extra=_either)
 
     OPERATORS: ClassVar[frozenset[str]] = frozenset({"equals", "not_", "contains", "min", "max", "exists", "matches"})
 
-    path: str | None = None
-    event: str | None = None
-    where: Mapping[str, Any] = Field(default_factory=dict)
-    equals: Any = None
-    not_: Any = Field(default=None, alias="not")
-    contains: Any = None
-    min: Any = None
-    max: Any = None
-    exists: bool | None = Field(default=None, strict=True)
-    matches: str | None = None
-    within_ms: int | None = Field(default=None, ge=1, le=LONGEST_WAIT, strict=True)
+    path: str | None = Field(
+        default=None, description="a place in the output, as `$.body.error.code` or `$.findings[*].title`"
+    )
+    event: str | None = Field(default=None, description="a type of events, which are counted")
+    where: Mapping[str, Any] = Field(
+        default_factory=dict, description="which of them: each name, a field of the event, has this value"
+    )
+    equals: Any = Field(default=None, description="it is the same JSON, at any depth")
+    not_: Any = Field(default=None, alias="not", description="something is there and is not that")
+    contains: Any = Field(
+        default=None, description="the text has this text in it, the list this entry, the object this key"
+    )
+    min: Any = Field(
+        default=None, description="at least this number; of events: how many at least, 1 without min and max"
+    )
+    max: Any = Field(default=None, description="at most this number; of events: how many at most")
+    exists: bool | None = Field(
+        default=None,
+        strict=True,
+        description="whether something is there",
+        json_schema_extra=lambda schema: _only(schema, {"type": "boolean"}),
+    )
+    matches: str | None = Field(
+        default=None,
+        description="a text in which this regular expression is found",
+        json_schema_extra=lambda schema: _only(schema, {"type": "string", "minLength": 1}),
+    )
+    within_ms: int | None = Field(
+        default=None,
+        ge=1,
+        le=LONGEST_WAIT,
+        strict=True,
+        description="the step waits so long for `min` events to come",
+    )
 
     @classmethod
     def keys_beside(cls, written: Collection[str]) -> frozenset[str]:
@@ -110,7 +180,11 @@ class Expectation(Strict):
             yield "within_ms belongs to an event, not to a path: an output is there when the step is done"
         for name in ("min", "max"):
             bound = getattr(self, name)
-            if name in self.model_fields_set and not is_number(bound) and not has_placeholder(bound):
+            if (
+                name in self.model_fields_set
+                and not is_number(bound)
+                and not (isinstance(bound, str) and has_placeholder(bound))
+            ):
                 yield f"{name} of a path is a number, not {bound!r}"
 
     def _of_event(self) -> Iterator[str]:

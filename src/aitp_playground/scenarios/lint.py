@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from aitp_playground.resources import agents_dir
-from aitp_playground.scenarios.checks import AGENTS, STEPS, Fault
+from aitp_playground.scenarios.checks import AGENTS, Fault
 from aitp_playground.scenarios.doubtful_claims import doubtful_claims
 from aitp_playground.scenarios.entrypoints import entrypoint_faults, interpreter_doubt
 from aitp_playground.scenarios.findings import Finding
 from aitp_playground.scenarios.folders import subfolders
+from aitp_playground.scenarios.idle_fields import idle_fields
 from aitp_playground.scenarios.index import Index
 from aitp_playground.scenarios.inputs import unfit_defaults
 from aitp_playground.scenarios.loaded import LoadedScenario
@@ -22,6 +23,7 @@ from aitp_playground.scenarios.providers import provider
 from aitp_playground.scenarios.references import named
 from aitp_playground.scenarios.render import has_placeholder
 from aitp_playground.scenarios.schemas import slow_patterns
+from aitp_playground.scenarios.shape import STEPS
 
 
 def lint(root: Path, step_types: StepTypes, beside: Sequence[Path] = ()) -> list[Finding]:
@@ -208,5 +210,6 @@ _RULES: tuple[Callable[[Scenario, Mapping[str, AgentManifest]], Iterator[Fault]]
     _proofless,
     _defaults,
     _slow_patterns,
+    idle_fields,
     doubtful_claims,
 )

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from aitp_playground.resources import agents_dir
-from aitp_playground.scenarios.checks import AGENTS, STEPS, check
-from aitp_playground.scenarios.findings import Finding, KeyPath, Marks
+from aitp_playground.scenarios.checks import AGENTS, check
+from aitp_playground.scenarios.findings import Finding, Marks
 from aitp_playground.scenarios.folders import files, real, relative
 from aitp_playground.scenarios.loaded import LoadedScenario, LoadedTemplate
 from aitp_playground.scenarios.manifests import Manifests
 from aitp_playground.scenarios.models import AgentManifest, Scenario, ScenarioTemplate, StepSpec
 from aitp_playground.scenarios.nodes import Broken
-from aitp_playground.scenarios.shape import Model, shaped, shaped_steps
+from aitp_playground.scenarios.shape import Model, dig, shaped_file
 from aitp_playground.scenarios.source import Document, read_document
 from aitp_playground.scenarios.stamps import Stamp, settled_stamp
 from aitp_playground.scenarios.templates import merge
@@ -93,14 +93,7 @@ class _Load:
         return document
 
     def _shape(self, model: type[Model], document: Document) -> tuple[Model | None, list[Finding]]:
-        data: Any = document.data
-        findings: list[Finding] = []
-        raw = _dig(data, STEPS)
-        if isinstance(raw, list):
-            steps, findings = shaped_steps(raw, self.step_types, document.marks, STEPS)
-            data = _with_steps(data, steps)
-        shape, faults = shaped(model, data, document.marks)
-        return (shape if not findings else None), [*faults, *findings]
+        return shaped_file(model, document.data, self.step_types, document.marks)
 
     def _agents(self, scenario: Scenario, marks: Marks, errors: list[Finding]) -> dict[str, AgentManifest]:
         manifests: dict[str, AgentManifest] = {}
@@ -140,7 +133,7 @@ class _Load:
         document = self._document(path, errors)
         if document is None:
             return path.stem, None
-        kind = _dig(document.data, ("kind",))
+        kind = dig(document.data, ("kind",))
         if kind != "ScenarioTemplate":
             said = "has no kind" if kind is None else f"is of kind {kind!r}"
             message = f"{said}, not ScenarioTemplate: skipped"
@@ -160,22 +153,11 @@ class _Load:
         return template.metadata.name, LoadedTemplate(template, merged, agents, both, base.sources | document.sources)
 
 
-def _dig(data: Any, path: KeyPath) -> Any:
-    for part in path:
-        data = data.get(part) if isinstance(data, dict) else None
-    return data
-
-
 def _ref(data: Any) -> str | None:
-    parts = [_dig(data, ("metadata", name)) for name in ("pack", "scenario", "version")]
+    parts = [dig(data, ("metadata", name)) for name in ("pack", "scenario", "version")]
     return f"{parts[0]}/{parts[1]}@{parts[2]}" if all(isinstance(part, str) for part in parts) else None
 
 
 def _agents_root(root: Path) -> Path:
     beside = real(root).parent / "agents"
     return beside if beside.is_dir() else agents_dir()
-
-
-def _with_steps(data: dict[str, Any], steps: list[StepSpec]) -> dict[str, Any]:
-    spec = data["spec"]
-    return {**data, "spec": {**spec, "workflow": {**spec["workflow"], "steps": steps}}}

@@ -1,212 +1,155 @@
 """The scenario file kinds as pydantic models (``apiVersion: aitp.dev/v1``). Unknown keys are errors.
 
 A step's own model comes from the step types (:mod:`aitp_playground.steps`); here is only what all steps share.
+Docstrings of models and descriptions of fields are what an editor shows
+(:mod:`aitp_playground.scenarios.file_schema`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializeAsAny,
-    TypeAdapter,
-    UrlConstraints,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import Url
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
 from aitp_playground.scenarios.expectations import Expectation
-from aitp_playground.scenarios.strict import Strict
+from aitp_playground.scenarios.manifest_models import AgentManifest
+from aitp_playground.scenarios.names import (
+    API_VERSION,
+    NAME_PATTERN,
+    AgentId,
+    AgentRef,
+    Capability,
+    Name,
+    StepId,
+    StepRef,
+)
+from aitp_playground.scenarios.strict import Strict, Text
 
-API_VERSION = "aitp.dev/v1"
-#: One part of a ref, and every id in a scenario.
-NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]*$"
-
-Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=128)]
-Capability = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=128)]
-
-
-class AgentRef:
-    """Marks a step field (or each entry of a list field) that names an agent of the scenario."""
-
-
-class StepRef:
-    """Marks a step field (or each entry of a list field) that names an earlier step."""
-
-
-AgentId = Annotated[str, Field(min_length=1, max_length=128), AgentRef()]
-StepId = Annotated[str, Field(min_length=1, max_length=128), StepRef()]
-
-
-# -- agents ------------------------------------------------------------------------------------------------------------
-
-
-#: Normalised as the protocol library does it.
-_ISSUER: TypeAdapter[Url] = TypeAdapter(Annotated[Url, UrlConstraints(allowed_schemes=["https"], max_length=300)])
-
-
-class Entrypoint(Strict):
-    """What to run: a module (``researcher.main``) or a file below the agents directory."""
-
-    type: Literal["python_module", "python_file"]
-    value: str = Field(min_length=1)
-
-
-class HostSpec(Strict):
-    """How to run it. ``cwd`` is relative to the agents directory's parent; ``env`` is all the worker gets beside the
-    fixed names of :mod:`aitp_playground.hosting.contract`."""
-
-    python: str | None = None
-    cwd: str | None = None
-    startup_timeout_ms: int = Field(default=30_000, alias="startupTimeoutMs", ge=1, le=600_000)
-    env: Mapping[str, str] = Field(default_factory=dict)
-
-
-class AgentAitp(Strict):
-    """The agent's protocol face. ``ttl_secs`` is the manifest's life; a TCT lives 3600 s at most.
-
-    ``redelegation``: how often a token that was redeemed at this agent may be delegated on.
-    """
-
-    offered_caps: tuple[Capability, ...] = Field(min_length=1)
-    display_name: str = Field(min_length=1, max_length=128)
-    identity_type: Literal["pinned_key", "oidc"] = "pinned_key"
-    oidc_issuer: str | None = None
-    oidc_subject: str | None = Field(default=None, min_length=1, max_length=128)
-    signing_suite: Literal["ed25519", "p256"] = "ed25519"
-    ttl_secs: int = Field(default=3600, ge=60, le=604_800)
-    redelegation: int = Field(default=0, ge=0, le=2)
-
-    @model_validator(mode="after")
-    def _oidc_is_whole(self) -> AgentAitp:
-        if self.identity_type == "oidc" and not (self.oidc_issuer and self.oidc_subject):
-            raise ValueError("identity_type oidc needs oidc_issuer and oidc_subject")
-        if self.identity_type != "oidc" and (self.oidc_issuer or self.oidc_subject):
-            raise ValueError("oidc_issuer and oidc_subject go with identity_type oidc")
-        return self
-
-    @field_validator("oidc_issuer")
-    @classmethod
-    def _issuer_is_normal(cls, value: str | None) -> str | None:
-        """As agents compare it: with its slash, its host in lower case, and no port that goes without saying."""
-        if value is None:
-            return None
-        try:
-            return str(_ISSUER.validate_python(value))
-        except ValidationError:
-            raise ValueError("not an https URL") from None
-
-
-class AgentManifestSpec(Strict):
-    """``spec`` of an AgentManifest."""
-
-    entrypoint: Entrypoint
-    host: HostSpec = HostSpec()
-    aitp: AgentAitp
-    did_web: bool = False
-    #: The worker asks for the operator's language model settings, key included.
-    llm: bool = False
-
-
-class AgentManifestMetadata(Strict):
-    """``metadata`` of an AgentManifest."""
-
-    id: Name
-    name: str
-    framework: Literal["crewai", "langchain", "langgraph", "custom"]
-    version: str
-
-
-class AgentManifest(Strict):
-    """``_shared/agents/<name>.yaml``: how to launch an agent and what it offers."""
-
-    api_version: Literal["aitp.dev/v1"] = Field(alias="apiVersion")
-    kind: Literal["AgentManifest"]
-    metadata: AgentManifestMetadata
-    spec: AgentManifestSpec
+__all__ = [
+    "API_VERSION",
+    "NAME_PATTERN",
+    "AgentId",
+    "AgentManifest",
+    "AgentRef",
+    "Capability",
+    "Name",
+    "StepId",
+    "StepRef",
+]
 
 
 class AgentSpec(Strict):
-    """An agent in a scenario. ``ref`` is ``_shared/agents/<name>``."""
+    """An agent in a scenario."""
 
-    id: Name
-    ref: str
-    port_offset: int = Field(default=0, ge=0, le=1000)
-    org: Literal["internal", "external"] = "internal"
-    cloud: str | None = None
-    did_web_host: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.-]+(:\d{1,5})?$", max_length=253)
-    signing_suite: Literal["ed25519", "p256"] | None = None
+    id: Name = Field(description="the name by which steps, events and outputs speak of it")
+    ref: str = Field(description="`_shared/agents/<name>`, its manifest")
+    port_offset: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="added to AGENT_BASE_PORT when that port is free; nothing may rely on the number",
+    )
+    org: Literal["internal", "external"] = Field(
+        default="internal",
+        description="`external`: keys in a namespace of their own, and it is subject to `cp_registry` discovery",
+    )
+    cloud: Text | None = Field(default=None, description="a label")
+    did_web_host: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?$",
+        max_length=253,
+        description="the host of its `did:web`; it serves a DID document then",
+    )
+    signing_suite: Literal["ed25519", "p256"] | None = Field(
+        default=None, description="when not written, its manifest's"
+    )
 
 
 # -- trust, steps ------------------------------------------------------------------------------------------------------
 
 
 class TrustSpec(Strict):
-    """The trust posture. ``eager``: every pair shakes hands before the workflow, both ways."""
+    """The trust posture."""
 
-    boundary: Literal["intra_org", "cross_org", "cross_cloud"] = "intra_org"
-    discovery: Literal["static", "did_web", "cp_registry"] = "static"
-    eager: bool = True
+    boundary: Literal["intra_org", "cross_org", "cross_cloud"] = Field(
+        default="intra_org", description="what the agents' trust crosses; told in their events"
+    )
+    discovery: Literal["static", "did_web", "cp_registry"] = Field(
+        default="static",
+        description="how peers are found: where they were launched, by their DID documents, in a registry",
+    )
+    eager: bool = Field(default=True, description="every pair shakes hands before the first step, both ways")
 
 
 class Fault(Strict):
     """A fault to inject into one step: the caller is given a URL that really fails."""
 
-    kind: Literal["manifest_404", "peer_offline"]
-    note: str | None = None
+    kind: Literal["manifest_404", "peer_offline"] = Field(
+        description="a path where no manifest is, or a port that refuses connections"
+    )
+    note: Text | None = Field(default=None, description="a remark")
 
 
 class StepSpec(Strict):
-    """What every step has. ``type`` is narrowed to a Literal by each step type.
-
-    ``on_mismatch: record`` lets the run go on when ``expect_status`` is not met. ``timeout_ms`` bounds the step.
-    """
+    """What every step has. ``type`` is narrowed to a Literal by each step type."""
 
     #: Faults this step type takes.
     faultable: ClassVar[bool] = False
     #: Its expectations look at the events of the whole run so far, not only at its own.
     looks_back: ClassVar[bool] = False
 
-    id: Name
+    id: Name = Field(description="unique; the step's output is `outputs.<id>`")
     type: str
-    description: str | None = None
-    expect: tuple[Expectation, ...] = ()
-    requires: tuple[StepId, ...] = ()
-    on_mismatch: Literal["fail", "record"] = "fail"
-    fault: Fault | None = None
-    timeout_ms: int | None = Field(default=None, ge=1, le=600_000)
+    description: Text | None = Field(default=None, description="a remark")
+    expect: tuple[Expectation, ...] = Field(
+        default=(), description="checks of the output and of events; what does not hold fails the run"
+    )
+    requires: tuple[StepId, ...] = Field(
+        default=(),
+        description=(
+            "earlier steps; when one was skipped or degraded by the Control Plane, this step is skipped as unproven"
+        ),
+    )
+    on_mismatch: Literal["fail", "record"] = Field(
+        default="fail", description="`record`: an unmet `expect_status` does not end the run"
+    )
+    fault: Fault | None = Field(default=None, description="a fault to inject")
+    timeout_ms: int | None = Field(default=None, ge=1, le=600_000, description="a bound on the step, in place of 30 s")
 
 
 class InputsSpec(Strict):
-    """``schema`` is a JSON Schema (draft 2020-12) of an object; its defaults are filled in before validation."""
+    """What a run may be given."""
 
-    json_schema: Mapping[str, Any] = Field(default_factory=lambda: {"type": "object"}, alias="schema")
+    json_schema: Mapping[str, Any] = Field(
+        default_factory=lambda: {"type": "object"},
+        alias="schema",
+        description="a JSON Schema (draft 2020-12) of an object; its defaults are filled in before validation",
+    )
 
 
 class Workflow(Strict):
     """The ordered steps."""
 
-    steps: tuple[SerializeAsAny[StepSpec], ...] = ()
+    steps: tuple[SerializeAsAny[StepSpec], ...] = Field(default=(), description="done one after another")
 
 
 class AitpPolicy(Strict):
-    """What the agents of a scenario accept of each other. ``None``: every identity type that occurs in the scenario."""
+    """What the agents of a scenario accept of each other."""
 
-    accepted_identity_types: tuple[Literal["pinned_key", "oidc"], ...] | None = Field(default=None, min_length=1)
+    accepted_identity_types: tuple[Literal["pinned_key", "oidc"], ...] | None = Field(
+        default=None, min_length=1, description="when not written, every type that an agent of the scenario has"
+    )
 
 
 class ScenarioSpec(Strict):
     """``spec`` of a ScenarioVersion."""
 
     inputs: InputsSpec = InputsSpec()
-    agents: tuple[AgentSpec, ...] = Field(min_length=1)
+    agents: tuple[AgentSpec, ...] = Field(
+        min_length=1, description="the order matters where the first agent that offers something is called"
+    )
     trust: TrustSpec = TrustSpec()
     workflow: Workflow = Workflow()
     aitp: AitpPolicy = AitpPolicy()
@@ -215,12 +158,12 @@ class ScenarioSpec(Strict):
 class ScenarioMetadata(Strict):
     """``metadata`` of a ScenarioVersion; the ref is ``<pack>/<scenario>@<version>``."""
 
-    pack: Name
-    scenario: Name
-    version: Name
-    name: str
-    summary: str = ""
-    tags: tuple[str, ...] = ()
+    pack: Name = Field(description="as its directory; `<pack>/<scenario>@<version>` is its ref")
+    scenario: Name = Field(description="as its directory")
+    version: Name = Field(description="as its directory; in quotes where it would be a number")
+    name: Text = Field(description="for people")
+    summary: Text = Field(default="", description="what it shows, in a sentence")
+    tags: tuple[Text, ...] = Field(default=(), description="words to find it by")
 
     @property
     def ref(self) -> str:
@@ -240,10 +183,10 @@ class Scenario(Strict):
 class PackMetadata(Strict):
     """``metadata`` of a ScenarioPack."""
 
-    slug: Name
-    name: str
-    description: str = ""
-    tags: tuple[str, ...] = ()
+    slug: Name = Field(description="as its directory")
+    name: Text = Field(description="for people")
+    description: Text = Field(default="", description="what is in it")
+    tags: tuple[Text, ...] = Field(default=(), description="words to find it by")
 
 
 class ScenarioPack(Strict):
@@ -257,16 +200,16 @@ class ScenarioPack(Strict):
 class TemplateMetadata(Strict):
     """``metadata`` of a ScenarioTemplate."""
 
-    name: Name
-    summary: str = ""
+    name: Name = Field(description="by which a run asks for it")
+    summary: Text = Field(default="", description="what it changes, in a sentence")
 
 
 class TemplateSpec(Strict):
-    """What a template changes: the fields of ``trust`` that it writes; ``agents`` and ``workflow`` as a whole."""
+    """What a template changes."""
 
-    trust: TrustSpec | None = None
-    agents: tuple[AgentSpec, ...] | None = Field(default=None, min_length=1)
-    workflow: Workflow | None = None
+    trust: TrustSpec | None = Field(default=None, description="the fields that are written, in place of the scenario's")
+    agents: tuple[AgentSpec, ...] | None = Field(default=None, min_length=1, description="in place of all agents")
+    workflow: Workflow | None = Field(default=None, description="in place of all steps")
 
 
 class ScenarioTemplate(Strict):

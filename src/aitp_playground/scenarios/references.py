@@ -23,6 +23,11 @@ def named(step: StepSpec, kind: type[AgentRef | StepRef]) -> Iterator[tuple[KeyP
                 yield (field, index), item
 
 
+def field_marks(model: type[StepSpec], field: str) -> tuple[Any, ...]:
+    """The marks on one field, and on what it is a list of."""
+    return dict(_fields(model))[field]
+
+
 @cache
 def _fields(model: type[StepSpec]) -> tuple[tuple[str, tuple[Any, ...]], ...]:
     return tuple((name, (*field.metadata, *_marks_in(field.annotation))) for name, field in model.model_fields.items())

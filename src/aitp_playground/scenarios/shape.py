@@ -12,8 +12,11 @@ from aitp_playground.misfits import said
 from aitp_playground.scenarios.expectations import Expectation
 from aitp_playground.scenarios.findings import Finding, KeyPath, Marks, meant, nearest
 from aitp_playground.scenarios.models import StepSpec
+from aitp_playground.scenarios.strict import EXTENSION
 
 Model = TypeVar("Model", bound=BaseModel)
+#: Where the steps of a file are.
+STEPS: KeyPath = ("spec", "workflow", "steps")
 #: Faults of one section that are told one by one.
 MOST_FINDINGS = 100
 
@@ -34,6 +37,27 @@ def shaped(model: type[Model], data: Any, marks: Marks, at: KeyPath = ()) -> tup
         if len(errors) > MOST_FINDINGS:
             findings.append(marks.finding(at, f"{len(errors) - MOST_FINDINGS} more things are wrong here"))
         return None, findings
+
+
+def shaped_file(
+    model: type[Model], data: Any, step_types: Mapping[str, type[StepSpec]], marks: Marks
+) -> tuple[Model | None, list[Finding]]:
+    """A whole file as ``model``, each of its steps as the model of its type; or None and what is wrong."""
+    findings: list[Finding] = []
+    raw = dig(data, STEPS)
+    if isinstance(raw, list):
+        steps, findings = shaped_steps(raw, step_types, marks, STEPS)
+        spec = data["spec"]
+        data = {**data, "spec": {**spec, "workflow": {**spec["workflow"], "steps": steps}}}
+    shape, faults = shaped(model, data, marks)
+    return (shape if not findings else None), [*faults, *findings]
+
+
+def dig(data: Any, path: KeyPath) -> Any:
+    """What stands at ``path``; None where there is no such place."""
+    for part in path:
+        data = data.get(part) if isinstance(data, dict) else None
+    return data
 
 
 def shaped_steps(
@@ -70,7 +94,9 @@ def _untyped(entry: Mapping[str, Any], step_types: Mapping[str, type[StepSpec]])
     if "agent" in entry and "capability" in entry:
         return "workflow"
     keys = {name: set(keys_of(step_types.get(name))) for name in ("workflow", "meta")}
-    return "workflow" if any(meant(str(key), keys["workflow"] - keys["meta"]) for key in entry) else "meta"
+    of_workflow = keys["workflow"] - keys["meta"]
+    written = [str(key) for key in entry if not str(key).startswith(EXTENSION)]
+    return "workflow" if any(meant(key, of_workflow) for key in written) else "meta"
 
 
 def _message(model: type[BaseModel], data: Any, error: ErrorDetails) -> str:

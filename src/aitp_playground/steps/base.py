@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from aitp_playground.scenarios.models import StepSpec
 
@@ -112,7 +113,23 @@ class StepContext(Protocol):
 
 
 class Step(StepSpec):
-    """A step type: a pydantic model of its fields, and :meth:`run`. Subclasses set ``type`` as a ``Literal``."""
+    """A step type: a pydantic model of its fields, and :meth:`run`. Subclasses set ``type`` as a ``Literal``.
+
+    Their docstring, the descriptions of their fields and what is declared here make the reference of step types
+    (docs/steps.md); the former two are what an editor shows.
+    """
+
+    #: Field of the output → what it holds; ``?`` ends the name of one that is there only sometimes. None: the output is
+    #: another's to define.
+    gives: ClassVar[Mapping[str, str] | None] = MappingProxyType({})
+    #: Event types that it brings about, beside those of every step.
+    causes: ClassVar[tuple[str, ...]] = ()
+    #: The SDK's feature without which it is skipped, a key of :data:`aitp_playground.sdk.FEATURES`.
+    feature: ClassVar[str | None] = None
+    #: When it needs that, if not always.
+    feature_when: ClassVar[str | None] = None
+    #: It does something at a Control Plane: always, or only as one of its fields says.
+    control_plane: ClassVar[Literal["always", "sometimes", "never"]] = "never"
 
     async def run(self, ctx: StepContext) -> StepOutcome:
         """Do it. Raises :class:`~aitp_playground.errors.StepError` to fail the run."""

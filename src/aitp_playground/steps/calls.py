@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,14 +16,28 @@ from aitp_playground.steps.base import Completed, Step, StepContext
 class InputFields(Strict):
     """Where a call's input comes from: an earlier step's whole output, or a template over the run's inputs."""
 
-    input_from: StepId | None = None
-    input_template: dict[str, Any] | str | None = None
+    input_from: StepId | None = Field(default=None, description="the step whose whole output is the input")
+    input_template: dict[str, Any] | str | None = Field(
+        default=None,
+        description="the input, with `{{ inputs.key }}` for inputs of the run; with neither, all inputs are the input",
+    )
 
 
 class JudgedCall(InputFields, Step):
     """A call whose refusal is an answer, not an accident."""
 
-    expect_status: int | None = Field(default=None, ge=100, le=599, strict=True)
+    gives: ClassVar[Mapping[str, str] | None] = {
+        "status_code": "the HTTP status of the answer; null when none came",
+        "rejected": "whether it is 403",
+        "expected_status": "what `expect_status` says; null when it is not written",
+        "matched": "whether the two are the same; null likewise",
+        "body": "the JSON of the answer; of a refusal `{error: {code, message, retryable, details?}}`",
+        "error?": "why no answer came",
+    }
+
+    expect_status: int | None = Field(
+        default=None, ge=100, le=599, strict=True, description="the HTTP status that the answer must have"
+    )
 
     async def judge(
         self, ctx: StepContext, caller: str, target: str, capability: str, answer: dict[str, Any]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
 
 from aitp_playground.scenarios.models import AgentId
 from aitp_playground.steps.base import Completed, Step, StepContext, StepOutcome
@@ -19,8 +21,18 @@ class CpDelegationTreeStep(Step):
     then the tree below each.
     """
 
+    gives: ClassVar[Mapping[str, str] | None] = {
+        "delegations": "the Control Plane's own rows",
+        "delegator?": "the agent's AID",
+        "count?": "how many rows",
+        "error?": "why it did not: a reason class, or a sentence",
+        "skipped?": "`no cp`, where there is no Control Plane",
+    }
+    causes: ClassVar[tuple[str, ...]] = ("cp.delegation.tree", "cp.degraded")
+    control_plane: ClassVar[Literal["always", "sometimes", "never"]] = "always"
+
     type: Literal["cp_delegation_tree"] = "cp_delegation_tree"
-    agent: AgentId
+    agent: AgentId = Field(description="with whom the delegations began")
 
     async def run(self, ctx: StepContext) -> StepOutcome:
         if not ctx.cp.enabled:

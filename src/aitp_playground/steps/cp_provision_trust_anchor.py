@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
 
 from aitp_playground.scenarios.models import AgentId, Name
 from aitp_playground.steps.base import Completed, Step, StepContext, StepOutcome
@@ -14,15 +17,28 @@ _P256 = "p256:"
 
 
 class CpProvisionTrustAnchorStep(Step):
-    """Pins the agent's key and, with ``issuer_url``, adds the anchor, in ``namespace`` (default: the pack).
+    """Pins the agent's key at the Control Plane and, with ``issuer_url``, adds an anchor.
 
-    ``provisioned`` is true only when both are seen on reading back.
+    ``provisioned`` is true only when both are seen on reading back. The Control Plane pins Ed25519 keys only.
     """
 
+    gives: ClassVar[Mapping[str, str] | None] = {
+        "provisioned": "whether they are there",
+        "namespace?": "in which namespace",
+        "pinned_key?": "the Control Plane's own row of the key, or null",
+        "trust_anchor?": "its own row of the anchor, or null",
+        "pinned_key_count?": "how many keys it has in the namespace",
+        "trust_anchor_count?": "how many anchors",
+        "error?": "why it did not: a reason class, or a sentence",
+        "skipped?": "`no cp`, where there is no Control Plane",
+    }
+    causes: ClassVar[tuple[str, ...]] = ("cp.trust_anchor.provisioned", "manifest.verify_failed", "cp.degraded")
+    control_plane: ClassVar[Literal["always", "sometimes", "never"]] = "always"
+
     type: Literal["cp_provision_trust_anchor"] = "cp_provision_trust_anchor"
-    agent: AgentId
-    namespace: Name | None = None
-    issuer_url: str | None = None
+    agent: AgentId = Field(description="whose key")
+    namespace: Name | None = Field(default=None, description="in which namespace; when not written, the pack's name")
+    issuer_url: str | None = Field(default=None, description="the issuer to add as an anchor")
 
     async def run(self, ctx: StepContext) -> StepOutcome:
         if not ctx.cp.enabled:

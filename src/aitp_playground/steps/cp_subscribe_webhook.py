@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from pydantic import Field
 
 from aitp_playground.steps.base import Completed, Step, StepContext, StepOutcome
 from aitp_playground.steps.control_plane import degraded, skipped
 
 
 class CpSubscribeWebhookStep(Step):
-    """Subscribes ``<PLAYGROUND_BASE_URL>/webhooks/cp/{run_id}``. No ``events`` asks for all that can be delivered."""
+    """Has the Control Plane call this run back, at ``<PLAYGROUND_BASE_URL>/webhooks/cp/{run_id}``."""
+
+    gives: ClassVar[Mapping[str, str] | None] = {
+        "subscribed": "whether it will",
+        "webhook_id?": "by what the Control Plane knows the subscription",
+        "url?": "where it will call",
+        "events?": "what `events` says",
+        "error?": "why it did not: a reason class, or a sentence",
+        "skipped?": "`no cp`, where there is no Control Plane",
+    }
+    causes: ClassVar[tuple[str, ...]] = ("cp.webhook.subscribed", "cp.webhook.subscribe_failed", "cp.degraded")
+    control_plane: ClassVar[Literal["always", "sometimes", "never"]] = "always"
 
     type: Literal["cp_subscribe_webhook"] = "cp_subscribe_webhook"
-    events: tuple[str, ...] = ()
+    events: tuple[str, ...] = Field(default=(), description="the types to be told of; nothing written asks for all")
 
     async def run(self, ctx: StepContext) -> StepOutcome:
         if not ctx.cp.enabled:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,15 +15,25 @@ from aitp_playground.steps.faults import FaultableStep
 class DelegateStep(FaultableStep):
     """``delegator`` makes a delegation for ``delegatee`` from the grant voucher that ``via_peer`` gave it.
 
-    The SDK refuses a ``scope`` beyond the voucher's. The output's token is bound to the delegatee's key.
+    The SDK refuses a ``scope`` beyond the voucher's. A token that was redeemed brings a voucher only where the owner's
+    manifest allows it (``redelegation``).
     """
 
+    gives: ClassVar[Mapping[str, str] | None] = {
+        "delegation_token": "what `redeem_delegation` takes to the owner; bound to the delegatee's key",
+        "delegatee_aid": "whose key that is",
+        "scope": "the capabilities that were passed on",
+    }
+    causes: ClassVar[tuple[str, ...]] = ("delegation.issuing", "delegation.issued")
+
     type: Literal["delegate"] = "delegate"
-    delegator: AgentId
-    delegatee: AgentId
-    via_peer: AgentId
-    scope: Annotated[tuple[Capability, ...], Field(min_length=1)]
-    ttl_secs: int | None = Field(default=None, ge=1, le=86_400)
+    delegator: AgentId = Field(description="who passes on")
+    delegatee: AgentId = Field(description="to whom")
+    via_peer: AgentId = Field(description="whose grants: the owner, who gave the delegator a token with a voucher")
+    scope: tuple[Capability, ...] = Field(min_length=1, description="which of them")
+    ttl_secs: int | None = Field(
+        default=None, ge=1, le=86_400, description="how long it is good, never beyond the voucher"
+    )
 
     def aimed_at(self, provider: Callable[[str, str], str | None]) -> str | None:  # noqa: ARG002 - named in the step
         return self.delegatee

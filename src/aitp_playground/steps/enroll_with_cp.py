@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import aitp
+from pydantic import Field
 
 from aitp_playground.errors import StepError
 from aitp_playground.scenarios.models import AgentId
@@ -13,10 +15,31 @@ from aitp_playground.steps.control_plane import degraded, skipped
 
 
 class EnrollWithCpStep(Step):
-    """The service only asks the agent to, and takes the entry out of the registry after the linger time."""
+    """The agent puts itself into the Control Plane's registry, which must then list it under a manifest that verifies.
+
+    The service only asks the agent to, and takes the entry out of the registry after the linger time.
+    """
+
+    gives: ClassVar[Mapping[str, str] | None] = {
+        "enrolled": "whether it did",
+        "aid?": "under which AID",
+        "registered_at?": "when, as the Control Plane says",
+        "token_expires_in?": "how many seconds the token that it registered with was good",
+        "error?": "why it did not: a reason class, or a sentence",
+        "skipped?": "`no cp`, where there is no Control Plane",
+    }
+    causes: ClassVar[tuple[str, ...]] = (
+        "cp.enroll_started",
+        "cp.enroll_succeeded",
+        "cp.enroll_failed",
+        "cp.enroll_complete",
+        "manifest.verify_failed",
+        "cp.degraded",
+    )
+    control_plane: ClassVar[Literal["always", "sometimes", "never"]] = "always"
 
     type: Literal["enroll_with_cp"] = "enroll_with_cp"
-    agent: AgentId
+    agent: AgentId = Field(description="who")
 
     async def run(self, ctx: StepContext) -> StepOutcome:
         if not ctx.cp.enabled:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,9 +18,18 @@ class ExportSessionBundleStep(Step):
     The bundle holds the tokens, so it stays with the coordinator; the output names it.
     """
 
+    gives: ClassVar[Mapping[str, str] | None] = {
+        "bundle_ref": "by what the coordinator knows it",
+        "sha256": "its fingerprint",
+        "session_id": "the session's id",
+        "participant_aids": "who takes part",
+    }
+    causes: ClassVar[tuple[str, ...]] = ("session.bundle.exported",)
+    feature: ClassVar[str | None] = "session_bundle"
+
     type: Literal["export_session_bundle"] = "export_session_bundle"
-    coordinator: AgentId
-    participants: Annotated[tuple[AgentId, ...], Field(min_length=1, max_length=16)]
+    coordinator: AgentId = Field(description="who issued the tokens, and signs the bundle")
+    participants: tuple[AgentId, ...] = Field(min_length=1, max_length=16, description="who holds them")
 
     async def run(self, ctx: StepContext) -> StepOutcome:
         return await unless_missing(self._export(ctx))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar
 
 from aitp_playground.errors import AgentCallError, StepError
@@ -48,6 +48,15 @@ class FaultableStep(Step):
             doubt=None if fault is self.fault or self.expect else doubt,
         )
 
+
+#: What the output of a step that met its fault holds.
+FAULT_OUTPUT: Mapping[str, str] = {
+    "fault_injected": "true",
+    "kind": "which",
+    "target": "the agent that it was met at",
+    "mutated_url": "where the caller was sent in its place",
+    "error": "what it met there",
+}
 
 #: The transport classes each fault must produce to count as itself.
 FAULT_CLASSES = {

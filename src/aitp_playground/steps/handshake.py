@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
 
 from aitp_playground.errors import AgentCallError
 from aitp_playground.scenarios.models import AgentId, Capability
@@ -15,14 +17,37 @@ from aitp_playground.steps.features import MISSING, feature_lacking, unless_miss
 class HandshakeStep(FaultableStep):
     """``initiator`` gets a TCT from ``responder`` and gives none. No ``requested_grants``: all that is offered.
 
-    ``{"trust": "established", "granted": [names], "missing": [names]}``. A responder may grant less than it is asked
-    for (RFC-AITP-0004, section 4.1): what it did not grant is ``missing``, for the scenario to judge.
+    A responder may grant less than it is asked for (RFC-AITP-0004, section 4.1): what it did not grant is ``missing``,
+    for the scenario to judge.
     """
 
+    gives: ClassVar[Mapping[str, str] | None] = {
+        "trust": "`established`",
+        "granted": "the capabilities that the token is good for",
+        "missing": "what was asked for and not granted",
+    }
+    causes: ClassVar[tuple[str, ...]] = (
+        "trust.establishing",
+        "trust.established",
+        "trust.failed",
+        "manifest.verify_failed",
+        "handshake.started",
+        "handshake.complete",
+        "handshake.answered",
+        "handshake.failed",
+        "tct.dropped",
+        "tct.revoked",
+        "revocation.list_fetched",
+        "revocation.refresh_failed",
+        "revocation.verify_failed",
+    )
+    feature: ClassVar[str | None] = "oidc"
+    feature_when: ClassVar[str | None] = "with a peer that is known by an ID token"
+
     type: Literal["handshake"] = "handshake"
-    initiator: AgentId
-    responder: AgentId
-    requested_grants: tuple[Capability, ...] = ()
+    initiator: AgentId = Field(description="who gets a token")
+    responder: AgentId = Field(description="who issues it")
+    requested_grants: tuple[Capability, ...] = Field(default=(), description="what for; nothing written asks for all")
 
     def aimed_at(self, provider: Callable[[str, str], str | None]) -> str | None:  # noqa: ARG002 - named in the step
         return self.responder

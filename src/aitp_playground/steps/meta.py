@@ -12,6 +12,7 @@ class MetaStep(Step):
     """Does nothing. Without ``expect`` its description becomes the notes of ``step.skipped``; with it, the events that
     are looked at are those of the whole run so far: where peers were found, the eager trust, what came meanwhile."""
 
+    causes: ClassVar[tuple[str, ...]] = ("cp.degraded",)
     looks_back: ClassVar[bool] = True
 
     type: Literal["meta"] = "meta"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
 
 from aitp_playground.scenarios.models import AgentId, Capability
 from aitp_playground.steps.base import StepContext, StepOutcome
@@ -17,10 +19,22 @@ class CapabilityProbeStep(JudgedCall, FaultableStep):
     Holding none fails the step: a 403 for want of a token would prove nothing about the token.
     """
 
+    gives: ClassVar[Mapping[str, str] | None] = {
+        **(JudgedCall.gives or {}),
+        "presented_jti?": "the id of the token that was shown",
+    }
+    causes: ClassVar[tuple[str, ...]] = (
+        "step.probing_with_held_tct",
+        "capability.invoked",
+        "capability.denied",
+        "step.access_denied",
+        "step.unexpected_status",
+    )
+
     type: Literal["capability_probe"] = "capability_probe"
-    agent: AgentId
-    target_agent: AgentId
-    capability: Capability
+    agent: AgentId = Field(description="who calls")
+    target_agent: AgentId = Field(description="who is called, and gave the token")
+    capability: Capability = Field(description="what for")
 
     def aimed_at(self, provider: Callable[[str, str], str | None]) -> str | None:  # noqa: ARG002 - named in the step
         return self.target_agent

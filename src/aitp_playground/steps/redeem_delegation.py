@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
 
 from aitp_playground.errors import StepError
 from aitp_playground.scenarios.models import AgentId, StepId
@@ -12,12 +14,32 @@ from aitp_playground.steps.faults import FaultableStep
 
 
 class RedeemDelegationStep(FaultableStep):
-    """``delegatee`` redeems, at ``target``, the delegation that the step ``via_delegation`` made."""
+    """``delegatee`` redeems, at ``target``, the delegation that the step ``via_delegation`` made.
+
+    It gets a token bound to its own key: one, however often it asks.
+    The target need not know the delegatee. The token ends with the delegation at the latest.
+    """
+
+    gives: ClassVar[Mapping[str, str] | None] = {
+        "ok": "true",
+        "peer_aid": "the AID of the agent that issued the token",
+        "grants": "the capabilities that the token is good for",
+        "jti": "the token's id: the same each time one delegation is redeemed",
+    }
+    causes: ClassVar[tuple[str, ...]] = (
+        "delegation.redeeming",
+        "delegation.redeemed",
+        "delegation.rejected",
+        "tct.received",
+        "revocation.list_fetched",
+        "revocation.refresh_failed",
+        "revocation.verify_failed",
+    )
 
     type: Literal["redeem_delegation"] = "redeem_delegation"
-    delegatee: AgentId
-    target: AgentId
-    via_delegation: StepId
+    delegatee: AgentId = Field(description="for whom it was made")
+    target: AgentId = Field(description="the owner of what was passed on")
+    via_delegation: StepId = Field(description="the `delegate` step that made it")
 
     def aimed_at(self, provider: Callable[[str, str], str | None]) -> str | None:  # noqa: ARG002 - named in the step
         return self.target

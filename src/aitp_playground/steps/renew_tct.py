@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,10 +18,36 @@ class RenewTctStep(Step):
     The old one stays good until it expires or is revoked (RFC-AITP-0004, section 8).
     """
 
+    gives: ClassVar[Mapping[str, str] | None] = {
+        "jti": "the new token's id",
+        "expires_at": "its end, in seconds since 1970",
+        "issuer": "the AID of who gave it",
+        "subject": "the AID of who holds it",
+        "previous_jti": "the id of the token before it",
+        "extended_by_secs": "by how much it outlives that one",
+    }
+    causes: ClassVar[tuple[str, ...]] = (
+        "tct.renewal.requested",
+        "tct.renewal.issued",
+        "tct.renewal.refused",
+        "tct.received",
+        "tct.renewed",
+        "revocation.list_fetched",
+        "revocation.refresh_failed",
+        "revocation.verify_failed",
+    )
+    feature: ClassVar[str | None] = "tct_renewal"
+
     type: Literal["renew_tct"] = "renew_tct"
-    agent: AgentId
-    via_peer: AgentId
-    new_ttl_secs: Annotated[int, Field(ge=1, le=24 * 3600, strict=True)] | None = None
+    agent: AgentId = Field(description="who holds the token")
+    via_peer: AgentId = Field(description="who issued it")
+    new_ttl_secs: int | None = Field(
+        default=None,
+        ge=1,
+        le=24 * 3600,
+        strict=True,
+        description="how long the new one is to live; when not written, an hour",
+    )
 
     async def run(self, ctx: StepContext) -> StepOutcome:
         return await unless_missing(self._renew(ctx))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, model_validator
 
 from aitp_playground.errors import AgentCallError
 from aitp_playground.events.proof import NO_CONTROL_PLANE
@@ -12,21 +13,61 @@ from aitp_playground.scenarios.models import AgentId
 from aitp_playground.steps.base import Completed, Skipped, Step, StepContext, StepOutcome
 from aitp_playground.steps.control_plane import degraded
 
+#: The ways in which a file says no.
+_NO: dict[str, Any] = {
+    "anyOf": [
+        {"enum": [False, 0]},
+        {"type": "string", "pattern": "^(?:0|[Ff]|[Nn]|[Nn][Oo]|[Oo][Ff][Ff]|[Ff][Aa][Ll][Ss][Ee])$"},
+    ]
+}
+
 
 class RevokeTctStep(Step):
-    """Revokes the newest TCT that ``issuer`` gave ``audience``, and all that hangs on it.
+    """Revokes the newest TCT that ``issuer`` gave ``audience``, what it was renewed from and what was made from these.
 
     ``local`` revokes it at the issuer. ``via_cp`` reports the run, then publishes the jti: order matters to a Control
     Plane, which shows a token as good when it hears of it after its revocation. Then the parties pull the signed list:
     the issuer's own, or the Control Plane's.
     """
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"required": ["local"], "properties": {"local": _NO}},
+            "then": {"required": ["via_cp"], "properties": {"via_cp": {"not": {"anyOf": [{"type": "null"}, _NO]}}}},
+        }
+    )
+
+    gives: ClassVar[Mapping[str, str] | None] = {
+        "revoked_jti": "the token's id",
+        "published_to_cp?": "with `via_cp`: whether the Control Plane took it",
+        "audience_revoked_count?": "with `via_cp`: how many entries the audience's copy of its list has",
+        "audience_sees_jti?": "with `via_cp`: whether this one is among them",
+    }
+    causes: ClassVar[tuple[str, ...]] = (
+        "revocation.published",
+        "tct.revoked",
+        "revocation.list_fetched",
+        "revocation.refresh_failed",
+        "revocation.verify_failed",
+        "cp.degraded",
+    )
+    control_plane: ClassVar[Literal["always", "sometimes", "never"]] = "sometimes"
+
     type: Literal["revoke_tct"] = "revoke_tct"
-    issuer: AgentId
-    audience: AgentId
-    via_cp: bool = False
-    reason: str | None = Field(default=None, max_length=500)
-    local: bool = True
+    issuer: AgentId = Field(description="who gave the token, and takes it back")
+    audience: AgentId = Field(description="to whom")
+    via_cp: bool = Field(default=False, description="the Control Plane is told, and publishes it")
+    reason: str | None = Field(default=None, max_length=500, description="what the list says of it")
+    local: bool = Field(
+        default=True,
+        description="the issuer revokes it itself; false leaves that to the Control Plane, and is skipped without one",
+    )
+
+    @model_validator(mode="after")
+    def _somebody_is_told(self) -> RevokeTctStep:
+        if not self.local and not self.via_cp:
+            raise ValueError("local: false leaves it to the Control Plane, which hears of it with via_cp: true")
+        return self
 
     async def run(self, ctx: StepContext) -> StepOutcome:
         if not self.local and not ctx.cp.enabled:

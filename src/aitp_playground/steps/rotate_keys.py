@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from pydantic import Field
 
 from aitp_playground.scenarios.models import AgentId
 from aitp_playground.steps.base import Completed, Step, StepContext, StepOutcome
@@ -15,8 +18,11 @@ class RotateKeysStep(Step):
     Tokens that it had issued are refused from then on; whoever wants to go on shakes hands again.
     """
 
+    gives: ClassVar[Mapping[str, str] | None] = {"old_aid": "who it was", "new_aid": "who it is"}
+    causes: ClassVar[tuple[str, ...]] = ("identity.key.rotated", "manifest.verify_failed")
+
     type: Literal["rotate_keys"] = "rotate_keys"
-    agent: AgentId
+    agent: AgentId = Field(description="whose key")
 
     async def run(self, ctx: StepContext) -> StepOutcome:
         rotated = await ctx.agent(self.agent).post("rotate-keys", {})

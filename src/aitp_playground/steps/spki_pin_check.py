@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 import aitp
 from pydantic import AfterValidator, Field
@@ -34,14 +35,34 @@ def _pin(text: str) -> str:
 class SpkiPinCheckStep(Step):
     """Compares the SHA-256 of a certificate's SubjectPublicKeyInfo with pins (RFC 7469, section 2.4), in the SDK.
 
-    ``cert_der_b64`` is the certificate in DER, ``pins`` are hashes, all in base64. ``expect_status`` 1: it must be
-    pinned; 0: it must not be.
+    No agent takes part.
     """
 
+    gives: ClassVar[Mapping[str, str] | None] = {
+        "computed_hash_b64": "the SHA-256 of the certificate's SubjectPublicKeyInfo, in base64",
+        "pin_count": "how many pins there are",
+        "is_pinned": "whether it is one of them",
+    }
+    causes: ClassVar[tuple[str, ...]] = ("spki.pin.checked",)
+    feature: ClassVar[str | None] = "spki_pinning"
+
     type: Literal["spki_pin_check"] = "spki_pin_check"
-    cert_der_b64: Annotated[str, Field(min_length=1, max_length=64 * 1024), AfterValidator(_base64)]
-    pins: Annotated[tuple[Annotated[str, AfterValidator(_pin)], ...], Field(min_length=1, max_length=64)]
-    expect_status: Annotated[int, Field(ge=0, le=1, strict=True)] | None = None
+    cert_der_b64: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=64 * 1024,
+            description="the certificate: DER, in base64",
+            json_schema_extra={"pattern": r"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"},
+        ),
+        AfterValidator(_base64),
+    ]
+    pins: tuple[
+        Annotated[str, AfterValidator(_pin), Field(json_schema_extra={"pattern": r"^[A-Za-z0-9+/]{43}=$"})], ...
+    ] = Field(min_length=1, max_length=64, description="the hashes, each of 32 bytes, in base64")
+    expect_status: int | None = Field(
+        default=None, ge=0, le=1, strict=True, description="1: it must be pinned; 0: it must not be"
+    )
 
     async def run(self, ctx: StepContext) -> StepOutcome:
         if (lacking := missing("spki_pinning")) is not None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from pydantic import Field
 
 from aitp_playground.scenarios.models import AgentId
 from aitp_playground.steps.base import Completed, Step, StepContext, StepOutcome
@@ -10,10 +13,22 @@ from aitp_playground.steps.features import unless_missing
 
 
 class TctCacheStatsStep(Step):
-    """One look-up is counted for each call that presents a token; a hit is one that was verified before and is kept."""
+    """Reports the counters of an agent's verification cache.
+
+    One look-up is counted for each call that presents a token; a hit is one that was verified before and is kept.
+    """
+
+    gives: ClassVar[Mapping[str, str] | None] = {
+        "enabled": "whether it has such a cache",
+        "hits": "look-ups that found the token, since the agent was started or got its key",
+        "misses": "look-ups that did not",
+        "size": "tokens that are kept",
+    }
+    causes: ClassVar[tuple[str, ...]] = ("tct.cache.stats",)
+    feature: ClassVar[str | None] = "tct_cache"
 
     type: Literal["tct_cache_stats"] = "tct_cache_stats"
-    agent: AgentId
+    agent: AgentId = Field(description="whose cache")
 
     async def run(self, ctx: StepContext) -> StepOutcome:
         return await unless_missing(self._run(ctx))

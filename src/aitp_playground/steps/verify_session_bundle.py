@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from pydantic import Field
 
 from aitp_playground.errors import StepError
 from aitp_playground.scenarios.models import AgentId, StepId
@@ -12,14 +15,28 @@ from aitp_playground.steps.features import unless_missing
 
 
 class VerifySessionBundleStep(Step):
-    """``verifier``, one of the participants, fetches the bundle that the step ``via_step`` exported, and verifies it.
+    """``verifier``, one of the participants, fetches the bundle that the step ``via_step`` exported, and verifies it
+    against the coordinator's own revocation list.
 
-    ``clear``: all tokens are good; ``degraded``: those in ``dropped_aids`` are revoked.
+    ``clear``: all tokens are good; ``degraded``: those of ``dropped_aids`` are revoked, the verifier's own perhaps.
     """
 
+    gives: ClassVar[Mapping[str, str] | None] = {
+        "kind": "`clear` or `degraded`",
+        "active_aids": "whose tokens are good",
+        "dropped_aids": "whose are not",
+    }
+    causes: ClassVar[tuple[str, ...]] = (
+        "session.bundle.verified",
+        "revocation.list_fetched",
+        "revocation.refresh_failed",
+        "revocation.verify_failed",
+    )
+    feature: ClassVar[str | None] = "session_bundle"
+
     type: Literal["verify_session_bundle"] = "verify_session_bundle"
-    verifier: AgentId
-    via_step: StepId
+    verifier: AgentId = Field(description="who verifies it")
+    via_step: StepId = Field(description="the `export_session_bundle` step that made it")
 
     async def run(self, ctx: StepContext) -> StepOutcome:
         return await unless_missing(self._verify(ctx))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
 
 from aitp_playground.errors import StepError
 from aitp_playground.scenarios.models import AgentId, Capability
@@ -13,11 +15,25 @@ from aitp_playground.steps.faults import FaultableStep
 
 
 class WorkflowStep(InputFields, FaultableStep):
-    """``agent`` executes ``capability`` itself when it offers it, else calls the first agent that does."""
+    """``agent`` executes ``capability`` itself when it offers it, else calls the first agent that does, with its token.
+
+    A refusal fails the run. What an agent does itself presents no token, and proves nothing about trust.
+    """
+
+    gives: ClassVar[Mapping[str, str] | None] = None
+    causes: ClassVar[tuple[str, ...]] = (
+        "capability.self_execute",
+        "capability.invoked",
+        "capability.denied",
+        "step.access_denied",
+        "llm.started",
+        "llm.complete",
+        "llm.failed",
+    )
 
     type: Literal["workflow"] = "workflow"
-    agent: AgentId
-    capability: Capability
+    agent: AgentId = Field(description="whose work it is")
+    capability: Capability = Field(description="what is to be done")
 
     def aimed_at(self, provider: Callable[[str, str], str | None]) -> str | None:
         callee = provider(self.agent, self.capability)

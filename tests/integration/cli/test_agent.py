@@ -19,6 +19,9 @@ from pathlib import Path
 
 import aitp
 import pytest
+import yaml
+
+from aitp_playground import resources
 
 from .serving import ask
 from .shell import TIMEOUT, Shell, await_end, descendants
@@ -103,6 +106,21 @@ def test_an_agent_told_to_accept_nobody_refuses_and_says_so(shell: Shell, contro
         _, _, err = analyzer.end()
     assert "--accept says who may" in err
     assert "has not been introduced" in err
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_an_agent_serves_a_did_document_when_its_manifest_says_so(shell: Shell, wanted: bool) -> None:
+    manifest = yaml.safe_load((resources.scenarios_dir() / "_shared/agents/analyzer.yaml").read_text())
+    manifest["spec"]["did_web"] = wanted
+    file = shell.home / "analyst.yaml"
+    file.write_text(yaml.safe_dump(manifest))
+    with agent(shell, str(file)) as analyst:
+        if wanted:
+            document = json.loads(ask(f"{analyst.url}/.well-known/did.json"))
+            assert document["id"] == f"did:web:localhost%3A{analyst.url.rpartition(':')[2]}"
+        else:
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                ask(f"{analyst.url}/.well-known/did.json")
 
 
 def test_an_agent_may_accept_one_aid_and_no_other(shell: Shell) -> None:

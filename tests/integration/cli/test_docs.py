@@ -83,11 +83,32 @@ def test_the_scenario_of_the_page_fails_where_the_page_says(shell: Shell) -> Non
     wrong = run(shell, "aitp-playground run my-pack/knock@1.0.0")
     assert wrong.returncode == 1
     assert "step enter failed: expected $.topic equals" in wrong.stdout
-    (control,) = commands("scenarios.md", "Proof and control")
+    (control,) = [line for line in commands("scenarios.md", "Proof and control") if " --template " in line]
     done = run(shell, control)
     assert done.returncode == 1
     assert "step knock failed" in done.stdout
     assert run(shell, "aitp-playground run my-pack/knock@1.0.0 --template open-house").returncode == 0
+
+
+def test_a_scenario_from_an_empty_directory_is_proven(shell: Shell) -> None:
+    made, run_it = commands("scenarios.md", "From an empty directory")
+    assert run(shell, made).returncode == 0
+    assert run(shell, run_it).returncode == 0
+    (schema,) = [line for line in commands("scenarios.md", "In an editor") if " --output " in line]
+    assert run(shell, schema).returncode == 0
+    assert run(shell, "aitp-playground lint --strict scenarios").returncode == 0, "the schema is passed over"
+    line = re.findall(r"^# yaml-language-server: \$schema=(\S+)$", part("scenarios.md"), re.MULTILINE)
+    assert (shell.scenarios / "my-pack/first-contact/1.0.0" / line[0]).resolve().is_file()
+
+
+def test_a_claim_that_needs_a_control_plane_is_proven_with_one(shell: Shell) -> None:
+    lay_out("scenarios.md", shell.home)
+    with_one, without = [line for line in commands("scenarios.md", "Proof and control") if "@1.1.0" in line]
+    done = run(shell, with_one)
+    assert done.returncode == 0, done.stdout
+    done = run(shell, without)
+    assert (done.returncode, "run success, unproven" in done.stdout) == (0, True), done.stdout
+    assert run(shell, f"{without} --require-proof").returncode == 3
 
 
 def test_without_its_wrong_check_the_scenario_of_the_page_is_proven(shell: Shell) -> None:

@@ -79,6 +79,11 @@ def test_show_tells_agents_trust_inputs_and_what_steps_check(shell: Shell) -> No
     shown = shell("show", REF).stdout
     for part in ("offers write.content", "every pair shakes hands", 'default "casual"', "$.style equals"):
         assert part in shown
+    for label in ("(internal, pinned_key, ed25519)", "Content Writer 1.0.0 (langchain)", "_shared/agents/writer"):
+        assert label in shown
+    assert (
+        "(internal, aws-us-east, pinned_key, ed25519)" in shell("show", "cross-cloud/distributed-review@1.0.0").stdout
+    )
 
 
 def test_show_of_a_template_shows_what_it_changes(shell: Shell) -> None:
@@ -132,6 +137,24 @@ def test_lint_exits_1_on_warnings_only_when_strict(shell: Shell) -> None:
     assert (lenient.returncode, strict.returncode) == (0, 1)
     assert ": warning: " in lenient.stdout
     assert "demonstrates nothing" in lenient.stdout
+
+
+def test_the_schema_is_printed_as_it_is_written(shell: Shell) -> None:
+    printed, made = shell("schema"), shell("schema", "--output", "scenario.schema.json")
+    assert (printed.returncode, made.returncode, made.stdout) == (0, 0, "made scenario.schema.json\n")
+    assert (shell.home / "scenario.schema.json").read_text() == printed.stdout
+    assert json.loads(printed.stdout)["$schema"].endswith("2020-12/schema")
+
+
+def test_the_schema_of_one_kind_is_of_that_kind_alone(shell: Shell) -> None:
+    assert set(json.loads(shell("schema", "ScenarioPack").stdout)["$defs"]) == {"PackMetadata", "ScenarioPack"}
+
+
+@pytest.mark.parametrize("args", [["Scenario"], ["--output", "nowhere/scenario.schema.json"], ["--output", "."]])
+def test_a_schema_of_nothing_or_for_nowhere_is_wrong_usage(shell: Shell, args: list[str]) -> None:
+    done = shell("schema", *args)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Error: " in done.stderr
 
 
 def test_text_of_a_scenario_cannot_drive_the_terminal(shell: Shell) -> None:

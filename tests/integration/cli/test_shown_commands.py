@@ -32,6 +32,14 @@ ELSEWHERE = {
         "test_an_agent_of_ones_own_works_with_the_files_of_the_page",
     ),
     r"aitp-playground run my-pack/knock@1\.0\.0 .*": (_DOCS, "test_the_scenario_of_the_page_fails_where_the_page_says"),
+    r"aitp-playground run my-pack/knock@1\.1\.0.*": (
+        _DOCS,
+        "test_a_claim_that_needs_a_control_plane_is_proven_with_one",
+    ),
+    r"aitp-playground (new my-pack/first-contact|run my-pack/first-contact@.*|schema --output .*)": (
+        _DOCS,
+        "test_a_scenario_from_an_empty_directory_is_proven",
+    ),
     r'SCENARIOS_DIR="my-scenarios:\$\(.*': (
         _DOCS,
         "test_the_shipped_packs_stay_with_the_directories_that_the_page_sets",

@@ -51,6 +51,9 @@ async def test_a_mark_tells_its_step_and_cannot_be_made_up() -> None:
     for forged in (None, 7, "", ".", "..", signed, signed + ".", f"{other.rpartition('.')[0]}.{signature}", first[:-1]):
         assert step_marks.step_of(forged) is None
     assert step_marks.headers() == {}
-    with step_marks.marked("a-step"):
+    with step_marks.marked("a-step", 3_600):
         assert step_marks.step_of(step_marks.headers()[step_marks.HEADER]) == "a-step"
+        assert 0 < float(step_marks.headers()[step_marks.SECONDS_HEADER]) <= 3_600
+    with step_marks.marked("a-step", 0):
+        assert step_marks.headers()[step_marks.SECONDS_HEADER] == "0.000"
     assert step_marks.headers() == {}

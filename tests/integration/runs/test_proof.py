@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +37,22 @@ class OutwardStep(Step):
         return Completed({"done": self.outside == "there"}, degraded_by_cp=self.outside == "down")
 
 
+class LateStep(Step):
+    """What it brings about happens after it is over."""
+
+    type: Literal["test_late"] = "test_late"
+
+    async def run(self, ctx: StepContext) -> StepOutcome:
+        async def happen() -> None:
+            await asyncio.sleep(0.3)
+            await ctx.record("cp.degraded", operation="something", cause="timeout")
+
+        HAPPENING.add(asyncio.create_task(happen()))
+        return Completed({})
+
+
+HAPPENING: set[asyncio.Task[None]] = set()
+
 EXPECTS_IT: Mapping[str, Any] = {"expect": [{"path": "$.done", "equals": True}]}
 
 
@@ -63,7 +80,7 @@ async def changed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pla
 
 
 async def run_steps(running: Playground, *steps: dict[str, Any]) -> Outcome:
-    types: dict[str, type[Step]] = {**STEP_TYPES, "test_outward": OutwardStep}
+    types: dict[str, type[Step]] = {**STEP_TYPES, "test_outward": OutwardStep, "test_late": LateStep}
     assert isinstance(running.catalog, ChangedCatalog)
     running.catalog.steps = tuple(types[step["type"]].model_validate(step) for step in steps)
     return await run(running, ACT)
@@ -118,6 +135,14 @@ async def test_an_expectation_of_a_step_that_was_tried_fails_the_run(changed: Pl
     assert outcome.failed_step == "first"
     assert "$.done equals false, was true" in str(outcome.view.error).lower()
     assert not outcome.of("step.started", step_id="second")
+
+
+async def test_what_comes_late_is_waited_for_as_long_as_is_said(changed: Playground) -> None:
+    waited = {"event": "cp.degraded", "where": {"operation": "something"}, "within_ms": 10_000}
+    outcome = await run_steps(changed, {"id": "late", "type": "test_late", "expect": [waited]})
+    assert outcome.status == "success", outcome.view.error
+    assert len(outcome.of("cp.degraded", step_id="late")) == 1
+    await asyncio.gather(*HAPPENING)
 
 
 async def test_an_output_beyond_its_bound_fails_its_step(changed: Playground) -> None:

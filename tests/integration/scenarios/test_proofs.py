@@ -220,6 +220,13 @@ CONTROLS += [
         with_agent("researcher", "researcher"),
     ),
     Control(
+        "the researcher with a key of P-256 is known by it",
+        "intra-org/oidc-identity@1.0.0",
+        "trust",
+        with_agent("researcher", "researcher"),
+        template="p256-suite",
+    ),
+    Control(
         "the first hop is not redeemed",
         "intra-org/delegation-multihop@1.0.0",
         "delegate_to_analyst",

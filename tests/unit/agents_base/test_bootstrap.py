@@ -23,6 +23,8 @@ OIDC = {
 
 REVOCATION = {"fail_mode": "fail_open", "max_staleness_secs": 300, "poll_secs": 60}
 
+LLM = {"provider": "openai", "api_key": "k", "base_url": "https://api.example", "model": "m", "timeout_secs": 30}
+
 
 def document(**changes: Any) -> dict[str, Any]:
     return {
@@ -78,6 +80,11 @@ def test_what_was_redeemed_is_not_delegated_on_unless_the_document_says_so() -> 
     assert parse(redelegation=2).redelegation == 2
 
 
+@pytest.mark.parametrize("key", [None, ""])
+def test_a_model_may_need_no_key(key: str | None) -> None:
+    assert parse(llm=LLM | {"api_key": key}).llm.api_key is None
+
+
 @pytest.mark.parametrize("name", sorted(document()))
 def test_every_key_is_required(name: str) -> None:
     given = document()
@@ -114,6 +121,10 @@ def test_every_key_is_required(name: str) -> None:
         ({"revocation": REVOCATION | {"record_dir": "here"}}, "revocation.record_dir"),
         ({"revocation": REVOCATION | {"issuer_fail_mode": "soft_fail"}}, "revocation.issuer_fail_mode"),
         ({"llm": {"provider": "openai"}}, "llm.api_key: missing"),
+        ({"llm": LLM | {"api_key": "a\nb"}}, "llm.api_key: not printable ASCII text"),
+        ({"llm": LLM | {"api_key": "schlüssel"}}, "llm.api_key: not printable ASCII text"),
+        ({"llm": LLM | {"base_url": "localhost:11434"}}, "llm.base_url: not an http"),
+        ({"llm": LLM | {"timeout_secs": 0}}, "llm.timeout_secs: not positive"),
         ({"cp": {"url": "http://cp/", "aid": None, "api_key": "k"}}, "cp.api_key: unknown key"),
         ({"identity_type": "oidc"}, "oidc: an OIDC identity needs"),
         ({"identity_type": "oidc", "oidc": {"trusted": {}}}, "oidc: an OIDC identity needs"),
@@ -127,7 +138,7 @@ def test_wrong_value_is_an_error_that_names_its_key(changes: dict[str, Any], mes
 
 
 def test_secrets_appear_in_no_repr_and_no_error() -> None:
-    llm = {"provider": "openai", "api_key": "model-secret", "base_url": "https://api.example", "model": "m"}
+    llm = LLM | {"api_key": "model-secret"}
     text = repr(parse(llm=llm, identity_type="oidc", oidc=OIDC))
     secrets = ("telemetry-secret", "model-secret", "oidc-secret", "ab" * 32, SEED, repr(bytes(range(32))))
     for broken in (b'{"seed": "' + SEED.encode(), json.dumps(document(seed=SEED * 2)).encode()):

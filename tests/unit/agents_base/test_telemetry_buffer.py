@@ -152,3 +152,22 @@ async def test_a_mark_of_any_length_or_none_leaves_nothing_of_the_request_before
     assert step_mark.to_pass_on() == {step_mark.HEADER: "a"}
     step_mark.take({})
     assert step_mark.current() is None
+
+
+@pytest.mark.parametrize("said", ["", "-1", "inf", "nan", "1e3", "1" * 7, "٣"])
+async def test_only_a_number_of_seconds_says_how_long_a_step_has(said: str) -> None:
+    step_mark.take({step_mark.HEADER: "a", step_mark.SECONDS_HEADER: said})
+    assert step_mark.seconds_left() is None
+    assert step_mark.to_pass_on() == {step_mark.HEADER: "a"}
+
+
+async def test_what_a_step_has_left_is_passed_on_less_what_has_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_mark, "monotonic", lambda: 100.0)
+    step_mark.take({step_mark.HEADER: "a", step_mark.SECONDS_HEADER: "30.5"})
+    monkeypatch.setattr(step_mark, "monotonic", lambda: 110.0)
+    assert step_mark.seconds_left() == 20.5
+    assert step_mark.to_pass_on() == {step_mark.HEADER: "a", step_mark.SECONDS_HEADER: "20.500"}
+    monkeypatch.setattr(step_mark, "monotonic", lambda: 200.0)
+    assert step_mark.seconds_left() == 0
+    step_mark.take({})
+    assert step_mark.seconds_left() is None

@@ -41,7 +41,9 @@ FULL = replace(
     revocation=Revocation(
         fail_mode="soft_fail", safe_caps=("write.content",), issuer_fail_mode="fail_open", max_staleness_secs=30
     ),
-    llm=LanguageModel(provider="openai", api_key="model-key", base_url="https://models.example/v1", model="small"),
+    llm=LanguageModel(
+        provider="openai", api_key="model-key", base_url="https://models.example/v1", model="small", timeout_secs=30
+    ),
 )
 
 

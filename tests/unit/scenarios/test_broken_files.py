@@ -14,6 +14,13 @@ STEP = "spec.workflow.steps.1"
 
 #: what is edited, into what, on which line of the new piece the fault stands, its field, what must be said
 FAULTS = {
+    "revocation that nobody would hear of": (
+        "        type: handshake\n        initiator: guest\n        responder: host\n",
+        "        type: revoke_tct\n        issuer: guest\n        audience: host\n        local: false\n",
+        -1,
+        "spec.workflow.steps.0",
+        "hears of it with via_cp: true",
+    ),
     "misspelt key at the top": ("kind:", "kindd: x\nkind:", 0, "kindd", "did you mean 'kind'"),
     "misspelt section": ("  trust:", "  truts: {}\n  trust:", 0, "spec.truts", "did you mean 'trust'"),
     "misspelt agent key": ("port_offset", "port_ofset", 0, "spec.agents.1.port_ofset", "did you mean 'port_offset'"),

@@ -52,6 +52,36 @@ DOUBTS = {
         "spec.workflow.steps",
         "demonstrates nothing",
     ),
+    "mismatch of a status that is not expected": (
+        "        capability: demo.greet",
+        "        capability: demo.greet\n        on_mismatch: record",
+        f"{STEP}.on_mismatch",
+        "about an expect_status",
+    ),
+    "status beside a fault": (
+        "        capability: demo.greet",
+        "        capability: demo.greet\n        expect_status: 200\n        fault: { kind: peer_offline }",
+        f"{STEP}.expect_status",
+        "gets no answer",
+    ),
+    "template beside a whole output": (
+        "        input_template:",
+        "        input_from: meet\n        input_template:",
+        f"{STEP}.input_template",
+        "and nothing else",
+    ),
+    "documents of nobody": (
+        "eager: false",
+        "eager: false\n    discovery: did_web",
+        "spec.trust.discovery",
+        "no agent has a did:web",
+    ),
+    "registry of nobody": (
+        "eager: false",
+        "eager: false\n    discovery: cp_registry",
+        "spec.trust.discovery",
+        "org external",
+    ),
     "default that does not fit": (
         "default: you",
         "default: 5",

@@ -75,3 +75,15 @@ async def test_list_entries_have_their_shapes(tree: Tree) -> None:
             "metadata": {"slug": "demo", "name": "Demo", "description": "", "tags": []},
         }
     ]
+
+
+async def test_names_remarks_and_tags_are_shown_as_they_were_written(tree: Tree) -> None:
+    tree.edit("name: Hello", "name: Hello\n  summary: A greeting\n  tags: [first, polite]")
+    tree.edit("name: Demo }", "name: Demo, description: To try things, tags: [trial] }", "demo/pack.yaml")
+    catalog = tree.catalog()
+    (scenario,), _ = await catalog.scenarios()
+    for shown in (scenario.listed()["metadata"], scenario.describe()["metadata"]):
+        assert (shown["name"], shown["summary"], shown["tags"]) == ("Hello", "A greeting", ["first", "polite"])
+    (pack,) = await catalog.packs()
+    told = describe_pack(pack)["metadata"]
+    assert (told["name"], told["description"], told["tags"]) == ("Demo", "To try things", ["trial"])

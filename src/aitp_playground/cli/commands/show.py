@@ -45,9 +45,11 @@ def _lines(loaded: LoadedScenario, scenario: Scenario, manifests: Mapping[str, A
     yield ""
     yield "agents"
     for agent in scenario.spec.agents:
-        face = manifests[agent.id].spec.aitp
-        traits = ", ".join(filter(None, (agent.org, agent.cloud, face.identity_type)))
+        made, face = manifests[agent.id].metadata, manifests[agent.id].spec.aitp
+        suite = agent.signing_suite or face.signing_suite
+        traits = ", ".join(filter(None, (agent.org, agent.cloud, face.identity_type, suite)))
         yield f"  {agent.id}: {face.display_name}, offers {', '.join(face.offered_caps)} ({traits})"
+        yield f"      {made.name} {made.version} ({made.framework}), from {agent.ref}"
     trust = scenario.spec.trust
     when = "every pair shakes hands before the first step" if trust.eager else "nobody shakes hands unless a step does"
     yield "trust"

@@ -52,6 +52,8 @@ async def run(settings: Settings, order: Standalone) -> int:
     keep_private()
     manifest, agents_root = find_manifest(order.manifest, settings)
     logs = configure(settings.log_level, settings.log_format)
+    if manifest.spec.llm and (missing := settings.missing_model_package):
+        log.warning("language_model.not_installed", hint=missing)
     try:
         async with AsyncExitStack() as stack:
             interrupts = stack.enter_context(Interrupts())
@@ -199,6 +201,7 @@ def _bootstrap(
         redelegation=face.redelegation,
         port=port,
         base_url=f"http://localhost:{port}",
+        did_web_host="localhost" if manifest.spec.did_web else None,
         boundary="cross_org",
         admin_token=mint_token(),
         telemetry=telemetry,

@@ -35,6 +35,11 @@ def print_json(document: Any) -> None:
     _print(json.dumps(document, indent=2, ensure_ascii=not utf8))
 
 
+def print_text(text: str) -> None:
+    """Print a document of our own that ends with its line break. Raises as :func:`say`."""
+    _print(text.removesuffix("\n"))
+
+
 def _print(text: str) -> None:
     try:
         click.echo(text)

@@ -105,17 +105,15 @@ def accepted_identity_types(resolved: ResolvedScenario) -> tuple[str, ...]:
 def language_model(settings: Settings) -> LanguageModel | None:
     """The operator's account at a model provider, for an agent whose manifest asks for one."""
     if settings.llm_provider == "openai":
-        return LanguageModel(
-            provider="openai",
-            api_key=settings.openai_api_key.get_secret_value(),
-            base_url=settings.openai_base_url,
-            model=settings.openai_model,
-        )
-    if settings.llm_provider == "anthropic":
-        return LanguageModel(
-            provider="anthropic",
-            api_key=settings.anthropic_api_key.get_secret_value(),
-            base_url="https://api.anthropic.com",
-            model=settings.anthropic_model,
-        )
-    return None
+        key, base_url, model = settings.openai_api_key, settings.openai_base_url, settings.openai_model
+    elif settings.llm_provider == "anthropic":
+        key, base_url, model = settings.anthropic_api_key, settings.anthropic_base_url, settings.anthropic_model
+    else:
+        return None
+    return LanguageModel(
+        provider=settings.llm_provider,
+        api_key=key.get_secret_value() or None,
+        base_url=base_url,
+        model=model,
+        timeout_secs=settings.llm_timeout_secs,
+    )

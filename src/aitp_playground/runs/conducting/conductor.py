@@ -41,6 +41,8 @@ from aitp_playground.trust.cp_registry import unasked
 #: Seconds a step may take that says nothing about it.
 STEP_TIMEOUT = 30.0
 MAX_OUTPUT = 1024 * 1024
+#: Characters of a step's description in the log; the scenario has it whole.
+MAX_REMARK = 1000
 #: How long an answer of the run's own actor may take; it never waits for anything slow itself.
 ACTOR_TIMEOUT = 30.0
 #: As much as there are runs can wait for it.
@@ -166,9 +168,9 @@ class Conductor:
     async def _run_step(self, run: ActorRef[RunMessage], agents: RunAgents, step: Step) -> None:
         structlog.contextvars.bind_contextvars(step_id=step.id)
         ctx = self._context(run, agents, step)
-        await ctx.record("step.started", **ctx.labels())
+        await ctx.record("step.started", **ctx.labels(), description=_remark(step))
         try:
-            with marked(step.id):
+            with marked(step.id, _seconds(step)):
                 outcome = self._unproven(step) or await self._in_time(step, ctx)
             size = _size(step, outcome)
             if isinstance(outcome, Completed) and not outcome.degraded_by_cp and step.expect:
@@ -187,7 +189,7 @@ class Conductor:
         self._services.metrics.step_ended(step.type, "skipped" if isinstance(outcome, Skipped) else "complete")
 
     async def _in_time(self, step: Step, ctx: RunContext) -> StepOutcome:
-        seconds = STEP_TIMEOUT if step.timeout_ms is None else step.timeout_ms / 1000
+        seconds = _seconds(step)
         try:
             async with asyncio.timeout(seconds) as limit:
                 return await step.run(ctx)
@@ -265,6 +267,16 @@ class Conductor:
                 return events
             with suppress(AskTimeout):
                 await run.ask(MoreEvents(events[-1].seq if events else 0), timeout=left)
+
+
+def _remark(step: Step) -> str | None:
+    """What a step's start says of it, unless it is all that the step says anyway."""
+    told_at_its_end = step.type == "meta" and not step.expect
+    return None if told_at_its_end or step.description is None else step.description[:MAX_REMARK]
+
+
+def _seconds(step: Step) -> float:
+    return STEP_TIMEOUT if step.timeout_ms is None else step.timeout_ms / 1000
 
 
 def _size(step: Step, outcome: StepOutcome) -> int:

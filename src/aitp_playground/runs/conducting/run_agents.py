@@ -98,7 +98,7 @@ class RunAgents:
         listener = bind_agent_socket(services.settings.agent_base_port, spec.port_offset)
         with listener:
             port = listener.getsockname()[1]
-            await self._record(self._spawning(spec.id, port))
+            await self._record(self._spawning(spec, port))
             prepared = prepared_launch(
                 self._header, self._resolved, spec, listener, services, self._cp_aid, self._issuers
             )
@@ -132,10 +132,17 @@ class RunAgents:
         self._watchers.append(asyncio.create_task(self._watch(spec.id, process), name=f"watch:{spec.id}"))
         await self._record(draft("agent.ready", agent_id=spec.id, aid=ready.aid, port=port))
 
-    def _spawning(self, agent_id: str, port: int) -> EventDraft:
-        python = self._resolved.manifests[agent_id].spec.host.python
-        payload = {"python_missing": python} if absent_interpreter(python) else None
-        return draft("agent.spawning", agent_id=agent_id, port=port, payload=payload)
+    def _spawning(self, agent: AgentSpec, port: int) -> EventDraft:
+        """With the labels that the files give it: they change nothing, and are for whoever watches."""
+        manifest = self._resolved.manifests[agent.id]
+        python = manifest.spec.host.python
+        payload = {"name": manifest.metadata.name, "version": manifest.metadata.version}
+        payload |= {"framework": manifest.metadata.framework, "org": agent.org}
+        if agent.cloud is not None:
+            payload["cloud"] = agent.cloud
+        if python is not None and absent_interpreter(python):
+            payload["python_missing"] = python
+        return draft("agent.spawning", agent_id=agent.id, port=port, payload=payload)
 
     async def _ready(self, agent_id: str, process: AgentProcess) -> Any:
         try:

@@ -10,19 +10,22 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 HEADER = "X-AITP-Step"
+#: Goes with a mark: how many seconds the step has left.
+SECONDS_HEADER = "X-AITP-Step-Seconds"
 _KEY = secrets.token_bytes(32)
-_current: ContextVar[str | None] = ContextVar("step_mark", default=None)
+_current: ContextVar[tuple[str, float] | None] = ContextVar("step_mark", default=None)
 
 
 @contextmanager
-def marked(step_id: str) -> Iterator[None]:
-    """Commands to agents bear the mark of this step meanwhile."""
-    token = _current.set(mark_of(step_id))
+def marked(step_id: str, seconds: float) -> Iterator[None]:
+    """Commands to agents bear the mark of this step meanwhile, which has so many seconds from now."""
+    token = _current.set((mark_of(step_id), time.monotonic() + seconds))
     try:
         yield
     finally:
@@ -31,8 +34,11 @@ def marked(step_id: str) -> Iterator[None]:
 
 def headers() -> dict[str, str]:
     """What a command to an agent bears now; nothing outside of a step."""
-    mark = _current.get()
-    return {} if mark is None else {HEADER: mark}
+    current = _current.get()
+    if current is None:
+        return {}
+    mark, until = current
+    return {HEADER: mark, SECONDS_HEADER: f"{max(0.0, until - time.monotonic()):.3f}"}
 
 
 def mark_of(step_id: str) -> str:

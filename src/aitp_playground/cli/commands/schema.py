@@ -1,0 +1,39 @@
+"""``schema``: what scenario files may hold, for editors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from aitp_playground.cli.terminal.lines import print_text, say
+from aitp_playground.errors import InvalidRequest
+from aitp_playground.scenarios.file_schema import KINDS, file_schema, text_of
+from aitp_playground.steps import STEP_TYPES
+
+
+@click.command("schema")
+@click.argument("kind", required=False, type=click.Choice(sorted(KINDS)), metavar="[KIND]")
+@click.option(
+    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Write it to this file, whatever it held."
+)
+def command(kind: str | None, output: Path | None) -> int:
+    """Print the JSON Schema of scenario files, by which an editor completes and checks them.
+
+    It tells the kinds of files by what they say of themselves; with KIND (AgentManifest, ScenarioPack, ScenarioTemplate
+    or ScenarioVersion) it is that of one kind alone.
+
+    \b
+    Example:
+      aitp-playground schema --output scenarios/scenario.schema.json
+    """
+    text = text_of(file_schema(STEP_TYPES, kind))
+    if output is None:
+        print_text(text)
+        return 0
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as failure:
+        raise InvalidRequest(f"{output} cannot be written: {failure.strerror}") from failure
+    say(f"made {output}")
+    return 0
