@@ -15,8 +15,9 @@ import click
 from aitp_playground.cli.exits import CANCELLED, SUCCESS
 from aitp_playground.cli.process.settings import load_settings
 from aitp_playground.cli.process.signals import Interrupts
+from aitp_playground.cli.running.client_options import client_options
 from aitp_playground.cli.running.result import exit_code
-from aitp_playground.cli.running.where import Where, http_url_option, where
+from aitp_playground.cli.running.where import Where, where
 from aitp_playground.cli.tailing.view import View
 from aitp_playground.cli.tailing.wanted import Wanted
 from aitp_playground.config import Settings
@@ -48,10 +49,7 @@ def _since(_ctx: click.Context, _param: click.Parameter, value: str | None) -> s
 @click.option("--since", metavar="TIME", callback=_since, help="Begin there: 90s, 10m, 2h or 7d ago, or at a time.")
 @click.option("--follow/--no-follow", "-f", default=None, help="Go on with what comes; so by default on a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, the event as it is stored.")
-@click.option(
-    "--server", metavar="URL", callback=http_url_option, help="Ask this playground instead of the one of the settings."
-)
-@click.option("--api-key", metavar="KEY", envvar="AITP_PLAYGROUND_API_KEY", show_envvar=True, help="The server's key.")
+@client_options
 def command(
     source: str | None,
     follow: bool | None,
@@ -119,7 +117,7 @@ async def _tell_log(path: Path | None, wanted: Wanted, view: View) -> int:
 async def _tell_runs(run_id: str | None, wanted: Wanted, view: View, asked: Where, api_key: str | None) -> int | None:
     """None when nobody is there, and nobody in particular was asked."""
     # Imported here: who reads a log needs no HTTP client.
-    from aitp_playground.cli.tailing.server_stream import Unreachable
+    from aitp_playground.cli.running.api_client import Unreachable
     from aitp_playground.cli.tailing.sources import of_run, of_server
     from aitp_playground.net import client_session
 

@@ -8,8 +8,7 @@ from collections.abc import AsyncGenerator, Mapping
 
 import aiohttp
 
-from aitp_playground.cli.running.api_client import refusal_of, what_failed
-from aitp_playground.errors import PlaygroundError
+from aitp_playground.cli.running.api_client import Unreachable, refusal_of, what_failed
 from aitp_playground.net import read_bounded
 
 #: Seconds for which a server that is away is waited for.
@@ -90,11 +89,3 @@ class ServerStream:
                     if data is not None:
                         yield data
                     place, data = None, None
-
-
-class Unreachable(PlaygroundError):
-    """The server is not there; ``was_there``: any more."""
-
-    def __init__(self, message: str, *, was_there: bool) -> None:
-        super().__init__(message)
-        self.was_there = was_there
