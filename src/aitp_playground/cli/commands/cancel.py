@@ -6,13 +6,14 @@ import asyncio
 
 import click
 
+from aitp_playground.cli import completion
 from aitp_playground.cli.process.settings import load_settings
 from aitp_playground.cli.running.client_options import client_options, run_id_argument
 from aitp_playground.cli.running.where import where
 
 
 @click.command("cancel")
-@click.argument("run", callback=run_id_argument)
+@click.argument("run", callback=run_id_argument, shell_complete=completion.runs)
 @client_options
 def command(run: str, server: str | None, api_key: str | None) -> int:
     """End a RUN that goes on. Only a playground that runs can do that.

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from aitp_playground.cli import completion
 from aitp_playground.cli.running.client_options import client_options, run_id_argument
 from aitp_playground.cli.running.records import Records, with_records
 from aitp_playground.cli.tailing.view import View
@@ -15,7 +16,7 @@ from aitp_playground.events.selection import LEVELS
 
 
 @click.command("events")
-@click.argument("run", callback=run_id_argument)
+@click.argument("run", callback=run_id_argument, shell_complete=completion.runs)
 @click.option("--type", "types", multiple=True, metavar="PATTERN", help="Only these types, as in 'step.*'; repeatable.")
 @click.option("--agent", metavar="ID", help="Only what names this agent.")
 @click.option("--step", metavar="ID", help="Only what belongs to this step.")

@@ -6,12 +6,13 @@ import sys
 
 import click
 
+from aitp_playground.cli import completion
 from aitp_playground.cli.running.client_options import client_options, run_id_argument
 from aitp_playground.cli.running.records import Records, with_records
 
 
 @click.command("narrate")
-@click.argument("run", callback=run_id_argument)
+@click.argument("run", callback=run_id_argument, shell_complete=completion.runs)
 @client_options
 def command(run: str, server: str | None, api_key: str | None) -> int:
     """Tell a RUN as prose: a line for each event, then what came of it.

@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 
 import click
 
+from aitp_playground.cli import completion
 from aitp_playground.cli.process.settings import load_settings
 from aitp_playground.cli.process.signals import Interrupts
 from aitp_playground.cli.running.inputs import input_options
@@ -31,9 +32,11 @@ def _one_line(_ctx: click.Context, _param: click.Parameter, value: str | None) -
 
 
 @click.command("run")
-@click.argument("ref")
+@click.argument("ref", shell_complete=completion.refs)
 @input_options
-@click.option("--template", "-t", metavar="NAME", help="Run this variant of the scenario.")
+@click.option(
+    "--template", "-t", metavar="NAME", shell_complete=completion.templates, help="Run this variant of the scenario."
+)
 @click.option("--label", metavar="TEXT", callback=_one_line, help="A label to find the run by later.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run as JSON on stdout; the narration goes to stderr.")
 @click.option(

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import click
 
+from aitp_playground.cli import completion
 from aitp_playground.cli.running.client_options import client_options
 from aitp_playground.cli.running.records import Records, with_records
 from aitp_playground.cli.terminal.lines import print_json, say
@@ -18,7 +19,7 @@ _PAGE = 1000
 
 @click.command("runs")
 @click.option("--status", type=click.Choice(get_args(RunStatus)), help="Only runs with this status.")
-@click.option("--ref", metavar="REF", help="Only runs of this scenario.")
+@click.option("--ref", metavar="REF", shell_complete=completion.refs, help="Only runs of this scenario.")
 @click.option("--limit", "-n", type=click.IntRange(1, 100_000), default=20, show_default=True, help="So many at most.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 @client_options

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from aitp_playground.cli import completion
 from aitp_playground.cli.exits import CANCELLED, SUCCESS
 from aitp_playground.cli.process.settings import load_settings
 from aitp_playground.cli.process.signals import Interrupts
@@ -39,12 +40,12 @@ def _since(_ctx: click.Context, _param: click.Parameter, value: str | None) -> s
 
 
 @click.command("tail")
-@click.argument("source", required=False, metavar="[RUN|FILE|-]")
+@click.argument("source", required=False, metavar="[RUN|FILE|-]", shell_complete=completion.runs)
 @click.option("--type", "types", multiple=True, metavar="PATTERN", help="Only these types, as in 'step.*'; repeatable.")
 @click.option("--agent", metavar="ID", help="Only what names this agent.")
 @click.option("--step", metavar="ID", help="Only what belongs to this step.")
 @click.option("--level", type=click.Choice(LEVELS), help="Only this level and above.")
-@click.option("--ref", metavar="REF", help="Only runs of this scenario.")
+@click.option("--ref", metavar="REF", shell_complete=completion.refs, help="Only runs of this scenario.")
 @click.option("--label", metavar="TEXT", help="Only runs with this label.")
 @click.option("--since", metavar="TIME", callback=_since, help="Begin there: 90s, 10m, 2h or 7d ago, or at a time.")
 @click.option("--follow/--no-follow", "-f", default=None, help="Go on with what comes; so by default on a terminal.")
