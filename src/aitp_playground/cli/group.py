@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dry-run": ("dry_run", "Say what a run would do, without starting anything."),
     "validate": ("validate", "Check that scenario files can be used."),
     "lint": ("lint", "Check scenario files for errors and doubtful spots."),
+    "doctor": ("doctor", "Look whether everything that is needed is there."),
     "new": ("new", "Make a new scenario that works."),
     "schema": ("schema", "Print the JSON Schema of scenario files, for editors."),
 }
