@@ -25,6 +25,7 @@ from aitp_playground.listening import Address, listen, raise_open_files, serving
 from aitp_playground.net import client_session
 from aitp_playground.observability.metrics import Metrics
 from aitp_playground.runs.board import AgentBoard
+from aitp_playground.runs.chronicle import Chronicle
 from aitp_playground.runs.concurrency import together
 from aitp_playground.runs.directory import RunDirectory
 from aitp_playground.runs.log import Observer
@@ -123,14 +124,19 @@ async def playground(
             leftovers=leftovers,
         )
         catalog = Catalog(settings.scenario_roots, STEP_TYPES)
+        chronicle = Chronicle(store)
+        stack.push_async_callback(chronicle.close)
         watching: list[Observer] = [lambda event, _: metrics.observe_event(event), leftovers.observe, *observers]
+        watching.append(lambda *_: chronicle.wake())
         if reporter is not None:
             watching.append(reporter.observe)
         directory = RunDirectory(catalog, services, run_supervisor, observers=watching)
         _feed_runs(metrics, directory, services)
 
         # Agents post to the server while runs drain, so it is closed after they have ended.
-        backend = api.Backend(settings=settings, catalog=catalog, directory=directory, metrics=metrics, cp=cp)
+        backend = api.Backend(
+            settings=settings, catalog=catalog, directory=directory, metrics=metrics, cp=cp, chronicle=chronicle
+        )
         logging.getLogger("aiohttp.server").addFilter(UNQUOTED)
         await stack.enter_async_context(
             serving(

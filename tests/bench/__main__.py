@@ -10,6 +10,7 @@ from tests.bench import (
     bench_dead_cp,
     bench_events,
     bench_every,
+    bench_everything,
     bench_floods,
     bench_runs,
     bench_streams,
@@ -19,6 +20,7 @@ from tests.bench.report import machine
 BENCHES = {
     "runs": bench_runs,
     "every": bench_every,
+    "everything": bench_everything,
     "events": bench_events,
     "streams": bench_streams,
     "control_plane": bench_control_plane,

@@ -30,7 +30,11 @@ READER_MB = 1.0
 #: Seconds until spare children are forked again, garbage is collected, and the client here has closed its idle
 #: connections: it looks for those of 15 s every 15 s.
 SETTLE = 35.0
-ROUNDS_OF = ("tests/integration/runs/test_crash.py", "tests/integration/runs/test_cancel.py")
+ROUNDS_OF = (
+    "tests/integration/runs/test_crash.py",
+    "tests/integration/runs/test_cancel.py",
+    "tests/integration/cli/test_tail.py",
+)
 
 
 async def in_a_row(runs: int) -> bool:

@@ -7,6 +7,7 @@ from aiohttp import web
 from aitp_playground.api import (
     agents,
     cp,
+    events,
     health,
     id_tokens,
     metrics,
@@ -28,7 +29,7 @@ from aitp_playground.api.streaming import STALL
 
 __all__ = ["BACKEND", "STALL", "STREAM_OPTIONS", "Backend", "StreamOptions", "application", "refusal_text"]
 
-RESOURCES = (health, scenarios, runs, stream, agents, telemetry, id_tokens, cp, webhooks, metrics)
+RESOURCES = (health, scenarios, runs, stream, events, agents, telemetry, id_tokens, cp, webhooks, metrics)
 
 
 def application(backend: Backend, *, streams: StreamOptions | None = None) -> web.Application:

@@ -9,6 +9,7 @@ from aiohttp import web
 from aitp_playground.config import Settings
 from aitp_playground.cp_client.client import CpClient
 from aitp_playground.observability.metrics import Metrics
+from aitp_playground.runs.chronicle import Chronicle
 from aitp_playground.runs.directory import RunDirectory
 from aitp_playground.scenarios.catalog import Catalog
 
@@ -22,6 +23,7 @@ class Backend:
     directory: RunDirectory
     metrics: Metrics
     cp: CpClient
+    chronicle: Chronicle
 
 
 BACKEND = web.AppKey("backend", Backend)

@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 END = b'data: {"type":"stream.end"}\n\n'
 HEARTBEAT = b":\n\n"
-_HEADERS = {
+HEADERS = {
     hdrs.CONTENT_TYPE: "text/event-stream",
     hdrs.CACHE_CONTROL: "no-cache",
     "X-Accel-Buffering": "no",
@@ -86,14 +86,26 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
     directory, run_id, after = request.app[BACKEND].directory, run_id_of(request), _resume_after(request)
     await directory.row(run_id)
     if request.method == hdrs.METH_HEAD:
-        return web.Response(headers=_HEADERS)
+        return web.Response(headers=HEADERS)
+    return await pumped(request, _frames(directory.stream(run_id, after=after)))
+
+
+async def _frames(batches: AsyncGenerator[list[StoredEvent]]) -> AsyncGenerator[Generator[bytes]]:
+    async with contextlib.aclosing(batches):
+        async for batch in batches:
+            yield pieces(batch)
+        yield joined([END])
+
+
+async def pumped(request: web.Request, frames: AsyncGenerator[Generator[bytes]]) -> web.StreamResponse:
+    """An answer of these frames, each handed over as it comes, with heartbeats in between; ``frames`` is closed."""
     streams = request.app[STREAMS]
-    response = web.StreamResponse(headers=_HEADERS)
+    response = web.StreamResponse(headers=HEADERS)
     try:
         async with streams.admit():
             with request.app[BACKEND].metrics.subscriber():
                 await response.prepare(request)
-                await _pump(request, response, directory.stream(run_id, after=after), streams.options)
+                await _pump(request, response, frames, streams.options)
     except (TimeoutError, ConnectionError, RunNotFound):
         # Shutdown, a reader that stalls or has left, a run deleted under its readers.
         if request.transport is not None and request.transport.get_write_buffer_size() > 0:
@@ -102,7 +114,7 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
         if not response.prepared:
             raise
         # The status line is gone; without stream.end the reader knows that there is more, and reconnects.
-        log.exception("api.stream_cut", run_id=run_id)
+        log.exception("api.stream_cut", path=request.path)
     return response
 
 
@@ -115,23 +127,22 @@ def _resume_after(request: web.Request) -> int:
 async def _pump(
     request: web.Request,
     response: web.StreamResponse,
-    batches: AsyncGenerator[list[StoredEvent]],
+    frames: AsyncGenerator[Generator[bytes]],
     options: StreamOptions,
 ) -> None:
     loop = asyncio.get_running_loop()
-    upcoming = asyncio.create_task(_following(batches))
+    upcoming = asyncio.create_task(_following(frames))
     quiet_until = loop.time() + options.heartbeat
     try:
         while request.transport is not None:
             patience = min(options.poll, max(0.0, quiet_until - loop.time()))
             done, _ = await asyncio.wait({upcoming}, timeout=patience)
             if done:
-                if (frames := upcoming.result()) is None:
-                    await write(response, END, stall=options.stall)
+                if (frame := upcoming.result()) is None:
                     return
-                for piece in frames:
+                for piece in frame:
                     await write(response, piece, stall=options.stall)
-                upcoming = asyncio.create_task(_following(batches))
+                upcoming = asyncio.create_task(_following(frames))
             elif loop.time() >= quiet_until:
                 await write(response, HEARTBEAT, stall=options.stall)
             else:
@@ -143,13 +154,12 @@ async def _pump(
         # A failed write's traceback keeps these frames until the collector comes: they must not keep any events.
         if isinstance(left, Generator):
             left.close()
-        await batches.aclose()
+        await frames.aclose()
 
 
-async def _following(batches: AsyncGenerator[list[StoredEvent]]) -> Generator[bytes] | None:
-    """The frames of the next batch, None after the last. In a task of its own, a heartbeat does not interrupt it."""
-    batch = await anext(batches, None)
-    return None if batch is None else pieces(batch)
+async def _following(frames: AsyncGenerator[Generator[bytes]]) -> Generator[bytes] | None:
+    """The next frames, None after the last. In a task of its own, a heartbeat does not interrupt it."""
+    return await anext(frames, None)
 
 
 def pieces(batch: Sequence[StoredEvent]) -> Generator[bytes]:

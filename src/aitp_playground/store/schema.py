@@ -119,6 +119,45 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     ("ALTER TABLE cp_batches ADD COLUMN given_up INTEGER NOT NULL DEFAULT 0",),
     ("ALTER TABLE runs ADD COLUMN proof TEXT",),
+    (
+        # One row for each append: its number is its place among all commits, for AUTOINCREMENT uses none twice.
+        """
+        CREATE TABLE commits (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            run_key INTEGER NOT NULL,
+            first_seq INTEGER NOT NULL,
+            last_seq INTEGER NOT NULL
+        )
+        """,
+        "ALTER TABLE runs ADD COLUMN first_commit INTEGER",
+        "ALTER TABLE runs ADD COLUMN last_commit INTEGER",
+        # What was stored before counts as one commit a run.
+        "INSERT INTO commits SELECT key, key, 1, event_count FROM runs WHERE event_count > 0 ORDER BY key",
+        "UPDATE runs SET first_commit = key, last_commit = key WHERE event_count > 0",
+        """
+        CREATE TABLE removed_runs (
+            key INTEGER PRIMARY KEY AUTOINCREMENT,
+            run_id TEXT NOT NULL,
+            last_commit INTEGER NOT NULL,
+            last_seq INTEGER NOT NULL
+        )
+        """,
+        "CREATE INDEX removed_runs_by_end ON removed_runs (last_commit, last_seq)",
+        # ``forgotten``: the last commit of the removed runs that are not remembered by their ids any more.
+        "CREATE TABLE chronicle (id TEXT NOT NULL, forgotten INTEGER NOT NULL)",
+        "INSERT INTO chronicle VALUES (lower(hex(randomblob(8))), 0)",
+        """
+        CREATE TRIGGER commits_removed AFTER DELETE ON runs WHEN OLD.last_commit IS NOT NULL BEGIN
+            DELETE FROM commits WHERE number BETWEEN OLD.first_commit AND OLD.last_commit AND run_key = OLD.key;
+            INSERT INTO removed_runs (run_id, last_commit, last_seq)
+                VALUES (OLD.run_id, OLD.last_commit, OLD.event_count);
+            UPDATE chronicle SET forgotten = max(forgotten, (
+                SELECT max(last_commit) FROM removed_runs WHERE key <= (SELECT max(key) FROM removed_runs) - 20000
+            )) WHERE (SELECT max(key) FROM removed_runs) > 20000;
+            DELETE FROM removed_runs WHERE key <= (SELECT max(key) FROM removed_runs) - 20000;
+        END
+        """,
+    ),
 )
 _ADDITION = re.compile(r"ALTER TABLE (\w+) ADD COLUMN (\w+)", re.ASCII)
 

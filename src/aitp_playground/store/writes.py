@@ -98,10 +98,14 @@ def append(connection: sqlite3.Connection, run_id: str, events: Sequence[StoredE
     if summary.status != status and summary.status in _OTHER_ENDS and _cancel_requested(connection, key):
         raise CancelComesFirst(f"run {run_id} was cancelled before it could end as {summary.status}")
     _insert_events(connection, key, events)
-    if (summary.status, summary.finished_at) == (status, finished_at):
-        # The usual case, and the one that leaves every index alone.
-        connection.execute("UPDATE runs SET event_count = ? WHERE key = ?", (summary.event_count, key))
-    else:
+    number = _number(connection, key, events)
+    # This statement leaves every index alone, and is all that most appends need.
+    connection.execute(
+        "UPDATE runs SET event_count = ?, first_commit = coalesce(first_commit, ?),"
+        " last_commit = coalesce(?, last_commit) WHERE key = ?",
+        (summary.event_count, number, number, key),
+    )
+    if (summary.status, summary.finished_at) != (status, finished_at):
         _replace_summary(connection, key, summary)
 
 
@@ -246,6 +250,15 @@ def _insert_events(connection: sqlite3.Connection, key: int, events: Sequence[St
             places = ", ".join(["(?, ?, ?, ?, ?)"] * width)
             connection.execute(f"INSERT INTO events VALUES {places}", values)  # noqa: S608
             done += width
+
+
+def _number(connection: sqlite3.Connection, key: int, events: Sequence[StoredEvent]) -> int | None:
+    """Give this append its place among all (:mod:`aitp_playground.store.chronicle`); None for an empty one."""
+    if not events:
+        return None
+    return connection.execute(
+        "INSERT INTO commits (run_key, first_seq, last_seq) VALUES (?, ?, ?)", (key, events[0].seq, events[-1].seq)
+    ).lastrowid
 
 
 def _replace_summary(connection: sqlite3.Connection, key: int, summary: RunSummary) -> None:

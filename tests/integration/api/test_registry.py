@@ -16,6 +16,7 @@ from aitp_playground.config import Settings
 from aitp_playground.cp_client import CpClient
 from aitp_playground.net import client_session
 from aitp_playground.observability.metrics import Metrics
+from aitp_playground.runs.chronicle import Chronicle
 from aitp_playground.runs.directory import RunDirectory
 from aitp_playground.scenarios.catalog import Catalog
 from aitp_playground.scenarios.models import StepSpec
@@ -83,6 +84,7 @@ async def client(aiohttp_client: AiohttpClient, root: Path) -> AsyncIterator[Cli
             directory=RunDirectory.__new__(RunDirectory),
             metrics=Metrics(),
             cp=CpClient(settings, http),
+            chronicle=Chronicle.__new__(Chronicle),
         )
         yield await aiohttp_client(TestServer(application(backend)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,9 @@ from aitp_playground.config import Settings
 from aitp_playground.cp_client import CpClient
 from aitp_playground.net import client_session
 from aitp_playground.observability.metrics import Metrics
+from aitp_playground.runs.chronicle import Chronicle
 from aitp_playground.scenarios.catalog import Catalog
+from aitp_playground.store.sqlite import SqliteRunStore
 
 from .memory import MemoryDirectory
 
@@ -52,8 +55,17 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteRunStore]:
+    """Where the stream of everything comes from."""
+    opened = SqliteRunStore(":memory:", state_dir=tmp_path)
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
 async def connect(
-    aiohttp_client: AiohttpClient, directory: MemoryDirectory, metrics: Metrics
+    aiohttp_client: AiohttpClient, directory: MemoryDirectory, metrics: Metrics, store: SqliteRunStore
 ) -> AsyncIterator[Connect]:
     """Start an application with these settings; ``routes`` and ``on_cleanup`` are added to it."""
 
@@ -67,7 +79,14 @@ async def connect(
         settings = make_settings(**overrides)
         cp = CpClient(settings, await closing.enter_async_context(client_session()))
         closing.push_async_callback(cp.close)
-        backend = Backend(settings=settings, catalog=Catalog([], {}), directory=directory, metrics=metrics, cp=cp)
+        backend = Backend(
+            settings=settings,
+            catalog=Catalog([], {}),
+            directory=directory,
+            metrics=metrics,
+            cp=cp,
+            chronicle=Chronicle(store),
+        )
         app = application(backend, streams=streams)
         app.add_routes(routes)
         if on_cleanup is not None:

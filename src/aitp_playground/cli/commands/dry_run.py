@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from aitp_playground.cli import completion
 from aitp_playground.cli.process.settings import load_settings
 from aitp_playground.cli.running.inputs import given_inputs, input_options
 from aitp_playground.cli.scenario_files.catalog import catalog_of
@@ -21,9 +22,11 @@ from aitp_playground.scenarios.models import ResolvedScenario
 
 
 @click.command("dry-run")
-@click.argument("ref")
+@click.argument("ref", shell_complete=completion.refs)
 @input_options
-@click.option("--template", "-t", metavar="NAME", help="Take this variant of the scenario.")
+@click.option(
+    "--template", "-t", metavar="NAME", shell_complete=completion.templates, help="Take this variant of the scenario."
+)
 def command(ref: str, pairs: tuple[str, ...], document: bytes | str | None, template: str | None) -> int:
     """Say what a run of the scenario REF would do: inputs, agents and how they are launched, who calls whom.
 

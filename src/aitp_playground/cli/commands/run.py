@@ -10,10 +10,12 @@ from contextlib import AbstractAsyncContextManager
 
 import click
 
+from aitp_playground.cli import completion
 from aitp_playground.cli.process.settings import load_settings
 from aitp_playground.cli.process.signals import Interrupts
 from aitp_playground.cli.running.inputs import input_options
 from aitp_playground.cli.running.order import Order
+from aitp_playground.cli.running.where import http_url_option
 from aitp_playground.config import Settings
 from aitp_playground.hosting.launcher import AgentLauncher
 from aitp_playground.hosting.privacy import keep_private
@@ -29,29 +31,16 @@ def _one_line(_ctx: click.Context, _param: click.Parameter, value: str | None) -
     return value
 
 
-def _http_url(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    if value is None:
-        return None
-    # Imported here: most runs name no server.
-    from aitp_playground.settings_values import http_url
-
-    try:
-        url = http_url(value)
-    except ValueError as fault:
-        raise click.BadParameter(str(fault)) from None
-    if not url:
-        raise click.BadParameter("must be an absolute http:// or https:// URL")
-    return url
-
-
 @click.command("run")
-@click.argument("ref")
+@click.argument("ref", shell_complete=completion.refs)
 @input_options
-@click.option("--template", "-t", metavar="NAME", help="Run this variant of the scenario.")
+@click.option(
+    "--template", "-t", metavar="NAME", shell_complete=completion.templates, help="Run this variant of the scenario."
+)
 @click.option("--label", metavar="TEXT", callback=_one_line, help="A label to find the run by later.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run as JSON on stdout; the narration goes to stderr.")
 @click.option(
-    "--server", metavar="URL", callback=_http_url, help="Run it on this playground instead of in this process."
+    "--server", metavar="URL", callback=http_url_option, help="Run it on this playground instead of in this process."
 )
 @click.option(
     "--api-key",

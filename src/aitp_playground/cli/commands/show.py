@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from aitp_playground.cli import completion
 from aitp_playground.cli.process.settings import load_settings
 from aitp_playground.cli.scenario_files.catalog import catalog_of
 from aitp_playground.cli.terminal.lines import print_json, say
@@ -18,8 +19,14 @@ from aitp_playground.scenarios.models import AgentManifest, Scenario
 
 
 @click.command("show")
-@click.argument("ref")
-@click.option("--template", "-t", metavar="NAME", help="Show the scenario with this template merged in.")
+@click.argument("ref", shell_complete=completion.refs)
+@click.option(
+    "--template",
+    "-t",
+    metavar="NAME",
+    shell_complete=completion.templates,
+    help="Show the scenario with this template merged in.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the parsed scenario as JSON.")
 def command(ref: str, template: str | None, as_json: bool) -> int:
     """Show the scenario REF: its agents, how they come to trust each other, its inputs and what each step checks.

@@ -12,7 +12,7 @@ import aiohttp
 import orjson
 
 from aitp_playground.errors import InvalidRequest, PlaygroundError, ScenarioNotFound, Unauthorized
-from aitp_playground.events.codec import decode
+from aitp_playground.events.codec import decode, decode_json
 from aitp_playground.net import read_bounded
 from aitp_playground.store.port import StoredEvent
 
@@ -25,6 +25,14 @@ _TIMEOUT = 30.0
 _SILENCE = 60.0
 _ATTEMPTS = 5
 _PAUSE = 1.0
+
+
+class Unreachable(PlaygroundError):
+    """The server is not there; ``was_there``: any more."""
+
+    def __init__(self, message: str, *, was_there: bool = False) -> None:
+        super().__init__(message)
+        self.was_there = was_there
 
 
 class ApiClient:
@@ -45,14 +53,36 @@ class ApiClient:
         """Every scenario there is."""
         return [entry["ref"] for entry in (await self._json("GET", "/scenarios"))["scenarios"]]
 
+    async def running(self) -> list[dict[str, Any]]:
+        """The runs that go on, newest first, a hundred at most."""
+        return (await self.runs(limit=100, status="running"))[0]
+
+    async def runs(
+        self, *, limit: int, before: str | None = None, status: str | None = None, scenario_ref: str | None = None
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """A page of runs, newest first, and the ``before`` of the next page."""
+        said = {"limit": str(limit), "before": before, "status": status, "scenario_ref": scenario_ref}
+        query = "&".join(f"{name}={quote(value, safe='')}" for name, value in said.items() if value is not None)
+        page = await self._json("GET", f"/runs?{query}")
+        return list(page["runs"]), page.get("next")
+
+    async def narration(self, run_id: str) -> bytes:
+        """The run as prose."""
+        return await self._call("GET", f"/runs/{run_id}/narrate", None)
+
+    async def events_after(self, run_id: str, after: int) -> list[dict[str, Any]]:
+        """Stored events of a run, in order, at most a page of them."""
+        page = decode_json(await self._call("GET", f"/runs/{run_id}?after={after}&limit=1000", None))
+        return list(page["events"])
+
     async def submit(self, request: Mapping[str, Any]) -> str:
         """Start a run; its id."""
         run_id: str = (await self._json("POST", "/runs", request))["run_id"]
         return run_id
 
-    async def cancel(self, run_id: str) -> None:
-        """End a run."""
-        await self._json("POST", f"/runs/{run_id}/cancel")
+    async def cancel(self, run_id: str) -> dict[str, Any]:
+        """End a run; ``{"run_id", "status", "cancelled", "reason"?}``."""
+        return await self._json("POST", f"/runs/{run_id}/cancel")
 
     async def document(self, run_id: str) -> bytes:
         """The whole run."""
@@ -89,7 +119,7 @@ class ApiClient:
             read_bufsize=_STREAM_BUFFER,
         ) as response:
             if response.status != 200:
-                raise _refusal(response.status, await read_bounded(response, _STREAM_BUFFER))
+                raise refusal_of(response.status, await read_bounded(response, _STREAM_BUFFER))
             async for line in response.content:
                 if line.startswith(b"data:"):
                     yield line[5:].strip()
@@ -118,21 +148,22 @@ class ApiClient:
         except (aiohttp.ClientError, TimeoutError, ValueError) as failure:
             raise self._unreachable(failure) from failure
         if response.status >= 300:
-            raise _refusal(response.status, answer)
+            raise refusal_of(response.status, answer)
         return answer
 
-    def _unreachable(self, failure: Exception) -> PlaygroundError:
-        return PlaygroundError(f"{self._base} cannot be reached: {_reason(failure)}")
+    def _unreachable(self, failure: Exception) -> Unreachable:
+        return Unreachable(f"{self._base} cannot be reached: {what_failed(failure)}")
 
 
-def _reason(failure: Exception) -> str:
+def what_failed(failure: Exception) -> str:
     """The system's own words for what it met; aiohttp wraps them in its own."""
     if isinstance(failure, OSError) and failure.errno is not None and failure.errno > 0:
         return os.strerror(failure.errno)
     return (isinstance(failure, OSError) and failure.strerror) or str(failure) or type(failure).__name__
 
 
-def _refusal(status: int, body: bytes) -> PlaygroundError:
+def refusal_of(status: int, body: bytes) -> PlaygroundError:
+    """What an answer that is no success says."""
     try:
         fault = orjson.loads(body)["error"]
         code, message = str(fault["code"]), str(fault["message"])

@@ -29,10 +29,13 @@ def say(line: str, *, bold: bool = False, err: bool = False) -> None:
         _print(click.style(text, bold=True) if bold else text)
 
 
-def print_json(document: Any) -> None:
-    """Print ``document`` as indented JSON, in ASCII where the output has no other characters. Raises as :func:`say`."""
+def print_json(document: Any, *, indent: int | None = 2) -> None:
+    """Print ``document`` as JSON, indented or on one line, in ASCII where the output has no other characters.
+
+    Raises as :func:`say`.
+    """
     utf8 = codecs.lookup(sys.stdout.encoding or "ascii").name == "utf-8"
-    _print(json.dumps(document, indent=2, ensure_ascii=not utf8))
+    _print(json.dumps(document, indent=indent, ensure_ascii=not utf8))
 
 
 def print_text(text: str) -> None:

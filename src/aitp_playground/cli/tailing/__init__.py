@@ -1,0 +1,1 @@
+"""Following what happens: from a server's stream, from this machine's database, or from a log."""

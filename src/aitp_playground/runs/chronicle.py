@@ -1,0 +1,150 @@
+"""Chronicle: the events of all runs as one sequence, in the order of their commits; the stored ones, then live ones.
+
+Whoever keeps up shares one read of the store with all others who do; who is behind reads for itself. Commits of other
+processes on the same store are in it: their numbers come from the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+
+from aitp_playground.store.chronicle_port import ChroniclePage, ChronicleStore, Position
+
+#: How soon a commit of another process is seen. Seconds.
+FOREIGN_POLL = 0.2
+#: Bytes of events kept at hand for readers that keep up.
+RECENT_BYTES = 1024 * 1024
+PAGE = 1000
+
+
+class Chronicle:
+    """What is new is read as long as anybody follows. ``wake`` says that this process has committed something."""
+
+    def __init__(self, store: ChronicleStore) -> None:
+        self._store = store
+        self._woken = asyncio.Event()
+        self._recent: deque[tuple[Position, ChroniclePage]] = deque()  # with where each page began
+        self._bytes = 0
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._followers = 0
+        self._reading: asyncio.Task[None] | None = None
+        self._at: Position | None = None  # how far it has come
+        self._failure: Exception | None = None
+
+    async def id(self) -> str:
+        """The store's own name."""
+        return await self._store.chronicle_id()
+
+    async def head(self) -> Position:
+        """Behind everything that is there now."""
+        return await self._store.chronicle_head()
+
+    async def since(self, at: float) -> Position:
+        """Before what is of ``at`` (Unix seconds) or later."""
+        return await self._store.chronicle_since(at)
+
+    def wake(self) -> None:
+        """Something was committed here."""
+        self._woken.set()
+
+    async def pages(self, after: Position, until: Position) -> AsyncGenerator[ChroniclePage]:
+        """What is stored between two positions."""
+        while after < until:
+            page = await self._store.chronicle(after, limit=PAGE)
+            entries = tuple(entry for entry in page.entries if entry.position <= until)
+            after = page.after
+            yield ChroniclePage(entries, min(after, until), after < until, page.removed, page.forgotten)
+
+    async def follow(self, after: Position) -> AsyncGenerator[ChroniclePage]:
+        """What comes behind ``after``, without end, gap or double; a page may have no entries but removed runs.
+
+        Raises what the store raises.
+        """
+        self._followers += 1
+        if self._reading is None or self._reading.done():
+            self._begin()
+        try:
+            while True:
+                page = self._at_hand(after) or await self._store.chronicle(after, limit=PAGE)
+                if page.entries or page.removed or page.forgotten:
+                    yield page
+                if page.after > after:
+                    after = page.after
+                elif self._at is None or self._at <= after:  # else something came while the store was asked
+                    await self._wait()
+        finally:
+            self._followers -= 1
+            if not self._followers:
+                await self.close()
+
+    async def close(self) -> None:
+        """Read no further. Whoever still follows waits for ever."""
+        if (reading := self._reading) is not None:
+            self._reading = None
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    def _begin(self) -> None:
+        self._recent.clear()
+        self._bytes, self._at, self._failure = 0, None, None
+        self._reading = asyncio.create_task(self._read(), name="chronicle")
+
+    def _at_hand(self, after: Position) -> ChroniclePage | None:
+        """What follows, out of what was read last; None when that is not known."""
+        if after == self._at:
+            return ChroniclePage((), after)
+        for begin, page in self._recent:
+            if begin <= after < page.after:
+                later = tuple(entry for entry in page.entries if entry.position > after)
+                return ChroniclePage(later, page.after, page.more, page.removed, page.forgotten)
+        return None
+
+    async def _wait(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.add(future)
+        try:
+            await future
+        finally:
+            self._waiting.discard(future)
+
+    async def _read(self) -> None:
+        try:
+            at = self._at = await self._store.chronicle_head()
+            self._release()
+            while True:
+                self._woken.clear()
+                page = await self._store.chronicle(at, limit=PAGE)
+                if page.after > at:
+                    self._take(at, page)
+                    at = page.after
+                if not page.more:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(FOREIGN_POLL):
+                            await self._woken.wait()
+        except Exception as failure:  # noqa: BLE001 - it is each follower's to raise
+            self._failure = failure
+        finally:
+            self._release()
+
+    def _take(self, begin: Position, page: ChroniclePage) -> None:
+        self._recent.append((begin, page))
+        self._at = page.after
+        self._bytes += _size(page)
+        while self._bytes > RECENT_BYTES and len(self._recent) > 1:
+            self._bytes -= _size(self._recent.popleft()[1])
+        self._release()
+
+    def _release(self) -> None:
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(None)
+        self._waiting.clear()
+
+
+def _size(page: ChroniclePage) -> int:
+    return sum(len(entry.event.body) for entry in page.entries)

@@ -1,0 +1,94 @@
+"""Everything that was committed, in the order in which it was, whichever process wrote it.
+
+Each append is a row of ``commits``, whose number comes from the transaction that writes the events. SQLite lets one
+transaction write at a time, so whoever sees a number sees every lower one, or will never see it: its run was removed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+from aitp_playground.store.chronicle_port import ChroniclePage, Entry, Position
+from aitp_playground.store.port import StoredEvent
+
+
+def identity(connection: sqlite3.Connection) -> str:
+    """The database's own name, made with it: positions of another one mean nothing here."""
+    return str(connection.execute("SELECT id FROM chronicle").fetchone()[0])
+
+
+def head(connection: sqlite3.Connection) -> Position:
+    """Behind everything that is there now."""
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'commits'").fetchone()
+    return Position(1 if row is None else row[0] + 1, 0)
+
+
+def since(connection: sqlite3.Connection, at: float) -> Position:
+    """Before the first commit whose first event is of ``at`` (Unix seconds) or later, as far as time went forward."""
+    low, high = 1, head(connection).commit
+    while low < high:
+        middle = (low + high) // 2
+        row = connection.execute(
+            "SELECT number, ts FROM commits JOIN events ON events.run_key = commits.run_key AND seq = first_seq"
+            " WHERE number >= ? ORDER BY number LIMIT 1",
+            (middle,),
+        ).fetchone()
+        if row is None or row[1] >= at:
+            high = middle
+        else:
+            low = row[0] + 1
+    return Position(low, 0)
+
+
+def page(connection: sqlite3.Connection, after: Position, limit: int, max_bytes: int) -> ChroniclePage:
+    """What follows ``after``, as it was at one moment: at most ``limit`` events and ``max_bytes`` bytes of them, but
+    one at least if there is one."""
+    alone = not connection.in_transaction
+    if alone:
+        connection.execute("BEGIN")
+    try:
+        return _page(connection, after, limit, max_bytes)
+    finally:
+        if alone:
+            connection.execute("ROLLBACK")
+
+
+def _page(connection: sqlite3.Connection, after: Position, limit: int, max_bytes: int) -> ChroniclePage:
+    end = head(connection)
+    entries: list[Entry] = []
+    size, more = 0, False
+    for entry in _entries(connection, after, limit + 1):
+        size += len(entry.event.body)
+        if len(entries) == limit or (entries and size > max_bytes):
+            more = True
+            break
+        entries.append(entry)
+    upto = entries[-1].position if more else max(after, end)
+    removed = [
+        run_id
+        for (run_id,) in connection.execute(
+            "SELECT run_id FROM removed_runs"
+            " WHERE (last_commit, last_seq) > (?, ?) AND (last_commit, last_seq) <= (?, ?)"
+            " ORDER BY last_commit, last_seq",
+            (after.commit, after.seq, upto.commit, upto.seq),
+        )
+    ]
+    forgotten: int = connection.execute("SELECT forgotten FROM chronicle").fetchone()[0]
+    return ChroniclePage(tuple(entries), upto, more, tuple(removed), forgotten >= max(1, after.commit))
+
+
+def _entries(connection: sqlite3.Connection, after: Position, limit: int) -> Iterator[Entry]:
+    # CROSS JOIN is SQLite's word for this order of the tables: commits one by one, and the events of each.
+    rows = connection.execute(
+        "SELECT number, run_id, seq, type, ts, body FROM commits"
+        " CROSS JOIN runs ON key = commits.run_key"
+        " CROSS JOIN events ON events.run_key = commits.run_key AND seq BETWEEN first_seq AND last_seq"
+        " WHERE number >= ? AND (number > ? OR seq > ?) ORDER BY number, seq LIMIT ?",
+        (after.commit, after.commit, after.seq, limit),
+    )
+    try:
+        for number, run_id, *event in rows:
+            yield Entry(Position(number, event[0]), run_id, StoredEvent(*event))
+    finally:
+        rows.close()
