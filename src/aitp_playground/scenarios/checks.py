@@ -10,7 +10,7 @@ from aitp_playground.events.vocabulary import ANYWHERE, FROM_AGENTS, NAMING_AGEN
 from aitp_playground.scenarios.expectations import Expectation
 from aitp_playground.scenarios.findings import Finding, KeyPath, Marks, nearest
 from aitp_playground.scenarios.models import AgentManifest, AgentRef, Scenario, StepRef, StepSpec
-from aitp_playground.scenarios.references import named
+from aitp_playground.scenarios.references import named, takes_from
 from aitp_playground.scenarios.render import (
     declared_inputs,
     has_placeholder,
@@ -76,6 +76,7 @@ def _duplicates(ids: list[str], at: KeyPath, what: str) -> Iterator[Fault]:
 
 def _names(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault]:
     agents = {agent.id for agent in scenario.spec.agents}
+    types = {step.id: step.type for step in scenario.spec.workflow.steps}
     for at, step, earlier in _steps(scenario):
         for path, name in named(step, AgentRef):
             if name not in agents:
@@ -83,6 +84,9 @@ def _names(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault
         for path, name in named(step, StepRef):
             if name not in earlier:
                 yield (*at, *path), f"no earlier step {name!r}{nearest(name, earlier)}"
+        for field, name, wanted in takes_from(step):
+            if name in earlier and types[name] != wanted:
+                yield (*at, field), f"the step {name!r} is of type {types[name]}; {field} takes one of type {wanted}"
 
 
 def _capabilities(scenario: Scenario, manifests: Mapping[str, AgentManifest]) -> Iterator[Fault]:

@@ -24,5 +24,12 @@ class StepRef:
     """Marks a step field (or each entry of a list field) that names an earlier step."""
 
 
+class MadeBy:
+    """Marks a step field whose step has to be of one type: it takes what only such a step makes."""
+
+    def __init__(self, step_type: str) -> None:
+        self.step_type = step_type
+
+
 AgentId = Annotated[str, Field(min_length=1, max_length=128), DIGITS_TOO, AgentRef()]
 StepId = Annotated[str, Field(min_length=1, max_length=128), DIGITS_TOO, StepRef()]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 from aitp_playground.scenarios.findings import KeyPath
 from aitp_playground.scenarios.models import AgentRef, StepRef, StepSpec
+from aitp_playground.scenarios.names import MadeBy
 
 
 def named(step: StepSpec, kind: type[AgentRef | StepRef]) -> Iterator[tuple[KeyPath, str]]:
@@ -21,6 +22,14 @@ def named(step: StepSpec, kind: type[AgentRef | StepRef]) -> Iterator[tuple[KeyP
         elif isinstance(value, list | tuple):
             for index, item in enumerate(value):
                 yield (field, index), item
+
+
+def takes_from(step: StepSpec) -> Iterator[tuple[str, str, str]]:
+    """``(field, name, type)`` for every field that names a step of one type."""
+    for field, marks in _fields(type(step)):
+        for mark in marks:
+            if isinstance(mark, MadeBy):
+                yield field, getattr(step, field), mark.step_type
 
 
 def field_marks(model: type[StepSpec], field: str) -> tuple[Any, ...]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from aitp_playground.errors import StepError
 from aitp_playground.scenarios.models import AgentId, StepId
+from aitp_playground.scenarios.names import MadeBy
 from aitp_playground.steps.base import Completed, StepContext, StepOutcome
 from aitp_playground.steps.faults import FaultableStep
 
@@ -39,7 +40,7 @@ class RedeemDelegationStep(FaultableStep):
     type: Literal["redeem_delegation"] = "redeem_delegation"
     delegatee: AgentId = Field(description="for whom it was made")
     target: AgentId = Field(description="the owner of what was passed on")
-    via_delegation: StepId = Field(description="the `delegate` step that made it")
+    via_delegation: Annotated[StepId, MadeBy("delegate")] = Field(description="the `delegate` step that made it")
 
     def aimed_at(self, provider: Callable[[str, str], str | None]) -> str | None:  # noqa: ARG002 - named in the step
         return self.target

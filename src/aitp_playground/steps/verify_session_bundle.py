@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from aitp_playground.errors import StepError
 from aitp_playground.scenarios.models import AgentId, StepId
+from aitp_playground.scenarios.names import MadeBy
 from aitp_playground.steps.base import Completed, Step, StepContext, StepOutcome
 from aitp_playground.steps.export_session_bundle import ExportSessionBundleStep
 from aitp_playground.steps.features import unless_missing
@@ -36,7 +37,9 @@ class VerifySessionBundleStep(Step):
 
     type: Literal["verify_session_bundle"] = "verify_session_bundle"
     verifier: AgentId = Field(description="who verifies it")
-    via_step: StepId = Field(description="the `export_session_bundle` step that made it")
+    via_step: Annotated[StepId, MadeBy("export_session_bundle")] = Field(
+        description="the `export_session_bundle` step that made it"
+    )
 
     async def run(self, ctx: StepContext) -> StepOutcome:
         return await unless_missing(self._verify(ctx))
