@@ -108,6 +108,11 @@ class LlmClient:
                 text = await self._asked(provider, system, prompt, max_tokens, until)
         except TimeoutError:
             raise LlmError("timeout") from None
+        except LlmError:
+            raise
+        except Exception:  # noqa: BLE001 - whatever the packages make of an answer, a worker goes on without it
+            traceback.print_exc(file=sys.stderr)
+            raise LlmError("bad_shape") from None
         answer = clean(text).strip()[:MAX_ANSWER]
         if not answer:
             raise LlmError("empty", 200)

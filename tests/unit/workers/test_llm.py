@@ -665,3 +665,31 @@ async def test_alone_it_imports_at_the_first_question_and_the_environment_has_no
     assert asked.headers.get("Authorization", asked.headers.get("x-api-key", "")).endswith("the-key")
     for foreign in ("another", "more", "an-organisation", "a-project"):
         assert foreign not in str(asked)
+
+
+@both
+@pytest.mark.parametrize("charset", ["bz2", "zlib", "hex", "uu", "quopri", "idna", "undefined", "rot13", "utf-8"])
+@pytest.mark.parametrize("status", [200, 400, 500])
+async def test_a_server_cannot_choose_by_which_codec_its_answer_is_read(
+    models: Models, provider: str, charset: str, status: int
+) -> None:
+    models.always = says(b"BZh91AY&SY", status, **{"Content-Type": f"text/plain; charset={charset}"})
+    async with Asking(models, provider) as asking:
+        failed = await asking.failure()
+    assert failed.reason == {200: "not_json", 400: "http_4xx", 500: "http_5xx"}[status]
+    assert [event for event, _ in asking.events] == ["llm.started", "llm.failed"]
+
+
+@both
+async def test_whatever_the_package_makes_of_an_answer_the_worker_is_told_of_a_failure(
+    models: Models, provider: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def broken(*_: Any) -> str:
+        raise AssertionError("not foreseen")
+
+    async with Asking(models, provider) as asking:
+        opened = await asking.client._opened()
+        monkeypatch.setattr(opened, "ask", broken)
+        assert (await asking.failure()).reason == "bad_shape"
+    assert "not foreseen" in capsys.readouterr().err
+    assert [event for event, _ in asking.events] == ["llm.started", "llm.failed"]

@@ -25,7 +25,8 @@ CONNECT_TIMEOUT: Final = 5.0
 #: What the packages take for a key; none that the user has gets into their hands.
 NO_KEY: Final = "held-by-the-wire"
 _SENT = frozenset({"host", "content-type", "content-length", "accept", "anthropic-version"})
-_HEARD = frozenset({"content-type", "retry-after", "retry-after-ms", "x-should-retry"})
+_HEARD = frozenset({"retry-after", "retry-after-ms", "x-should-retry"})
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,64}/[A-Za-z0-9!#$&^_.+-]{1,64}")
 _NUMBER = re.compile(r"\d{1,12}(?:\.\d{1,6})?")
 
 
@@ -61,11 +62,18 @@ class Wire(httpx2.AsyncBaseTransport):
         assert isinstance(answer.stream, httpx2.AsyncByteStream)
         # Without a Location there is nowhere to be redirected to.
         heard = {name: value for name, value in answer.headers.items() if name.lower() in _HEARD}
+        # The packages read a refusal's text as it says that it is encoded, by any codec of Python's, bz2 among them.
+        heard["content-type"] = f"{_media_type(answer.headers.get('content-type', ''))}; charset=utf-8"
         stream = _Bounded(answer.stream, whole=answer.status_code == 200)
         return httpx2.Response(answer.status_code, headers=heard, stream=stream, extensions=answer.extensions)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+
+def _media_type(text: str) -> str:
+    kind = text.partition(";")[0].strip()
+    return kind if _MEDIA_TYPE.fullmatch(kind) else "application/octet-stream"
 
 
 class _Bounded(httpx2.AsyncByteStream):
