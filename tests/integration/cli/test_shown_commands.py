@@ -48,6 +48,14 @@ ELSEWHERE = {
         "tests/integration/cli/test_foreign_agents.py",
         "test_the_script_of_the_page_shakes_hands_with_a_lone_agent_and_calls_it",
     ),
+    r"aitp-playground serve 2>&1 >/dev/null \| aitp-playground tail - .*": (
+        "tests/integration/cli/test_tail.py",
+        "test_a_log_is_read_from_standard_input_as_it_comes",
+    ),
+    r'eval "\$\(_AITP_PLAYGROUND_COMPLETE=bash_source aitp-playground\)"': (
+        "tests/integration/cli/test_completion.py",
+        "test_what_the_shell_is_given_is_a_script_that_it_takes",
+    ),
     r"(\.venv/bin/python -m build|python3 -m venv|/opt/aitp-playground/bin/).*": (
         "tests/integration/test_wheel.py",
         "test_the_wheel_is_installed_as_the_page_says",
