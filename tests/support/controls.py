@@ -24,6 +24,7 @@ VARIANT_AGENTS = {
     "listless-writer": ("writer", "listless_writer.main"),
     "forgetful-writer": ("writer", "forgetful_writer.main"),
     "unlinked-writer": ("writer", "unlinked_writer.main"),
+    "pleading-writer": ("writer", "pleading_writer.main"),
     "sticky-writer": ("writer", "sticky_writer.main"),
     "listblind-writer": ("writer", "listblind_writer.main"),
     "tampering-researcher": ("researcher", "tampering_researcher.main"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -12,6 +12,7 @@ from aitp_playground.scenarios.models import StepSpec
 if TYPE_CHECKING:  # commands that only look at scenarios load no HTTP client
     from aitp_playground.cp_client.client import CpClient
     from aitp_playground.cp_client.reasons import Outcome
+    from aitp_playground.scenarios.expectations import Expectation
     from aitp_playground.scenarios.models import Fault, Scenario
 
 
@@ -28,6 +29,11 @@ class Completed:
     degraded_by_cp: bool = False
     checked: int = 0
     doubt: str | None = None
+    #: Which claims in ``expect``, by number, could not be tried; the others are judged.
+    untried: frozenset[int] = frozenset()
+
+    def judged(self, expectations: Sequence[Expectation]) -> list[Expectation]:
+        return [expectation for number, expectation in enumerate(expectations) if number not in self.untried]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,8 @@ class Skipped:
     notes: str
     output: dict[str, Any] | None = None
     unproven: bool = False
+    #: It was skipped because the SDK of an agent lacks what it takes.
+    lacking: bool = False
 
 
 StepOutcome = Completed | Skipped
@@ -62,8 +70,9 @@ class StepContext(Protocol):
     outputs: Mapping[str, Any]
     inputs: Mapping[str, Any]
     cp: CpClient
-    #: What the SDK of an agent lacks, as a sentence, if that kept agents from trusting each other.
+    #: What the SDK of an agent lacks, as a sentence, if that keeps agents from trusting each other; and which pairs.
     lacking: str | None
+    apart: Collection[frozenset[str]]
     #: How the peers were found: the ``source`` of each, in ``trust.peers_resolved``.
     sources: tuple[str, ...]
 
@@ -89,6 +98,9 @@ class StepContext(Protocol):
 
     async def leave_at_cp(self, kind: str, name: str) -> None:
         """Remember, on disk, that this run leaves something at the Control Plane, to be removed after it is over."""
+
+    def known_by(self, agent_id: str) -> str:
+        """The identity type of an agent of this scenario, as its manifest file says."""
 
     def offers(self, agent_id: str) -> tuple[str, ...]:
         """What an agent of this scenario offers, as its manifest file says."""

@@ -19,12 +19,14 @@ async def unless_missing(work: Awaitable[StepOutcome]) -> StepOutcome:
         lacking = feature_lacking(failure)
         if lacking is None:
             raise
-        return Skipped(notes=lacking, unproven=True)
+        return Skipped(notes=lacking, unproven=True, lacking=True)
 
 
 def feature_lacking(failure: AgentCallError) -> str | None:
     """What the SDK of an agent lacks, as a sentence; None when it is not that which an agent's answer says."""
     told = failure.details if isinstance(failure.details, dict) else {}
-    if MISSING not in (failure.refusal, told.get("reason")):  # its own, or that of the peer which it asked
-        return None
-    return f"feature not available: {failure.message}"
+    if failure.refusal == MISSING:
+        return f"feature not available: {failure.message}"
+    if told.get("reason") == MISSING:
+        return f"feature not available: the SDK of the peer that was asked lacks it: {failure.message}"
+    return None

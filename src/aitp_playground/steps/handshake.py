@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from aitp_playground.errors import AgentCallError
+from aitp_playground.errors import AgentCallError, StepError
 from aitp_playground.scenarios.models import AgentId, Capability
 from aitp_playground.steps.base import Completed, StepContext, StepOutcome
 from aitp_playground.steps.faults import FaultableStep
@@ -100,8 +100,14 @@ async def establish(ctx: StepContext, initiator: str, responder: str, body: dict
         cause = (failure.details or {}).get("code") if isinstance(failure.details, dict) else None
         if isinstance(cause, str) and (cause.startswith("MANIFEST_") or cause == "aid_mismatch"):
             await ctx.record("manifest.verify_failed", **pair, cause=cause, source_url=failure.details.get("url"))
-        missing = MISSING if feature_lacking(failure) is not None else None
-        await ctx.record("trust.failed", **pair, error=failure.message, cause=missing)
+        lacking = feature_lacking(failure) is not None
+        needed = "oidc" in (ctx.known_by(initiator), ctx.known_by(responder))
+        await ctx.record("trust.failed", **pair, error=failure.message, cause=MISSING if lacking and needed else None)
+        if lacking and not needed:
+            raise StepError(
+                f"a handshake of {initiator} and {responder} needs no feature of the SDK beyond its core, and one of "
+                f"them says that it lacks one: {failure.message}"
+            ) from failure
         raise
     received = answer["received"]
     less = {"missing": answer["missing"]} if answer["missing"] else {}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import ClassVar, Literal
 
+from aitp_playground.events.vocabulary import NAMING_AGENTS
+from aitp_playground.scenarios.expectations import Expectation
 from aitp_playground.steps.base import Completed, Skipped, Step, StepContext, StepOutcome
 from aitp_playground.steps.control_plane import degraded
 
@@ -20,8 +23,11 @@ class MetaStep(Step):
     async def run(self, ctx: StepContext) -> StepOutcome:
         if not self.expect:
             return Skipped(notes=self.description or "")
-        if ctx.lacking is not None and any(_is_about_trust(expectation.event) for expectation in self.expect):
-            return Skipped(notes=ctx.lacking, unproven=True)
+        untried = frozenset(
+            number for number, expectation in enumerate(self.expect) if _hangs_on_trust_of(expectation, ctx.apart)
+        )
+        if len(untried) == len(self.expect):
+            return Skipped(notes=str(ctx.lacking), unproven=True, lacking=True)
         if any(expectation.within_ms for expectation in self.expect) and ctx.cp.enabled:
             # What is waited for may be the Control Plane's word on what this run did: it has to be told first.
             trouble = await ctx.flush_to_cp()
@@ -31,8 +37,18 @@ class MetaStep(Step):
         registry = ctx.scenario.spec.trust.discovery == "cp_registry"
         # A registry that was not there, or listed nobody, is no fault of the run: what is claimed of it was not tried.
         about_peers = any(expectation.event == "trust.peers_resolved" for expectation in self.expect)
-        return Completed({}, degraded_by_cp=registry and about_peers and "static_fallback" in ctx.sources)
+        fallen_back = registry and about_peers and "static_fallback" in ctx.sources
+        doubt = ctx.lacking if untried else None
+        return Completed({}, degraded_by_cp=fallen_back, doubt=doubt, untried=untried)
 
 
-def _is_about_trust(event: str | None) -> bool:
-    return event is not None and event.startswith(("trust.established", "handshake.", "tct."))
+def _hangs_on_trust_of(expectation: Expectation, apart: Collection[frozenset[str]]) -> bool:
+    """Whether it wants an event that agents would bring about who do not trust each other for want of a feature. That
+    something does not happen can always be judged."""
+    event = expectation.event
+    if event is None or not event.startswith(("trust.established", "handshake.", "tct.")):
+        return False
+    if expectation.max is not None and not expectation.min:
+        return False
+    named = {str(value) for name, value in expectation.where.items() if name in NAMING_AGENTS}
+    return any(named <= pair for pair in apart)

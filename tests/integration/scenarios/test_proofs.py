@@ -52,6 +52,12 @@ CONTROLS = [
         with_agent("writer", "open-writer"),
     ),
     Control(
+        "the writer refuses the handshake as something that its SDK lacks",
+        "intra-org/trust-gate@1.0.0",
+        "establish_trust",
+        with_agent("writer", "pleading-writer"),
+    ),
+    Control(
         "the writer of the strict template does not verify tokens",
         "intra-org/research-and-write@1.0.0",
         "probe_no_tct",

@@ -25,8 +25,10 @@ from aitp_playground.runs.conducting.step_context import RunContext, fault_for
 from aitp_playground.runs.conducting.step_marks import marked
 from aitp_playground.runs.messages import MoreEvents, Record, RunMessage, StepEvents
 from aitp_playground.runs.services import RunServices
-from aitp_playground.scenarios.models import ResolvedScenario
+from aitp_playground.scenarios.expectations import Expectation
+from aitp_playground.scenarios.models import ResolvedScenario, StepRef
 from aitp_playground.scenarios.providers import provider
+from aitp_playground.scenarios.references import named
 from aitp_playground.steps import Step
 from aitp_playground.steps.base import Completed, Skipped, StepOutcome
 from aitp_playground.steps.expect import awaited, check
@@ -62,6 +64,8 @@ class Conductor:
         self._services = services
         self._outputs: dict[str, Any] = {}
         self._not_proven: set[str] = set()
+        #: Of these, those that an agent's SDK lacks what it takes for.
+        self._not_tried: set[str] = set()
         self._kept_apart = KeptApart()
 
     async def conduct(self, run: ActorRef[RunMessage]) -> None:
@@ -194,10 +198,10 @@ class Conductor:
             async with asyncio.timeout(seconds) as limit:
                 return await step.run(ctx)
         except AgentCallError as failure:
-            why = self._kept_apart.why_not(step) if failure.refusal in NOTHING_GIVEN else None
+            why = self._kept_apart.why_not(step, ctx.partner()) if failure.refusal in NOTHING_GIVEN else None
             if why is None:
                 raise
-            return Skipped(notes=why, unproven=True)
+            return Skipped(notes=why, unproven=True, lacking=True)
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -205,14 +209,16 @@ class Conductor:
 
     def _context(self, run: ActorRef[RunMessage], agents: RunAgents, step: Step | None = None) -> RunContext:
         given = (run, self._header, self._resolved, agents, self._outputs, self._services)
-        return RunContext(*given, step, lacking=self._kept_apart.lacking)
+        return RunContext(*given, step, lacking=self._kept_apart.lacking, apart=self._kept_apart.for_want)
 
     async def _conclude(self, ctx: RunContext, step: Step, outcome: StepOutcome) -> None:
         if outcome.output is not None:
             self._outputs[step.id] = outcome.output
         if isinstance(outcome, Skipped):
             self._not_proven.add(step.id)
-            if isinstance(step, HandshakeStep):
+            if outcome.lacking:
+                self._not_tried.add(step.id)
+            if isinstance(step, HandshakeStep) and outcome.lacking:
                 self._kept_apart.for_want_of(step.initiator, step.responder, outcome.notes)
             await ctx.record(
                 "step.skipped",
@@ -222,18 +228,21 @@ class Conductor:
                 unproven=outcome.unproven or None,
             )
             return
+        if isinstance(step, HandshakeStep):
+            self._kept_apart.met(step.initiator, step.responder)
         unproven = outcome.doubt
         if outcome.degraded_by_cp or outcome.doubt is not None:
             self._not_proven.add(step.id)
             if step.expect and outcome.degraded_by_cp:
                 unproven = "the Control Plane's part did not happen, so what it claims could not be tried"
-        checked = outcome.checked + (0 if outcome.degraded_by_cp else len(step.expect))
+        checked = outcome.checked + (0 if outcome.degraded_by_cp else len(outcome.judged(step.expect)))
         await ctx.record(
             "step.complete", **ctx.labels(), result=outcome.output, checked=checked or None, unproven=unproven
         )
 
     def _unproven(self, step: Step) -> Skipped | None:
-        missing = [required for required in step.requires if required in self._not_proven]
+        wanted = (*step.requires, *(made_by for _, made_by in named(step, StepRef) if made_by in self._not_tried))
+        missing = [required for required in dict.fromkeys(wanted) if required in self._not_proven]
         if not missing:
             return None
         return Skipped(notes=f"unproven: it requires {', '.join(missing)}, which could not be tried", unproven=True)
@@ -248,21 +257,24 @@ class Conductor:
                 "nothing can be said about the events of this step"
             )
         outputs = {**self._outputs, step.id: outcome.output}
-        events = await self._awaited_events(run, step, outputs)
-        work = partial(check, step.expect, output=outcome.output, events=events, outputs=outputs)
-        if size > SMALL or len(events) > MANY or any(expectation.matches is not None for expectation in step.expect):
+        judged = outcome.judged(step.expect)
+        events = await self._awaited_events(run, step.looks_back, judged, outputs)
+        work = partial(check, judged, output=outcome.output, events=events, outputs=outputs)
+        if size > SMALL or len(events) > MANY or any(expectation.matches is not None for expectation in judged):
             await _CHECKING.do(work)
         else:
             work()
 
     @staticmethod
-    async def _awaited_events(run: ActorRef[RunMessage], step: Step, outputs: Mapping[str, Any]) -> Sequence[RunEvent]:
+    async def _awaited_events(
+        run: ActorRef[RunMessage], looks_back: bool, judged: Sequence[Expectation], outputs: Mapping[str, Any]
+    ) -> Sequence[RunEvent]:
         """The events of a step, once those that ``within_ms`` waits for have come, or their time is over."""
         now = asyncio.get_running_loop().time
         began = now()
         while True:
-            events: Sequence[RunEvent] = await run.ask(StepEvents(step.looks_back), timeout=ACTOR_TIMEOUT)
-            left = began + max(awaited(step.expect, events, outputs), default=0.0) - now()
+            events: Sequence[RunEvent] = await run.ask(StepEvents(looks_back), timeout=ACTOR_TIMEOUT)
+            left = began + max(awaited(judged, events, outputs), default=0.0) - now()
             if left <= 0:
                 return events
             with suppress(AskTimeout):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -22,6 +22,7 @@ from aitp_playground.scenarios.models import Fault, ResolvedScenario
 from aitp_playground.scenarios.providers import provider
 from aitp_playground.scenarios.render import declared_inputs, render
 from aitp_playground.steps import Step
+from aitp_playground.steps.workflow import WorkflowStep
 from aitp_playground.store.port import RunHeader
 
 log = structlog.get_logger(__name__)
@@ -78,6 +79,7 @@ class RunContext:
         services: RunServices,
         step: Step | None = None,
         lacking: str | None = None,
+        apart: Collection[frozenset[str]] = (),
     ) -> None:
         self.run_id = header.run_id
         self.scenario = resolved.scenario
@@ -86,6 +88,7 @@ class RunContext:
         self.agents = agents
         self.sources = agents.sources
         self.lacking = lacking
+        self.apart = apart
         self.cp = services.cp
         self._services = services
         self._run = run
@@ -177,6 +180,15 @@ class RunContext:
         """Remember what this run leaves at the Control Plane."""
         assert self._services.leftovers is not None
         await self._services.leftovers.leave(self.run_id, kind, name)
+
+    def known_by(self, agent_id: str) -> str:
+        """The identity type of an agent of this scenario, as its manifest file says."""
+        return self._resolved.manifests[agent_id].spec.aitp.identity_type
+
+    def partner(self) -> str | None:
+        """Who answers the call of this step, if it is one."""
+        step = self._step
+        return self.provider(step.agent, step.capability) if isinstance(step, WorkflowStep) else None
 
     def offers(self, agent_id: str) -> tuple[str, ...]:
         """What an agent of this scenario offers, as its manifest file says."""
