@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
 import click
@@ -116,9 +117,16 @@ async def _at_server(url: str, api_key: str | None, work: Callable[[Records], Aw
 
 
 async def _in_database(settings: Settings, work: Callable[[Records], Awaitable[T]]) -> T:
+    async with history(settings) as store:
+        return await work(InDatabase(store))
+
+
+@asynccontextmanager
+async def history(settings: Settings) -> AsyncIterator[SqliteRunStore]:
+    """This machine's database, open."""
     store = SqliteRunStore(settings.database, state_dir=settings.state_dir)
     await store.open()
     try:
-        return await work(InDatabase(store))
+        yield store
     finally:
         await store.close()

@@ -12,16 +12,16 @@ from typing import Any
 import aiohttp
 
 from aitp_playground.cli.running.api_client import ApiClient
+from aitp_playground.cli.running.records import InDatabase, history
 from aitp_playground.cli.tailing.log_lines import event_of, lines_of_file, lines_of_stream
 from aitp_playground.cli.tailing.server_stream import ServerStream
 from aitp_playground.cli.tailing.wanted import Wanted
 from aitp_playground.config import Settings
-from aitp_playground.errors import InvalidRequest, RunNotFound
+from aitp_playground.errors import InvalidRequest
 from aitp_playground.events.selection import moment_of
 from aitp_playground.events.vocabulary import TERMINAL_TYPES
 from aitp_playground.runs.chronicle import Chronicle
 from aitp_playground.store.chronicle_port import START
-from aitp_playground.store.sqlite import SqliteRunStore
 
 Told = tuple[Mapping[str, Any], bytes | None]
 
@@ -78,18 +78,11 @@ async def of_run(
 
 async def of_history(settings: Settings, wanted: Wanted, run_id: str | None) -> AsyncGenerator[Told]:
     """What is in this machine's database now. Raises RunNotFound."""
-    store = SqliteRunStore(settings.database, state_dir=settings.state_dir)
-    await store.open()
-    try:
+    async with history(settings) as store:
         if run_id is not None:
-            if await store.get(run_id) is None:
-                raise RunNotFound(f"no run has the id {run_id!r}")
-            after, more = 0, True
-            while more:
-                page = await store.read(run_id, after=after)
-                for stored in page.events:
-                    yield json.loads(stored.body), stored.body
-                after, more = page.next_after, page.more
+            async with aclosing(InDatabase(store).events(run_id)) as bodies:
+                async for body in bodies:
+                    yield json.loads(body), body
             return
         chronicle = Chronicle(store)
         begin = await chronicle.since(moment_of(wanted.since)) if wanted.since else START
@@ -99,8 +92,6 @@ async def of_history(settings: Settings, wanted: Wanted, run_id: str | None) -> 
                     event = json.loads(entry.event.body)
                     if wanted.holds(event):
                         yield event, entry.event.body
-    finally:
-        await store.close()
 
 
 async def of_log(path: Path | None, wanted: Wanted) -> AsyncGenerator[Told]:
