@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 
+from aitp_playground.runs.waiters import Waiters
 from aitp_playground.store.chronicle_port import ChroniclePage, ChronicleStore, Position
 
 #: How soon a commit of another process is seen. Seconds.
@@ -28,7 +29,7 @@ class Chronicle:
         self._woken = asyncio.Event()
         self._recent: deque[tuple[Position, ChroniclePage]] = deque()  # with where each page began
         self._bytes = 0
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._waiting = Waiters()
         self._followers = 0
         self._reading: asyncio.Task[None] | None = None
         self._at: Position | None = None  # how far it has come
@@ -105,17 +106,12 @@ class Chronicle:
     async def _wait(self) -> None:
         if self._failure is not None:
             raise self._failure
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.add(future)
-        try:
-            await future
-        finally:
-            self._waiting.discard(future)
+        await self._waiting.wait()
 
     async def _read(self) -> None:
         try:
             at = self._at = await self._store.chronicle_head()
-            self._release()
+            self._waiting.wake()
             while True:
                 self._woken.clear()
                 page = await self._store.chronicle(at, limit=PAGE)
@@ -129,7 +125,7 @@ class Chronicle:
         except Exception as failure:  # noqa: BLE001 - it is each follower's to raise
             self._failure = failure
         finally:
-            self._release()
+            self._waiting.wake()
 
     def _take(self, begin: Position, page: ChroniclePage) -> None:
         self._recent.append((begin, page))
@@ -137,13 +133,7 @@ class Chronicle:
         self._bytes += _size(page)
         while self._bytes > RECENT_BYTES and len(self._recent) > 1:
             self._bytes -= _size(self._recent.popleft()[1])
-        self._release()
-
-    def _release(self) -> None:
-        for future in self._waiting:
-            if not future.done():
-                future.set_result(None)
-        self._waiting.clear()
+        self._waiting.wake()
 
 
 def _size(page: ChroniclePage) -> int:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Sequence
 
+from aitp_playground.runs.waiters import Waiters
 from aitp_playground.store.port import StoredEvent
 
 #: Events kept at hand for readers that keep up, and bytes of them; who is further behind reads from the store.
@@ -21,7 +21,7 @@ class Feed:
         self.closed = False
         self._recent: deque[StoredEvent] = deque()
         self._bytes = 0
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._waiting = Waiters()
 
     def publish(self, events: Sequence[StoredEvent]) -> None:
         """Show events that have been committed, in order.
@@ -38,12 +38,12 @@ class Feed:
         while len(self._recent) > RECENT or self._bytes > RECENT_BYTES:
             self._bytes -= len(self._recent.popleft().body)
         self.committed = events[-1].seq
-        self._wake()
+        self._waiting.wake()
 
     def close(self) -> None:
         """Nothing more will come."""
         self.closed = True
-        self._wake()
+        self._waiting.wake()
 
     @property
     def at_hand(self) -> tuple[int, int]:
@@ -70,20 +70,9 @@ class Feed:
     async def wait(self, after: int) -> None:
         """Return once there is an event beyond ``after``, or nothing more will come."""
         while self.committed <= after and not self.closed:
-            future = asyncio.get_running_loop().create_future()
-            self._waiting.add(future)
-            try:
-                await future
-            finally:
-                self._waiting.discard(future)
+            await self._waiting.wait()
 
     async def ended(self) -> None:
         """Return once nothing more will come."""
         while not self.closed:
             await self.wait(self.committed)
-
-    def _wake(self) -> None:
-        for future in self._waiting:
-            if not future.done():
-                future.set_result(None)
-        self._waiting.clear()

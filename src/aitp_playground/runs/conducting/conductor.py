@@ -218,8 +218,8 @@ class Conductor:
             self._not_proven.add(step.id)
             if outcome.lacking:
                 self._not_tried.add(step.id)
-            if isinstance(step, HandshakeStep) and outcome.lacking:
-                self._kept_apart.for_want_of(step.initiator, step.responder, outcome.notes)
+                if isinstance(step, HandshakeStep):
+                    self._kept_apart.for_want_of(step.initiator, step.responder, outcome.notes)
             await ctx.record(
                 "step.skipped",
                 **ctx.labels(),
