@@ -12,7 +12,7 @@ _MOST_REASONS = 20
 NO_CONTROL_PLANE = (
     "no Control Plane is configured: --with-control-plane starts one beside the run, CP_BASE_URL names one that runs"
 )
-NO_CLAIM = "no claim was checked: no step that was carried out expects anything"
+NO_CLAIM = "no claim was checked: no step that was carried out expects anything that could come out otherwise"
 
 
 @dataclass(slots=True)

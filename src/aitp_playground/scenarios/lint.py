@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from aitp_playground.resources import agents_dir
@@ -24,6 +25,9 @@ from aitp_playground.scenarios.references import named
 from aitp_playground.scenarios.render import has_placeholder
 from aitp_playground.scenarios.schemas import slow_patterns
 from aitp_playground.scenarios.shape import STEPS
+from aitp_playground.scenarios.vacuous import causes_of, vacuous
+
+Rule = Callable[[Scenario, Mapping[str, AgentManifest]], Iterator[Fault]]
 
 
 def lint(root: Path, step_types: StepTypes, beside: Sequence[Path] = ()) -> list[Finding]:
@@ -35,8 +39,9 @@ def lint(root: Path, step_types: StepTypes, beside: Sequence[Path] = ()) -> list
     listing = index.scan()
     doubtful = (finding for finding in listing.warnings if finding.message != LOOSE)
     findings = {*listing.errors, *doubtful, *_packs(index, root), *_manifest_ids(index), *_entrypoints(index, root)}
+    rules: tuple[Rule, ...] = (*_RULES, partial(_vacuous, causes=causes_of(step_types)))
     for loaded in listing.scenarios:
-        findings.update(_scenario(loaded))
+        findings.update(_scenario(loaded, rules))
     return sorted(findings)
 
 
@@ -67,14 +72,14 @@ def _entrypoints(index: Index, root: Path) -> Iterator[Finding]:
                 yield file.marks.finding(("spec", "host", "python"), doubt, "warning")
 
 
-def _scenario(loaded: LoadedScenario) -> Iterator[Finding]:
+def _scenario(loaded: LoadedScenario, rules: Iterable[Rule]) -> Iterator[Finding]:
     at = "/".join(loaded.path.parts[-4:-2]) + "@" + loaded.path.parts[-2]
     if at != loaded.ref:
         yield loaded.marks.finding(("metadata",), f"the ref is {loaded.ref}, the path says {at}", "warning")
     variants = [(loaded.scenario, loaded.manifests, loaded.marks)]
     variants += [(variant.merged, variant.manifests, variant.marks) for variant in loaded.templates.values()]
     for scenario, manifests, marks in variants:
-        for rule in _RULES:
+        for rule in rules:
             for path, message in rule(scenario, manifests):
                 yield marks.finding(path, message, "warning")
 
@@ -146,14 +151,11 @@ def _not_offered(scenario: Scenario, manifests: Mapping[str, AgentManifest]) -> 
             yield (*STEPS, index, "capability"), message
 
 
-def _grants(scenario: Scenario, manifests: Mapping[str, AgentManifest]) -> Iterator[Fault]:
-    """What is asked of a peer that does not offer it is not granted, without a word."""
+def _of_steps(scenario: Scenario, manifests: Mapping[str, AgentManifest]) -> Iterator[Fault]:
+    """What the step types have to say of their own."""
     for index, step in enumerate(scenario.spec.workflow.steps):
-        responder = getattr(step, "responder", "")
-        for place, grant in enumerate(getattr(step, "requested_grants", ())):
-            if responder in manifests and grant not in manifests[responder].spec.aitp.offered_caps:
-                message = f"{responder} does not offer {grant}, so it will not grant it"
-                yield (*STEPS, index, "requested_grants", place), message
+        for place, message in step.doubts(manifests):
+            yield (*STEPS, index, *place), message
 
 
 def _idle_fault(scenario: Scenario, manifests: Mapping[str, AgentManifest]) -> Iterator[Fault]:
@@ -165,6 +167,15 @@ def _idle_fault(scenario: Scenario, manifests: Mapping[str, AgentManifest]) -> I
 def _proofless(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault]:
     if not any(step.expect or getattr(step, "expect_status", None) for step in scenario.spec.workflow.steps):
         yield STEPS, "no step expects anything: this demonstrates nothing"
+
+
+def _vacuous(
+    scenario: Scenario, _: Mapping[str, AgentManifest], *, causes: Mapping[str, Collection[str]]
+) -> Iterator[Fault]:
+    for index, number in vacuous(scenario, causes):
+        event = scenario.spec.workflow.steps[index].expect[number].event
+        message = f"nothing here brings about {event}, so this holds whatever happens, and is not counted as a claim"
+        yield (*STEPS, index, "expect", number, "event"), message
 
 
 def _defaults(scenario: Scenario, _: Mapping[str, AgentManifest]) -> Iterator[Fault]:
@@ -199,13 +210,13 @@ def _callee(step: StepSpec, scenario: Scenario, manifests: Mapping[str, AgentMan
     return None if found == caller else found
 
 
-_RULES: tuple[Callable[[Scenario, Mapping[str, AgentManifest]], Iterator[Fault]], ...] = (
+_RULES: tuple[Rule, ...] = (
     _ports,
     _unused,
     _untrusted,
     _passed_on,
     _not_offered,
-    _grants,
+    _of_steps,
     _idle_fault,
     _proofless,
     _defaults,

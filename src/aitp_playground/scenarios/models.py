@@ -7,13 +7,14 @@ Docstrings of models and descriptions of fields are what an editor shows
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
 from aitp_playground.scenarios.expectations import Expectation
+from aitp_playground.scenarios.findings import KeyPath
 from aitp_playground.scenarios.manifest_models import AgentManifest
 from aitp_playground.scenarios.names import (
     API_VERSION,
@@ -109,7 +110,8 @@ class StepSpec(Strict):
     requires: tuple[StepId, ...] = Field(
         default=(),
         description=(
-            "earlier steps; when one was skipped or degraded by the Control Plane, this step is skipped as unproven"
+            "earlier steps; when one was skipped, for whatever reason, or the Control Plane did not do its part of it, "
+            "this step is skipped as unproven"
         ),
     )
     on_mismatch: Literal["fail", "record"] = Field(
@@ -117,6 +119,10 @@ class StepSpec(Strict):
     )
     fault: Fault | None = Field(default=None, description="a fault to inject")
     timeout_ms: int | None = Field(default=None, ge=1, le=600_000, description="a bound on the step, in place of 30 s")
+
+    def doubts(self, manifests: Mapping[str, AgentManifest]) -> Iterator[tuple[KeyPath, str]]:  # noqa: ARG002
+        """Why it cannot do what it says, with the place in the step; for lint. ``manifests``: by agent id."""
+        return iter(())
 
 
 class InputsSpec(Strict):

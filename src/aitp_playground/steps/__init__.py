@@ -8,6 +8,8 @@ from pkgutil import iter_modules
 from types import MappingProxyType
 from typing import get_args
 
+from aitp_playground.scenarios.models import Scenario
+from aitp_playground.scenarios.vacuous import causes_of, vacuous
 from aitp_playground.steps.base import Step
 
 
@@ -24,4 +26,16 @@ def _discover() -> Mapping[str, type[Step]]:
 #: Step type name → its class.
 STEP_TYPES: Mapping[str, type[Step]] = _discover()
 
-__all__ = ["STEP_TYPES", "Step"]
+_CAUSES = causes_of(STEP_TYPES)
+
+
+def vacuous_claims(scenario: Scenario) -> Mapping[str, frozenset[int]]:
+    """Step id → the numbers of its expectations that hold whatever happens, where it has any."""
+    found: dict[str, frozenset[int]] = {}
+    for index, number in vacuous(scenario, _CAUSES):
+        step_id = scenario.spec.workflow.steps[index].id
+        found[step_id] = found.get(step_id, frozenset()) | {number}
+    return found
+
+
+__all__ = ["STEP_TYPES", "Step", "vacuous_claims"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -13,7 +13,8 @@ if TYPE_CHECKING:  # commands that only look at scenarios load no HTTP client
     from aitp_playground.cp_client.client import CpClient
     from aitp_playground.cp_client.reasons import Outcome
     from aitp_playground.scenarios.expectations import Expectation
-    from aitp_playground.scenarios.models import Fault, Scenario
+    from aitp_playground.scenarios.findings import KeyPath
+    from aitp_playground.scenarios.models import AgentManifest, Fault, Scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,22 @@ class Skipped:
 
 
 StepOutcome = Completed | Skipped
+
+
+def same_agent(step: StepSpec, first: str, second: str, why: str) -> Iterator[tuple[KeyPath, str]]:
+    """The doubt about a step whose two fields name one agent. ``why``: what comes of it."""
+    agent = getattr(step, first)
+    if agent == getattr(step, second):
+        yield (second,), f"{agent} is the {first} as well: {why}"
+
+
+def not_offered(
+    field: str, asked: Sequence[str], owner: str, manifests: Mapping[str, AgentManifest]
+) -> Iterator[tuple[KeyPath, str]]:
+    """The doubts about capabilities that are asked of an agent which does not offer them."""
+    for place, capability in enumerate(asked):
+        if owner in manifests and capability not in manifests[owner].spec.aitp.offered_caps:
+            yield (field, place), f"{owner} does not offer {capability}, so it will not grant it"
 
 
 class AgentHandle(Protocol):

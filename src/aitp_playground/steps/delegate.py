@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from aitp_playground.scenarios.models import AgentId, Capability
-from aitp_playground.steps.base import Completed, StepContext, StepOutcome
+from aitp_playground.scenarios.findings import KeyPath
+from aitp_playground.scenarios.models import AgentId, AgentManifest, Capability
+from aitp_playground.steps.base import Completed, StepContext, StepOutcome, not_offered, same_agent
 from aitp_playground.steps.faults import FaultableStep
 
 
@@ -37,6 +38,11 @@ class DelegateStep(FaultableStep):
 
     def aimed_at(self, provider: Callable[[str, str], str | None]) -> str | None:  # noqa: ARG002 - named in the step
         return self.delegatee
+
+    def doubts(self, manifests: Mapping[str, AgentManifest]) -> Iterator[tuple[KeyPath, str]]:
+        yield from same_agent(self, "delegator", "delegatee", "a delegation is for somebody else (RFC-AITP-0006)")
+        yield from same_agent(self, "delegator", "via_peer", "what is its own is nothing that it was granted")
+        yield from not_offered("scope", self.scope, self.via_peer, manifests)
 
     async def run(self, ctx: StepContext) -> StepOutcome:
         await ctx.record(

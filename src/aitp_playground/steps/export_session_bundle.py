@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from aitp_playground.scenarios.models import AgentId
+from aitp_playground.scenarios.findings import KeyPath
+from aitp_playground.scenarios.models import AgentId, AgentManifest
 from aitp_playground.steps.base import Completed, Step, StepContext, StepOutcome
 from aitp_playground.steps.features import unless_missing
 
@@ -30,6 +31,13 @@ class ExportSessionBundleStep(Step):
     type: Literal["export_session_bundle"] = "export_session_bundle"
     coordinator: AgentId = Field(description="who issued the tokens, and signs the bundle")
     participants: tuple[AgentId, ...] = Field(min_length=1, max_length=16, description="who holds them")
+
+    def doubts(self, manifests: Mapping[str, AgentManifest]) -> Iterator[tuple[KeyPath, str]]:  # noqa: ARG002
+        for place, agent in enumerate(self.participants):
+            if agent == self.coordinator:
+                yield ("participants", place), f"{agent} is the coordinator as well: nobody holds a token of its own"
+            elif agent in self.participants[:place]:
+                yield ("participants", place), f"{agent} takes part already"
 
     async def run(self, ctx: StepContext) -> StepOutcome:
         return await unless_missing(self._export(ctx))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from aitp_playground.errors import AgentCallError, StepError
-from aitp_playground.scenarios.models import AgentId, Capability
-from aitp_playground.steps.base import Completed, StepContext, StepOutcome
+from aitp_playground.scenarios.findings import KeyPath
+from aitp_playground.scenarios.models import AgentId, AgentManifest, Capability
+from aitp_playground.steps.base import Completed, StepContext, StepOutcome, not_offered, same_agent
 from aitp_playground.steps.faults import FaultableStep
 from aitp_playground.steps.features import MISSING, feature_lacking, unless_missing
 
@@ -51,6 +52,10 @@ class HandshakeStep(FaultableStep):
 
     def aimed_at(self, provider: Callable[[str, str], str | None]) -> str | None:  # noqa: ARG002 - named in the step
         return self.responder
+
+    def doubts(self, manifests: Mapping[str, AgentManifest]) -> Iterator[tuple[KeyPath, str]]:
+        yield from same_agent(self, "initiator", "responder", "nobody shakes hands with itself")
+        yield from not_offered("requested_grants", self.requested_grants, self.responder, manifests)
 
     async def run(self, ctx: StepContext) -> StepOutcome:
         return await unless_missing(self._run(ctx))

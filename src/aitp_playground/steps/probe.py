@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from aitp_playground.scenarios.models import AgentId, Capability
-from aitp_playground.steps.base import StepContext, StepOutcome
+from aitp_playground.scenarios.findings import KeyPath
+from aitp_playground.scenarios.models import AgentId, AgentManifest, Capability
+from aitp_playground.steps.base import StepContext, StepOutcome, same_agent
 from aitp_playground.steps.calls import JudgedCall, invoke, invoke_tolerantly
 from aitp_playground.steps.faults import FaultableStep
 
@@ -38,6 +39,9 @@ class CapabilityProbeStep(JudgedCall, FaultableStep):
 
     def aimed_at(self, provider: Callable[[str, str], str | None]) -> str | None:  # noqa: ARG002 - named in the step
         return self.target_agent
+
+    def doubts(self, manifests: Mapping[str, AgentManifest]) -> Iterator[tuple[KeyPath, str]]:  # noqa: ARG002
+        yield from same_agent(self, "agent", "target_agent", "nobody holds a token of its own")
 
     async def run(self, ctx: StepContext) -> StepOutcome:
         caller, target = self.agent, self.target_agent

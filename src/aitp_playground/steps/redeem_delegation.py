@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from aitp_playground.errors import StepError
-from aitp_playground.scenarios.models import AgentId, StepId
+from aitp_playground.scenarios.findings import KeyPath
+from aitp_playground.scenarios.models import AgentId, AgentManifest, StepId
 from aitp_playground.scenarios.names import MadeBy
-from aitp_playground.steps.base import Completed, StepContext, StepOutcome
+from aitp_playground.steps.base import Completed, StepContext, StepOutcome, same_agent
 from aitp_playground.steps.faults import FaultableStep
 
 
@@ -44,6 +45,9 @@ class RedeemDelegationStep(FaultableStep):
 
     def aimed_at(self, provider: Callable[[str, str], str | None]) -> str | None:  # noqa: ARG002 - named in the step
         return self.target
+
+    def doubts(self, manifests: Mapping[str, AgentManifest]) -> Iterator[tuple[KeyPath, str]]:  # noqa: ARG002
+        yield from same_agent(self, "delegatee", "target", "nobody redeems at itself")
 
     async def run(self, ctx: StepContext) -> StepOutcome:
         made = ctx.outputs.get(self.via_delegation)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from aitp_playground.scenarios.models import AgentId
-from aitp_playground.steps.base import Completed, Step, StepContext, StepOutcome
+from aitp_playground.scenarios.findings import KeyPath
+from aitp_playground.scenarios.models import AgentId, AgentManifest
+from aitp_playground.steps.base import Completed, Step, StepContext, StepOutcome, same_agent
 from aitp_playground.steps.features import unless_missing
 
 
@@ -46,8 +47,18 @@ class RenewTctStep(Step):
         ge=1,
         le=24 * 3600,
         strict=True,
-        description="how long the new one is to live; when not written, an hour",
+        description=(
+            "how long the new one is to live, no longer than its issuer's manifest (`aitp.ttl_secs`, an hour unless "
+            "written); when not written, an hour"
+        ),
     )
+
+    def doubts(self, manifests: Mapping[str, AgentManifest]) -> Iterator[tuple[KeyPath, str]]:
+        yield from same_agent(self, "agent", "via_peer", "nobody issues itself a token")
+        issuer = manifests.get(self.via_peer)
+        if issuer is not None and (self.new_ttl_secs or 0) > issuer.spec.aitp.ttl_secs:
+            life = f"that of {self.via_peer} lives {issuer.spec.aitp.ttl_secs} s (aitp.ttl_secs)"
+            yield ("new_ttl_secs",), f"no token outlives its issuer's manifest, and {life}: so long it will be"
 
     async def run(self, ctx: StepContext) -> StepOutcome:
         return await unless_missing(self._renew(ctx))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
 from aitp_playground.errors import AgentCallError
 from aitp_playground.events.proof import NO_CONTROL_PLANE
-from aitp_playground.scenarios.models import AgentId
-from aitp_playground.steps.base import Completed, Skipped, Step, StepContext, StepOutcome
-from aitp_playground.steps.control_plane import degraded
+from aitp_playground.scenarios.findings import KeyPath
+from aitp_playground.scenarios.models import AgentId, AgentManifest
+from aitp_playground.steps.base import Completed, Skipped, Step, StepContext, StepOutcome, same_agent
+from aitp_playground.steps.control_plane import NO_CP, degraded
 
 #: The ways in which a file says no.
 _NO: dict[str, Any] = {
@@ -38,10 +39,12 @@ class RevokeTctStep(Step):
     )
 
     gives: ClassVar[Mapping[str, str] | None] = {
-        "revoked_jti": "the token's id",
+        "revoked_jti?": "the token's id; not there where only the Control Plane was to be told and there is none",
         "published_to_cp?": "with `via_cp`: whether the Control Plane took it",
         "audience_revoked_count?": "with `via_cp`: how many entries the audience's copy of its list has",
         "audience_sees_jti?": "with `via_cp`: whether this one is among them",
+        "error?": "with `via_cp`: why the Control Plane did not take it, a reason class",
+        "skipped?": "with `via_cp`: `no cp`, where there is no Control Plane",
     }
     causes: ClassVar[tuple[str, ...]] = (
         "revocation.published",
@@ -69,9 +72,13 @@ class RevokeTctStep(Step):
             raise ValueError("local: false leaves it to the Control Plane, which hears of it with via_cp: true")
         return self
 
+    def doubts(self, manifests: Mapping[str, AgentManifest]) -> Iterator[tuple[KeyPath, str]]:  # noqa: ARG002
+        yield from same_agent(self, "issuer", "audience", "nobody issues itself a token")
+
     async def run(self, ctx: StepContext) -> StepOutcome:
         if not self.local and not ctx.cp.enabled:
-            return Skipped(notes=f"only the Control Plane was to be told, and {NO_CONTROL_PLANE}", unproven=True)
+            notes = f"only the Control Plane was to be told, and {NO_CONTROL_PLANE}"
+            return Skipped(notes=notes, output={"published_to_cp": False, "skipped": NO_CP}, unproven=True)
         body: dict[str, Any] = {"audience": self.audience, "local": self.local}
         if self.reason is not None:
             body["reason"] = self.reason
@@ -83,21 +90,21 @@ class RevokeTctStep(Step):
         return await self._through_cp(ctx, jti)
 
     async def _through_cp(self, ctx: StepContext, jti: str) -> Completed:
-        output = {
+        output: dict[str, Any] = {
             "revoked_jti": jti,
             "published_to_cp": False,
             "audience_revoked_count": 0,
             "audience_sees_jti": False,
         }
         if not ctx.cp.enabled:
-            return Completed(output, degraded_by_cp=True)
+            return Completed(output | {"skipped": NO_CP}, degraded_by_cp=True)
         trouble = await ctx.flush_to_cp()
         if trouble is not None:
             await degraded(ctx, "ingest", trouble)
         published = await ctx.cp.publish_revocation.outcome(jti, self.reason)
         if published.reason is not None:
             await degraded(ctx, "publish_revocation", published.reason, published.detail)
-            return Completed(output, degraded_by_cp=True)
+            return Completed(output | {"error": published.reason}, degraded_by_cp=True)
         output["published_to_cp"] = True
         await ctx.record("revocation.published", jti=jti, initiator=self.issuer, target=self.audience, via="cp")
         seen = await self._pulled(ctx, self.audience, jti)

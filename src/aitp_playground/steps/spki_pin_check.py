@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import aitp
 from pydantic import AfterValidator, Field
 
 from aitp_playground.errors import ExpectationFailed, StepError
+from aitp_playground.scenarios.findings import KeyPath
+from aitp_playground.scenarios.models import AgentManifest
 from aitp_playground.sdk import missing
 from aitp_playground.steps.base import Completed, Skipped, Step, StepContext, StepOutcome
 
@@ -64,15 +66,17 @@ class SpkiPinCheckStep(Step):
         default=None, ge=0, le=1, strict=True, description="1: it must be pinned; 0: it must not be"
     )
 
+    def doubts(self, manifests: Mapping[str, AgentManifest]) -> Iterator[tuple[KeyPath, str]]:  # noqa: ARG002
+        if missing("spki_pinning") is None:
+            try:
+                self._looked_at()
+            except StepError as error:
+                yield ("cert_der_b64",), str(error).removeprefix("cert_der_b64 ")
+
     async def run(self, ctx: StepContext) -> StepOutcome:
         if (lacking := missing("spki_pinning")) is not None:
             return Skipped(notes=lacking, unproven=True)
-        certificate = base64.b64decode(self.cert_der_b64)
-        try:
-            computed = bytes(aitp.compute_spki_hash(certificate))
-            pinned = aitp.SpkiPinVerifier([base64.b64decode(pin) for pin in self.pins]).is_pinned(certificate)
-        except (ValueError, RuntimeError) as error:
-            raise StepError(f"cert_der_b64 is no certificate in DER: {error}") from error
+        computed, pinned = self._looked_at()
         output: dict[str, Any] = {
             "computed_hash_b64": base64.b64encode(computed).decode(),
             "pin_count": len(self.pins),
@@ -87,3 +91,13 @@ class SpkiPinCheckStep(Step):
             return Completed(output, doubt=f"{message} (on_mismatch: record)")
         fault = {"path": "$.is_pinned", "operator": "equals", "expected": bool(self.expect_status), "actual": pinned}
         raise ExpectationFailed(message, details=[fault], output=output)
+
+    def _looked_at(self) -> tuple[bytes, bool]:
+        """The hash of the certificate's key, and whether it is pinned."""
+        certificate = base64.b64decode(self.cert_der_b64)
+        try:
+            computed = bytes(aitp.compute_spki_hash(certificate))
+            pinned = bool(aitp.SpkiPinVerifier([base64.b64decode(pin) for pin in self.pins]).is_pinned(certificate))
+        except (ValueError, RuntimeError) as error:
+            raise StepError(f"cert_der_b64 is no certificate in DER: {error}") from error
+        return computed, pinned

@@ -15,7 +15,8 @@ from aitp_playground.steps.features import unless_missing
 class TctCacheStatsStep(Step):
     """Reports the counters of an agent's verification cache.
 
-    One look-up is counted for each call that presents a token; a hit is one that was verified before and is kept.
+    One look-up is counted for each capability call that presents a token, and none for a renewal or a session bundle; a
+    hit is one that was verified before and is kept.
     """
 
     gives: ClassVar[Mapping[str, str] | None] = {

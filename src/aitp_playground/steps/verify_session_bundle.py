@@ -19,7 +19,10 @@ class VerifySessionBundleStep(Step):
     """``verifier``, one of the participants, fetches the bundle that the step ``via_step`` exported, and verifies it
     against the coordinator's own revocation list.
 
-    ``clear``: all tokens are good; ``degraded``: those of ``dropped_aids`` are revoked, the verifier's own perhaps.
+    ``clear``: all tokens are good; ``degraded``: those of ``dropped_aids`` are revoked. The coordinator gives the
+    bundle to whoever shows a good token of its own: a verifier whose token was revoked gets no verdict but a 403
+    (``TCT_REVOKED``), which fails the step. After a new handshake it has a token that opens, and is itself among those
+    that are dropped.
     """
 
     gives: ClassVar[Mapping[str, str] | None] = {
@@ -29,6 +32,7 @@ class VerifySessionBundleStep(Step):
     }
     causes: ClassVar[tuple[str, ...]] = (
         "session.bundle.verified",
+        "capability.denied",
         "revocation.list_fetched",
         "revocation.refresh_failed",
         "revocation.verify_failed",

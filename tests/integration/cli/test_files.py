@@ -87,6 +87,14 @@ def test_show_tells_agents_trust_inputs_and_what_steps_check(shell: Shell) -> No
     )
 
 
+def test_show_says_what_a_step_takes_and_does_without_agents(shell: Shell) -> None:
+    assert "verifier writer, via_step export" in shell("show", "intra-org/session-bundle@1.0.0").stdout
+    assert "via_delegation delegate" in shell("show", "intra-org/delegation-chain@1.0.0").stdout
+    pinned = shell("show", "intra-org/spki-pinning@1.0.0").stdout
+    assert pinned.count("looks for the key of a certificate among 1 that are pinned") == 2
+    assert "nothing is done" not in pinned
+
+
 def test_show_of_a_template_shows_what_it_changes(shell: Shell) -> None:
     plain, strict = (json.loads(shell("show", REF, *extra, "--json").stdout) for extra in ([], ["-t", "trust-strict"]))
     assert plain["spec"]["trust"]["eager"] is True

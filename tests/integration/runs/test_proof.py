@@ -119,6 +119,17 @@ async def test_with_everything_there_the_same_workflow_is_proven(changed: Playgr
     assert not outcome.of("step.skipped")
 
 
+async def test_a_claim_that_nothing_could_contradict_counts_for_nothing(changed: Playground) -> None:
+    nothing = [{"event": "capability.invoked", "max": 0}]
+    outcome = await run_steps(changed, {"id": "idle", "type": "meta", "expect": nothing})
+    assert (outcome.status, outcome.view.proof) == ("success", "unproven")
+    assert "no claim" in outcome.view.unproven_because[0]
+    beside = outward("done", "there", expect=[*nothing, *EXPECTS_IT["expect"]])
+    outcome = await run_steps(changed, beside)
+    assert outcome.of("step.complete")[0].payload["checked"] == 1
+    assert (outcome.status, outcome.view.proof) == ("success", "proven")
+
+
 async def test_a_step_that_requires_a_skipped_one_is_not_tried(changed: Playground) -> None:
     outcome = await run_steps(
         changed, outward("first", "absent"), outward("second", "there", requires=["first"], **EXPECTS_IT)

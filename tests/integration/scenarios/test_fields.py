@@ -541,6 +541,34 @@ async def test_a_session_is_of_the_named(bench: Bench) -> None:
     assert outsider.failed_step == "verify"
 
 
+async def test_who_was_sent_away_from_a_session_hears_of_it_only_after_a_new_handshake(bench: Bench) -> None:
+    agents = {name: agent() for name in ("one", "two", "three")}
+    left = (
+        handshake("two", "one"),
+        handshake("three", "one"),
+        step("made", "export_session_bundle", coordinator="one", participants=["two", "three"]),
+        step("leave", "revoke_tct", issuer="one", audience="two"),
+    )
+    verify = step("verify", "verify_session_bundle", verifier="two", via_step="made")
+    refused = await bench.run(*left, verify, agents=agents)
+    assert refused.failed_step == "verify"
+    assert "TCT_REVOKED" in str(refused.view.error)
+    [denied] = refused.of("capability.denied", step_id="verify")
+    assert (denied.get("agent_id"), denied.payload["code"]) == ("one", "tct_revoked")
+    outcome = succeeded(await bench.run(*left, {**handshake("two", "one"), "id": "back"}, verify, agents=agents))
+    assert outcome.outputs["verify"]["kind"] == "degraded"
+    assert outcome.outputs["verify"]["dropped_aids"] == [aid_of(outcome, "two")]
+
+
+async def test_a_token_is_renewed_for_no_longer_than_its_issuer_s_manifest_lives(bench: Bench) -> None:
+    agents = {"one": agent(), "two": agent(aitp={"ttl_secs": 600})}
+    longer = step("renew", "renew_tct", agent="one", via_peer="two", new_ttl_secs=86_400)
+    outcome = succeeded(await bench.run(handshake(), longer, agents=agents))
+    [renewed] = outcome.of("tct.renewal.issued")
+    claims = renewed.payload["tct"]["claims"]
+    assert claims["exp"] - claims["iat"] <= 600
+
+
 # -- what every step has -----------------------------------------------------------------------------------------------
 
 

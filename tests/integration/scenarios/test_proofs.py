@@ -346,9 +346,9 @@ async def test_steps_without_a_control_plane_leave_the_stated_outputs(running: P
         outcome = await run(running, f"intra-org/{scenario}@1.0.0")
         assert outcome.outputs[step_id] == output
     told = (await run(running, "intra-org/revocation-via-cp@1.0.0")).outputs["revoke"]
-    assert (told["published_to_cp"], told["audience_revoked_count"]) == (False, 0)
+    assert (told["published_to_cp"], told["audience_revoked_count"], told["skipped"]) == (False, 0, "no cp")
     untold = await run(running, "intra-org/revocation-via-cp@1.1.0")
-    assert "revoke" not in untold.outputs
+    assert untold.outputs["revoke"] == {"published_to_cp": False, "skipped": "no cp"}
     assert len(untold.of("step.skipped")) == 2
 
 

@@ -34,7 +34,8 @@ def claimed(tree: Tree, claim: str) -> list[tuple[str, str]]:
             "for capability_unknown, grant_missing and tct_missing: say which, by an event capability.denied",
         ),
         ("path: $.body.error.code\nequals: TCT_REVOKED", "equals", "for revocation_unknown and tct_revoked"),
-        ("event: delegation.rejected\nwhere: { code: redeemed_delegation }\nmax: 0", "where.code", "no code"),
+        ("event: delegation.rejected\nmax: 0", "event", "nothing here brings about delegation.rejected"),
+        ("event: handshake.failed\nmin: 0\nmax: 3", "event", "is not counted as a claim"),
         ("path: $.body.error.code\nequals: POLICY_VIOLATON", "equals", "did you mean 'POLICY_VIOLATION'?"),
         ("path: $.body.error.code\nequals: grant_missing", "equals", "answers with POLICY_VIOLATION"),
         ("path: $.body.error.code\nnot: tct_revoked", "not", "answers with TCT_REVOKED"),
@@ -45,6 +46,7 @@ def claimed(tree: Tree, claim: str) -> list[tuple[str, str]]:
         ("path: $.status_code\nmax: 600", "max", "there is no status 600"),
         ("event: capability.invoked\nwhere: { status_code: true }", "where.status_code", "never True"),
         ('event: capability.invoked\nwhere: { status_code: "200" }', "where.status_code", "without quotes"),
+        ("event: capability.denied\nwhere: { code: tct_mising }\nmax: 0", "where.code", "no code"),
         ("event: handshake.failed\nwhere: { status: 1000 }", "where.status", "there is no status 1000"),
         ("event: capability.invoked\nmax: 1", "max", "holds also when no capability.invoked comes"),
     ],
@@ -71,6 +73,8 @@ def test_a_claim_that_nothing_meets_is_doubtful_at_its_place(tree: Tree, claim: 
         "event: capability.invoked\nmin: 0\nmax: 1",
         "event: capability.invoked\nmax: 0",
         "event: capability.invoked\nmin: 1\nmax: 1",
+        "event: trust.peers_resolved\nmax: 0",  # not of a step
+        "event: cp.degraded\nmax: 0",  # at any time
     ],
 )
 def test_a_claim_that_can_be_met_is_none(tree: Tree, claim: str) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from aitp_playground.scenarios.lint import lint
 from aitp_playground.steps import STEP_TYPES
+from tests.support.controls import SHIPPED
 
 from .conftest import GREETER, HELLO, PACK, SCENARIO, Tree
 
@@ -97,6 +99,103 @@ def test_a_doubt_is_a_warning_with_its_place(tree: Tree, old: str, new: str, fie
     (finding,) = tree.lint()
     assert (finding.level, finding.file, finding.field) == ("warning", HELLO, field)
     assert said in finding.message
+
+
+CERTIFICATE = yaml.safe_load((SHIPPED / "intra-org/spki-pinning/1.0.0/scenario.yaml").read_text())
+PIN = CERTIFICATE["spec"]["workflow"]["steps"][0]
+CANNOT_BE_DONE = {
+    "handshake with itself": ("{ type: handshake, initiator: host, responder: host }", "responder", "with itself"),
+    "delegation to itself": (
+        "{ type: delegate, delegator: guest, delegatee: guest, via_peer: host, scope: [demo.greet] }",
+        "delegatee",
+        "for somebody else",
+    ),
+    "delegation of its own": (
+        "{ type: delegate, delegator: host, delegatee: guest, via_peer: host, scope: [demo.greet] }",
+        "via_peer",
+        "nothing that it was granted",
+    ),
+    "scope that is not offered": (
+        "{ type: delegate, delegator: guest, delegatee: third, via_peer: host, scope: [demo.greet, demo.wave] }",
+        "scope.1",
+        "host does not offer demo.wave",
+    ),
+    "renewal by itself": ("{ type: renew_tct, agent: guest, via_peer: guest }", "via_peer", "issues itself"),
+    "renewal beyond its issuer's manifest": (
+        "{ type: renew_tct, agent: guest, via_peer: host, new_ttl_secs: 3601 }",
+        "new_ttl_secs",
+        "that of host lives 3600 s",
+    ),
+    "revocation of nobody's": ("{ type: revoke_tct, issuer: host, audience: host }", "audience", "issues itself"),
+    "probe of itself": (
+        "{ type: capability_probe, agent: host, target_agent: host, capability: demo.greet }",
+        "target_agent",
+        "token of its own",
+    ),
+    "session with itself": (
+        "{ type: export_session_bundle, coordinator: host, participants: [guest, host] }",
+        "participants.1",
+        "is the coordinator",
+    ),
+    "session twice": (
+        "{ type: export_session_bundle, coordinator: host, participants: [guest, guest] }",
+        "participants.1",
+        "takes part already",
+    ),
+    "what is no certificate": (
+        f"{{ type: spki_pin_check, cert_der_b64: AAAA, pins: {PIN['pins']} }}",
+        "cert_der_b64",
+        "is no certificate in DER",
+    ),
+}
+
+
+@pytest.mark.parametrize(("step", "field", "said"), CANNOT_BE_DONE.values(), ids=CANNOT_BE_DONE.keys())
+def test_a_step_that_cannot_do_what_it_says_is_doubtful(tree: Tree, step: str, field: str, said: str) -> None:
+    tree.edit("  trust:\n", "    - { id: third, ref: _shared/agents/greeter, port_offset: 2 }\n  trust:\n")
+    tree.edit("eager: false", "eager: true")
+    tree.edit(
+        "    steps:\n",
+        f"    steps:\n      - {{ id: odd, {step[2:]}\n"
+        "      - { id: shake, type: handshake, initiator: third, responder: host }\n",
+    )
+    (finding,) = tree.lint()
+    assert (finding.level, finding.field) == ("warning", f"spec.workflow.steps.0.{field}")
+    assert said in finding.message
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "{ type: renew_tct, agent: guest, via_peer: host, new_ttl_secs: 3600 }",
+        "{ type: renew_tct, agent: guest, via_peer: host }",
+        f"{{ type: spki_pin_check, cert_der_b64: {PIN['cert_der_b64']}, pins: {PIN['pins']} }}",
+    ],
+)
+def test_a_step_that_can_is_not(tree: Tree, step: str) -> None:
+    tree.edit("    steps:\n", f"    steps:\n      - {{ id: sound, {step[2:]}\n")
+    assert tree.lint() == []
+
+
+@pytest.mark.parametrize(
+    ("before", "eager", "event", "doubts"),
+    [
+        ("handshake, initiator: guest, responder: host", False, "handshake.failed", 0),
+        ("renew_tct, agent: guest, via_peer: host", False, "handshake.failed", 1),
+        ("renew_tct, agent: guest, via_peer: host", True, "handshake.failed", 0),
+        ("renew_tct, agent: guest, via_peer: host", True, "capability.denied", 1),
+    ],
+)
+def test_what_a_whole_run_does_not_bring_about_is_no_claim_of_it(
+    tree: Tree, before: str, eager: bool, event: str, doubts: int
+) -> None:
+    tree.edit("eager: false", f"eager: {str(eager).lower()}")
+    tree.edit(
+        "    steps:\n",
+        f"    steps:\n      - {{ id: before, type: {before} }}\n"
+        f"      - {{ id: so_far, type: meta, expect: [{{ event: {event}, max: 0 }}] }}\n",
+    )
+    assert [finding.field for finding in tree.lint()] == ["spec.workflow.steps.1.expect.0.event"] * doubts
 
 
 def test_a_sound_directory_gives_no_findings(tree: Tree) -> None:

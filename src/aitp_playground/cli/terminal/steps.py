@@ -7,9 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aitp_playground.scenarios.expectations import Expectation
-from aitp_playground.scenarios.models import AgentManifest, AgentRef, Scenario, StepSpec
+from aitp_playground.scenarios.models import AgentManifest, AgentRef, Scenario, StepRef, StepSpec
 from aitp_playground.scenarios.providers import provider
 from aitp_playground.scenarios.references import named
+
+#: Fields that name steps, of which a line of their own tells, or the input.
+_TOLD_ELSEWHERE = {"requires", "input_from"}
 
 
 def step_action(step: StepSpec, scenario: Scenario, manifests: Mapping[str, AgentManifest]) -> str:
@@ -25,7 +28,10 @@ def step_action(step: StepSpec, scenario: Scenario, manifests: Mapping[str, Agen
         return f"{agent} calls {target} for {capability} {how.get(step.type, 'with the newest TCT it got from it')}"
     if step.type == "handshake":
         return f"{getattr(step, 'initiator', '?')} shakes hands with {getattr(step, 'responder', '?')}"
-    roles = [f"{'.'.join(map(str, path))} {name}" for path, name in named(step, AgentRef)]
+    if (pins := getattr(step, "pins", None)) is not None:
+        return f"looks for the key of a certificate among {len(pins)} that are pinned"
+    taken_from = ((path, name) for path, name in named(step, StepRef) if path[0] not in _TOLD_ELSEWHERE)
+    roles = [f"{'.'.join(map(str, path))} {name}" for path, name in (*named(step, AgentRef), *taken_from)]
     return ", ".join(roles) or "nothing is done; it explains"
 
 

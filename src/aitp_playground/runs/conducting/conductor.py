@@ -23,12 +23,12 @@ from aitp_playground.runs.conducting.kept_apart import NOTHING_GIVEN, KeptApart
 from aitp_playground.runs.conducting.run_agents import RunAgents
 from aitp_playground.runs.conducting.step_context import RunContext, fault_for
 from aitp_playground.runs.conducting.step_marks import marked
+from aitp_playground.runs.conducting.tried import Tried
 from aitp_playground.runs.messages import MoreEvents, Record, RunMessage, StepEvents
 from aitp_playground.runs.services import RunServices
 from aitp_playground.scenarios.expectations import Expectation
-from aitp_playground.scenarios.models import ResolvedScenario, StepRef
+from aitp_playground.scenarios.models import ResolvedScenario
 from aitp_playground.scenarios.providers import provider
-from aitp_playground.scenarios.references import named
 from aitp_playground.steps import Step
 from aitp_playground.steps.base import Completed, Skipped, StepOutcome
 from aitp_playground.steps.expect import awaited, check
@@ -63,9 +63,7 @@ class Conductor:
         self._spec = resolved.scenario.spec
         self._services = services
         self._outputs: dict[str, Any] = {}
-        self._not_proven: set[str] = set()
-        #: Of these, those that an agent's SDK lacks what it takes for.
-        self._not_tried: set[str] = set()
+        self._tried = Tried(resolved.scenario)
         self._kept_apart = KeptApart()
 
     async def conduct(self, run: ActorRef[RunMessage]) -> None:
@@ -175,7 +173,7 @@ class Conductor:
         await ctx.record("step.started", **ctx.labels(), description=_remark(step))
         try:
             with marked(step.id, _seconds(step)):
-                outcome = self._unproven(step) or await self._in_time(step, ctx)
+                outcome = self._tried.unproven(step) or await self._in_time(step, ctx)
             size = _size(step, outcome)
             if isinstance(outcome, Completed) and not outcome.degraded_by_cp and step.expect:
                 await self._check(run, step, outcome, size, ctx.unheard)
@@ -214,12 +212,10 @@ class Conductor:
     async def _conclude(self, ctx: RunContext, step: Step, outcome: StepOutcome) -> None:
         if outcome.output is not None:
             self._outputs[step.id] = outcome.output
+        self._tried.conclude(step, outcome)
         if isinstance(outcome, Skipped):
-            self._not_proven.add(step.id)
-            if outcome.lacking:
-                self._not_tried.add(step.id)
-                if isinstance(step, HandshakeStep):
-                    self._kept_apart.for_want_of(step.initiator, step.responder, outcome.notes)
+            if outcome.lacking and isinstance(step, HandshakeStep):
+                self._kept_apart.for_want_of(step.initiator, step.responder, outcome.notes)
             await ctx.record(
                 "step.skipped",
                 **ctx.labels(),
@@ -231,21 +227,12 @@ class Conductor:
         if isinstance(step, HandshakeStep):
             self._kept_apart.met(step.initiator, step.responder)
         unproven = outcome.doubt
-        if outcome.degraded_by_cp or outcome.doubt is not None:
-            self._not_proven.add(step.id)
-            if step.expect and outcome.degraded_by_cp:
-                unproven = "the Control Plane's part did not happen, so what it claims could not be tried"
-        checked = outcome.checked + (0 if outcome.degraded_by_cp else len(outcome.judged(step.expect)))
+        if step.expect and outcome.degraded_by_cp:
+            unproven = "the Control Plane's part did not happen, so what it claims could not be tried"
+        checked = self._tried.claims(step, outcome)
         await ctx.record(
             "step.complete", **ctx.labels(), result=outcome.output, checked=checked or None, unproven=unproven
         )
-
-    def _unproven(self, step: Step) -> Skipped | None:
-        wanted = (*step.requires, *(made_by for _, made_by in named(step, StepRef) if made_by in self._not_tried))
-        missing = [required for required in dict.fromkeys(wanted) if required in self._not_proven]
-        if not missing:
-            return None
-        return Skipped(notes=f"unproven: it requires {', '.join(missing)}, which could not be tried", unproven=True)
 
     async def _check(
         self, run: ActorRef[RunMessage], step: Step, outcome: Completed, size: int, unheard: Collection[str]
