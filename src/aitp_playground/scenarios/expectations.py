@@ -26,6 +26,17 @@ LONGEST_WAIT = 10_000
 #: A number, or a placeholder that becomes one.
 _BOUND = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"\{\{"}]}
 _COUNT = {"type": "integer", "minimum": 0}
+#: Counts that would hold whatever happens, or be waited for in vain.
+_COUNTS = [
+    {"if": {"required": ["min"], "properties": {"min": {"const": 0}}}, "then": {"required": ["max"]}},
+    {
+        "if": {"required": ["within_ms"], "properties": {"within_ms": {"type": "integer"}}},
+        "then": {
+            "properties": {"min": {"minimum": 1}},
+            "anyOf": [{"required": ["min"]}, {"not": {"required": ["max"]}}],
+        },
+    },
+]
 
 
 def _only(schema: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -55,7 +66,7 @@ def _either(schema: dict[str, Any]) -> None:
     schema["else"] = {
         "required": ["event"],
         "properties": {**strangers, "event": {"enum": types}, "min": _COUNT, "max": _COUNT},
-        "allOf": [_fields_of(event) for event in types if known_fields(event) is not None],
+        "allOf": [_fields_of(event) for event in types if known_fields(event) is not None] + _COUNTS,
     }
 
 
@@ -186,6 +197,8 @@ class Expectation(Strict):
                 and not (isinstance(bound, str) and has_placeholder(bound))
             ):
                 yield f"{name} of a path is a number, not {bound!r}"
+        if is_number(self.min) and is_number(self.max) and self.min > self.max:
+            yield f"no number is at least {self.min} and at most {self.max}"
 
     def _of_event(self) -> Iterator[str]:
         operators = self.model_fields_set & self.OPERATORS

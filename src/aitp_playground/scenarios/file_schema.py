@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
+from aitp_playground.scenarios.checks import MAX_AGENTS, MAX_STEPS
 from aitp_playground.scenarios.models import (
     API_VERSION,
     AgentManifest,
@@ -49,7 +50,9 @@ def file_schema(step_types: Mapping[str, type[StepSpec]], kind: str | None = Non
     definitions: dict[str, Any] = made["$defs"]
     del definitions[StepSpec.__name__]
     listed, _null = definitions["Workflow"]["properties"]["steps"]["anyOf"]
-    listed["items"] = _ref(_STEP)
+    listed |= {"items": _ref(_STEP), "maxItems": MAX_STEPS}
+    for spec in ("ScenarioSpec", "TemplateSpec"):
+        _array(definitions[spec]["properties"]["agents"])["maxItems"] = MAX_AGENTS
     definitions[_STEP] = _step(step_types)
     for model in step_types.values():
         if not model.faultable:
@@ -146,7 +149,7 @@ class _Generator(GenerateJsonSchema):
         made = super().int_schema(schema)
         if schema.get("strict"):
             return made
-        quoted = {"type": "string", "pattern": r"^\s*[+-]?[0-9][0-9_]*(?:\.0*)?\s*$"}
+        quoted = {"type": "string", "pattern": r"^\s*[+-]?[0-9]+(?:_[0-9]+)*(?:\.0+)?\s*$"}
         least, most = schema.get("ge", 0), schema.get("le", 1)
         switches = [switch for switch in (False, True) if least <= switch <= most]
         return {"anyOf": [made, quoted, *([{"enum": switches}] if switches else [])]}
@@ -174,6 +177,12 @@ class _Generator(GenerateJsonSchema):
             for key in model.defaulted():
                 made["properties"][key] = _or_null(made["properties"][key])
         return made
+
+
+def _array(schema: dict[str, Any]) -> dict[str, Any]:
+    """The form of a value that is a list."""
+    forms: list[dict[str, Any]] = schema.get("anyOf", [schema])
+    return next(form for form in forms if form.get("type") == "array")
 
 
 def _or_null(schema: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -13,6 +14,8 @@ from aitp_playground.scenarios.strict import Strict, Text
 
 #: Normalised as the protocol library does it.
 _ISSUER: TypeAdapter[Url] = TypeAdapter(Annotated[Url, UrlConstraints(allowed_schemes=["https"], max_length=300)])
+#: A reader of URLs passes over some of these, and two that look alike would be one.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Entrypoint(Strict):
@@ -50,7 +53,7 @@ class AgentAitp(Strict):
             "then": {
                 "required": ["oidc_issuer", "oidc_subject"],
                 "properties": {
-                    "oidc_issuer": {"type": "string", "pattern": r"^\s*[Hh][Tt][Tt][Pp][Ss]:"},
+                    "oidc_issuer": {"type": "string", "pattern": r"^ *[Hh][Tt][Tt][Pp][Ss]:[/\\]*[^/\\\s]"},
                     "oidc_subject": {"type": ["string", "integer"]},
                 },
             },
@@ -71,7 +74,10 @@ class AgentAitp(Strict):
     )
     signing_suite: Literal["ed25519", "p256"] = Field(default="ed25519", description="what its key is of")
     ttl_secs: int = Field(
-        default=3600, ge=60, le=604_800, description="life of its AITP manifest; a TCT lives 3600 s at most"
+        default=3600,
+        ge=60,
+        le=604_800,
+        description="life of its AITP manifest, which no token of its outlives; a handshake's lives 3600 s at most",
     )
     redelegation: int = Field(
         default=0,
@@ -94,6 +100,8 @@ class AgentAitp(Strict):
         """As agents compare it: with its slash, its host in lower case, and no port that goes without saying."""
         if value is None:
             return None
+        if _CONTROLS.search(value):
+            raise ValueError("an https URL has no control characters")
         try:
             return str(_ISSUER.validate_python(value))
         except ValidationError:

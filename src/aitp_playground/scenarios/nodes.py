@@ -18,6 +18,8 @@ from aitp_playground.scenarios.findings import Finding, KeyPath
 from aitp_playground.scenarios.stamps import Stamp
 
 MAX_DEPTH = 40
+#: Keys and values as they are written, before anything is expanded.
+MAX_NODES = 60_000
 #: A tab among the blanks and dashes that a line begins with.
 _TAB_INDENTS = re.compile(r"[ -]*\t")
 #: As YAML 1.1 counts lines.
@@ -58,7 +60,7 @@ _resolve_scalars()
 def compose(text: str, file: str) -> yaml.Node | None:
     """The root node of a document, None for an empty one. Raises :class:`Broken`."""
     try:
-        _check_nesting(text, file)
+        _check_size(text, file)
         loader = _Loader(text)
         try:
             node: yaml.Node | None = loader.get_single_node()
@@ -76,17 +78,22 @@ def compose(text: str, file: str) -> yaml.Node | None:
     return node
 
 
-def _check_nesting(text: str, file: str) -> None:
-    # The composer recurses natively, without Python's guard against a too deep stack.
-    depth = 0
+def _check_size(text: str, file: str) -> None:
+    # The composer recurses natively, without Python's guard against a too deep stack; and it makes all nodes, however
+    # many there are, before anybody can count the values.
+    depth = nodes = 0
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
-        if depth > MAX_DEPTH:
+        if isinstance(event, yaml.NodeEvent):
+            nodes += 1
+        if depth > MAX_DEPTH or nodes > MAX_NODES:
             line = event.start_mark.line + 1 if event.start_mark else 1
-            raise broken(file, line, f"nested deeper than {MAX_DEPTH} levels")
+            deep = depth > MAX_DEPTH
+            said = f"nested deeper than {MAX_DEPTH} levels" if deep else f"more than {MAX_NODES} keys and values"
+            raise broken(file, line, said)
 
 
 def merged_mappings(node: yaml.Node, file: str, at: KeyPath) -> Iterator[yaml.MappingNode]:

@@ -29,10 +29,13 @@ def shaped(model: type[Model], data: Any, marks: Marks, at: KeyPath = ()) -> tup
         errors = problem.errors(include_url=False, include_input=False, include_context=False)
         extra = [error["loc"] for error in errors if error["type"] == "extra_forbidden"]
         misspelt = {_meant_path(model, loc) for loc in extra[:MOST_FINDINGS]}
+        # Of a list in which nothing is right pydantic says besides that there is nothing in it.
+        broken = {error["loc"][:-1] for error in errors if error["loc"] and isinstance(error["loc"][-1], int)}
+        second = {"missing": misspelt, "too_short": broken}
         findings = [
             marks.finding((*at, *error["loc"]), _message(model, data, error))
             for error in errors[:MOST_FINDINGS]
-            if error["type"] != "missing" or error["loc"] not in misspelt  # one slip, one finding
+            if error["loc"] not in second.get(error["type"], ())  # one slip, one finding
         ]
         if len(errors) > MOST_FINDINGS:
             findings.append(marks.finding(at, f"{len(errors) - MOST_FINDINGS} more things are wrong here"))

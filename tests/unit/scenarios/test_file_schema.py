@@ -213,6 +213,19 @@ LOADS = {
             "            where: { agent_id: host, caller: guest, payload.status_code: 200, step_id: greet }\n"
         ),
     ),
+    "a number in quotes, spelt out": ("port_offset: 1", 'port_offset: " +1_0.0 "'),
+    "an event that is waited for": (
+        "path: $.status_code\n            equals: 200",
+        "event: capability.invoked\n            within_ms: 50",
+    ),
+    "events that are waited for": (
+        "path: $.status_code\n            equals: 200",
+        "event: capability.invoked\n            within_ms: 50\n            min: 2\n            max: 3",
+    ),
+    "an event that may come": (
+        "path: $.status_code\n            equals: 200",
+        "event: capability.invoked\n            min: 0\n            max: 1",
+    ),
     "an optional key of no value": ("    - id: guest\n", "    - id: guest\n      cloud: null\n"),
 }
 REFUSED = {
@@ -235,6 +248,31 @@ REFUSED = {
     "the name by which the code knows a key": ("apiVersion:", "api_version:"),
     "a key of another type of step": ("responder: host", "responder: host\n        capability: demo.greet"),
     "half a workflow step": (STEP_HEAD, "- id: greet\n"),
+    "an event of which there are none at least": (
+        "path: $.status_code\n            equals: 200",
+        "event: capability.invoked\n            min: 0",
+    ),
+    "nothing that is waited for": (
+        "path: $.status_code\n            equals: 200",
+        "event: capability.invoked\n            within_ms: 50\n            max: 0",
+    ),
+    "nothing at least that is waited for": (
+        "path: $.status_code\n            equals: 200",
+        "event: capability.invoked\n            within_ms: 50\n            min: 0\n            max: 1",
+    ),
+    **{
+        f"a number in quotes that is none: {number}": ("port_offset: 1", f'port_offset: "{number}"')
+        for number in ("1__0", "1_", "_1", "5.", "5.0_0")
+    },
+    "too many agents": (
+        "    - id: host\n",
+        "".join(f"    - {{ id: a{number}, ref: _shared/agents/greeter }}\n" for number in range(15))
+        + "    - id: host\n",
+    ),
+    "too many steps": (
+        "      - id: meet\n",
+        "".join(f"      - {{ id: s{number}, description: on }}\n" for number in range(199)) + "      - id: meet\n",
+    ),
     "no agents": ("    - id: host\n      ref: _shared/agents/greeter\n", "    []\n  x-rest:\n"),
 }
 

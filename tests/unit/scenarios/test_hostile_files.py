@@ -50,6 +50,14 @@ HOSTILE_YAML = {
 }
 
 
+@pytest.mark.parametrize("text", ["- \n" * 80_000, "-\n" * 120_000, "[" + "[]," * 80_000 + "]"])
+async def test_what_is_full_of_nothing_is_counted_before_it_is_built(tree: Tree, text: str) -> None:
+    tree.write(BAD, text)
+    refs, [finding] = await look(tree)
+    assert (refs, finding.file) == ([GOOD], BAD)
+    assert finding.message == "more than 60000 keys and values"
+
+
 @pytest.mark.parametrize("text", HOSTILE_YAML.values(), ids=HOSTILE_YAML)
 async def test_a_file_that_would_take_for_ever_to_expand_is_one_finding(tree: Tree, text: str) -> None:
     tree.write(BAD, text + SCENARIO.replace("scenario: hello", "scenario: bad"))

@@ -32,6 +32,13 @@ def test_issuer_that_is_no_https_url_is_refused(tree: Tree, issuer: str) -> None
     assert any("not an https URL" in finding.message for finding in tree.lint())
 
 
+@pytest.mark.parametrize("character", ["\\x01", "\\t", "\\n", "\\x7f"])
+@pytest.mark.parametrize("place", ["{}https://idp.example/", "https://idp{}.example/", "https://idp.example/{}"])
+def test_issuer_with_a_control_character_is_refused(tree: Tree, place: str, character: str) -> None:
+    with_oidc(tree, '"' + place.format(character) + '"')
+    assert any("no control characters" in finding.message for finding in tree.lint())
+
+
 def test_what_is_said_of_an_issuer_without_having_one_is_refused(tree: Tree) -> None:
     tree.edit("offered_caps", "oidc_issuer: https://idp.example/\n    offered_caps", MANIFEST)
     assert any("go with identity_type oidc" in finding.message for finding in tree.lint())
