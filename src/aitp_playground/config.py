@@ -222,7 +222,8 @@ class Settings(BaseSettings):
             return None
         return (
             f"LLM_PROVIDER is {self.llm_provider} and the package {self.llm_provider} is not installed: agents use "
-            "their own texts. Install it (pip install 'aitp-playground[llm]'), or set LLM_PROVIDER to none."
+            "their own texts. Install it (pip install 'aitp-playground[llm]', in a checkout make llm), or set "
+            "LLM_PROVIDER to none."
         )
 
     def shown(self) -> dict[str, Any]:

@@ -140,6 +140,18 @@ def packed(body: Any) -> Answer:
     return says(gzip.compress(json.dumps(body).encode()), content_encoding="gzip")
 
 
+def after_interim_ones(number: int, body: Any) -> Answer:
+    """A good answer, after so many of status 103 (RFC 8297)."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        for _ in range(number // 1000):
+            request.transport.write(b"HTTP/1.1 103 E\r\n\r\n" * 1000)
+        return web.json_response(body)
+
+    return answer
+
+
 async def hangs_up(request: web.Request) -> web.StreamResponse:
     """The connection ends in the middle of the body."""
     response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": "1000"})

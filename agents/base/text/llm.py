@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Of the time that a step has left; in the rest the worker's own text must be made, sent and reported.
 SHARE_OF_STEP: Final = 0.8
+#: Seconds below which nothing is asked: what came of it would be the step's doing, and look like the provider's.
+LEAST_TIME: Final = 0.05
 MAX_ATTEMPTS: Final = 4
 #: Seconds before the next attempt where the provider names none: the first, and the most.
 FIRST_WAIT: Final = 0.5
@@ -101,6 +103,8 @@ class LlmClient:
             raise LlmError("too_large")
         left = step_mark.seconds_left()
         limit = self._config.timeout_secs if left is None else min(self._config.timeout_secs, left * SHARE_OF_STEP)
+        if limit < LEAST_TIME:
+            raise LlmError("no_time")
         until = time.monotonic() + limit
         try:
             async with asyncio.timeout(limit):

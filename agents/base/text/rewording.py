@@ -20,6 +20,7 @@ RULE: Final = (
 #: Why a model gave no usable answer, and what a person makes of it.
 REASONS = {
     "timeout": "it did not answer in the time there was",
+    "no_time": "the step left no time to ask it",
     "refused": "its server cannot be reached",
     "rate_limited": "its provider turns away for too many requests",
     "http_5xx": "its provider is in trouble",
@@ -32,7 +33,9 @@ REASONS = {
     "too_large": "the question or the answer is too large",
     "cut": "its answer is not whole",
     "refusal": "it refuses to answer",
-    "not_installed": "its provider's package is not installed, or too old: pip install 'aitp-playground[llm]'",
+    "not_installed": (
+        "its provider's package is not installed, or too old: pip install 'aitp-playground[llm]', in a checkout make llm"
+    ),
 }
 
 

@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,7 @@ from tests.support.models import (
     PROVIDERS,
     STOPPED,
     Models,
+    after_interim_ones,
     body_of,
     hangs_up,
     packed,
@@ -293,9 +295,31 @@ async def test_a_step_that_has_little_time_left_bounds_the_question(models: Mode
         assert (await asking.failure()).reason == "timeout"
         assert asking.events[-1][1]["ms"] < 60_000
         models.always = says({}, 503, retry_after="1")
-        step_mark.take({step_mark.HEADER: "m", step_mark.SECONDS_HEADER: "0"})
-        assert (await asking.failure()).reason == "timeout"
-        assert asking.waits == []
+        asked = len(models.asked)
+        for none in ("0", "0.06"):
+            step_mark.take({step_mark.HEADER: "m", step_mark.SECONDS_HEADER: none})
+            assert (await asking.failure()).reason == "no_time"
+        assert (asking.waits, len(models.asked)) == ([], asked)
+
+
+@both
+async def test_interim_answers_without_end_do_not_hold_the_loop(
+    models: Models, provider: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models.always = after_interim_ones(60_000, body_of(provider, "at last"))
+    longest, run = 0.0, asyncio.Handle._run  # type: ignore[attr-defined]
+
+    def measured(handle: asyncio.Handle) -> None:
+        nonlocal longest
+        begun = time.thread_time()
+        run(handle)
+        longest = max(longest, time.thread_time() - begun)
+
+    async with Asking(models, provider, timeout_secs=300) as asking:
+        await asking.client._opened()  # its import has a test of its own
+        monkeypatch.setattr(asyncio.Handle, "_run", measured)
+        assert await asking.client.complete("s", "p") == "at last"
+    assert longest < 0.05
 
 
 @both

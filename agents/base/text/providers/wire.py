@@ -11,8 +11,9 @@ import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Any, Final
 
+import httpcore2
 import httpx2
 
 from base.text.rewording import LlmError
@@ -21,6 +22,8 @@ from base.text.rewording import LlmError
 MAX_BODY: Final = 256 << 10
 #: Bytes of what comes with a refusal; the rest is not read.
 MAX_REFUSAL: Final = 16 << 10
+#: Bytes that are read at one go.
+PIECE: Final = 4 << 10
 CONNECT_TIMEOUT: Final = 5.0
 #: What the packages take for a key; none that the user has gets into their hands.
 NO_KEY: Final = "held-by-the-wire"
@@ -42,7 +45,7 @@ class Wire(httpx2.AsyncBaseTransport):
 
     def __init__(self, key_header: Mapping[str, str]) -> None:
         self._key_header = dict(key_header)
-        self._inner = httpx2.AsyncHTTPTransport(trust_env=False, retries=0)
+        self._inner = _Transport(trust_env=False, retries=0)
 
     def __repr__(self) -> str:
         return "<Wire>"
@@ -69,6 +72,46 @@ class Wire(httpx2.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+
+class _Transport(httpx2.AsyncHTTPTransport):
+    """One that reads in small pieces: what a piece holds (interim answers, most of all) is taken in at one go."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # Its pool is made without a word to say in it.
+        self._pool._network_backend = _InPieces(self._pool._network_backend)
+
+
+class _InPieces(httpcore2.AsyncNetworkBackend):
+    def __init__(self, inner: httpcore2.AsyncNetworkBackend) -> None:
+        self._inner = inner
+
+    async def connect_tcp(self, *where: Any, **options: Any) -> httpcore2.AsyncNetworkStream:
+        return _Pieces(await self._inner.connect_tcp(*where, **options))
+
+    async def sleep(self, seconds: float) -> None:
+        await self._inner.sleep(seconds)
+
+
+class _Pieces(httpcore2.AsyncNetworkStream):
+    def __init__(self, inner: httpcore2.AsyncNetworkStream) -> None:
+        self._inner = inner
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return await self._inner.read(min(max_bytes, PIECE), timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        await self._inner.write(buffer, timeout)
+
+    async def start_tls(self, *how: Any, **options: Any) -> httpcore2.AsyncNetworkStream:
+        return _Pieces(await self._inner.start_tls(*how, **options))
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
 
 
 def _media_type(text: str) -> str:
