@@ -34,7 +34,7 @@ REASONS = {
     "cut": "its answer is not whole",
     "refusal": "it refuses to answer",
     "not_installed": (
-        "its provider's package is not installed, or too old: pip install 'aitp-playground[llm]', in a checkout make llm"
+        "its provider's package is missing, or too old: pip install 'aitp-playground[llm]', in a checkout make llm"
     ),
 }
 

@@ -40,7 +40,7 @@ class ExportSessionBundleStep(Step):
                 yield ("participants", place), f"{agent} takes part already"
 
     async def run(self, ctx: StepContext) -> StepOutcome:
-        return await unless_missing(self._export(ctx))
+        return await unless_missing("session_bundle", self._export(ctx))
 
     async def _export(self, ctx: StepContext) -> Completed:
         participants = list(self.participants)

@@ -14,6 +14,9 @@ from aitp_playground.steps.base import Completed, StepContext, StepOutcome, not_
 from aitp_playground.steps.faults import FaultableStep
 from aitp_playground.steps.features import MISSING, feature_lacking, unless_missing
 
+#: What a handshake takes beyond the core of the SDK, with a peer that is known by an ID token.
+FEATURE = "oidc"
+
 
 class HandshakeStep(FaultableStep):
     """``initiator`` gets a TCT from ``responder`` and gives none. No ``requested_grants``: all that is offered.
@@ -42,7 +45,7 @@ class HandshakeStep(FaultableStep):
         "revocation.refresh_failed",
         "revocation.verify_failed",
     )
-    feature: ClassVar[str | None] = "oidc"
+    feature: ClassVar[str | None] = FEATURE
     feature_when: ClassVar[str | None] = "with a peer that is known by an ID token"
 
     type: Literal["handshake"] = "handshake"
@@ -58,7 +61,7 @@ class HandshakeStep(FaultableStep):
         yield from not_offered("requested_grants", self.requested_grants, self.responder, manifests)
 
     async def run(self, ctx: StepContext) -> StepOutcome:
-        return await unless_missing(self._run(ctx))
+        return await unless_missing(FEATURE, self._run(ctx))
 
     async def _run(self, ctx: StepContext) -> StepOutcome:
         fault = ctx.fault(self.fault, self.responder)
@@ -105,7 +108,7 @@ async def establish(ctx: StepContext, initiator: str, responder: str, body: dict
         cause = (failure.details or {}).get("code") if isinstance(failure.details, dict) else None
         if isinstance(cause, str) and (cause.startswith("MANIFEST_") or cause == "aid_mismatch"):
             await ctx.record("manifest.verify_failed", **pair, cause=cause, source_url=failure.details.get("url"))
-        lacking = feature_lacking(failure) is not None
+        lacking = feature_lacking(FEATURE, failure) is not None
         needed = "oidc" in (ctx.known_by(initiator), ctx.known_by(responder))
         await ctx.record("trust.failed", **pair, error=failure.message, cause=MISSING if lacking and needed else None)
         if lacking and not needed:

@@ -61,7 +61,7 @@ class RenewTctStep(Step):
             yield ("new_ttl_secs",), f"no token outlives its issuer's manifest, and {life}: so long it will be"
 
     async def run(self, ctx: StepContext) -> StepOutcome:
-        return await unless_missing(self._renew(ctx))
+        return await unless_missing("tct_renewal", self._renew(ctx))
 
     async def _renew(self, ctx: StepContext) -> Completed:
         body: dict[str, Any] = {"peer": self.via_peer}

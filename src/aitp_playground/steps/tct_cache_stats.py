@@ -32,7 +32,7 @@ class TctCacheStatsStep(Step):
     agent: AgentId = Field(description="whose cache")
 
     async def run(self, ctx: StepContext) -> StepOutcome:
-        return await unless_missing(self._run(ctx))
+        return await unless_missing("tct_cache", self._run(ctx))
 
     async def _run(self, ctx: StepContext) -> StepOutcome:
         answer = await ctx.agent(self.agent).post("tct-cache-stats", {})

@@ -46,7 +46,7 @@ class VerifySessionBundleStep(Step):
     )
 
     async def run(self, ctx: StepContext) -> StepOutcome:
-        return await unless_missing(self._verify(ctx))
+        return await unless_missing("session_bundle", self._verify(ctx))
 
     async def _verify(self, ctx: StepContext) -> Completed:
         made = next((step for step in ctx.scenario.spec.workflow.steps if step.id == self.via_step), None)

@@ -78,6 +78,16 @@ def test_an_agent_of_ones_own_works_with_the_files_of_the_page(shell: Shell) -> 
     assert "proven" in done.stdout
 
 
+def test_a_worker_that_hides_a_name_of_the_sdk_from_itself_leaves_a_run_unproven(shell: Shell) -> None:
+    lay_out("aitp-integration.md", shell.home)
+    assert shell("lint", "--strict", "scenarios").returncode == 0
+    (command,) = commands("aitp-integration.md", "An SDK that lacks something")
+    done = run(shell, command)
+    assert (done.returncode, "run success, unproven" in done.stdout) == (0, True), done.stdout
+    assert "feature not available" in done.stdout
+    assert "no tct_cache (TctStore)" in done.stdout
+
+
 def test_the_scenario_of_the_page_fails_where_the_page_says(shell: Shell) -> None:
     lay_out("scenarios.md", shell.home)
     wrong = run(shell, "aitp-playground run my-pack/knock@1.0.0")

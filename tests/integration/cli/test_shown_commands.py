@@ -36,6 +36,10 @@ ELSEWHERE = {
         _DOCS,
         "test_a_claim_that_needs_a_control_plane_is_proven_with_one",
     ),
+    r"aitp-playground run old/no-cache@1\.0\.0": (
+        _DOCS,
+        "test_a_worker_that_hides_a_name_of_the_sdk_from_itself_leaves_a_run_unproven",
+    ),
     r"aitp-playground (new my-pack/first-contact|run my-pack/first-contact@.*|schema --output .*)": (
         _DOCS,
         "test_a_scenario_from_an_empty_directory_is_proven",

@@ -130,6 +130,7 @@ async def test_what_an_agents_sdk_lacks_is_said_and_the_run_goes_on_unproven(
     assert unproven | in_part == case.unproven
     wanting = [notes for notes in skipped.values() if "feature not available" in notes]
     assert wanting
+    assert all(case.name in notes for notes in wanting)
     assert any("feature not available" in why for why in outcome.view.unproven_because)
     assert every_step_ends_once(outcome)
 

@@ -143,7 +143,7 @@ def _lines(seen: Contents) -> Iterator[str]:
     )
     yield from _counted("TCTs", [_token(row, who(row.get("issuer")), who(row.get("subject"))) for row in seen.tcts])
     yield from _counted("delegations", _tree(seen.delegations, who))
-    yield from _counted("revocations", [f"{row.get('jti')}: {row.get('reason')}" for row in seen.revocations])
+    yield from _counted("revocations", [_revocation(row) for row in seen.revocations])
     yield from _counted("deliveries", list(seen.deliveries))
 
 
@@ -153,6 +153,11 @@ def _counted(what: str, lines: Sequence[str]) -> Iterator[str]:
         yield f"    {line}"
     if len(lines) > _SHOWN:
         yield f"    … and {len(lines) - _SHOWN} more"
+
+
+def _revocation(row: Row) -> str:
+    reason = text(row, "reason")
+    return plain(str(row.get("jti")), _TEXT) + (f": {plain(reason, _TEXT)}" if reason else "")
 
 
 def _token(row: Row, issuer: str, subject: str) -> str:

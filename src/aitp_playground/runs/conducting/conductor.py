@@ -34,7 +34,7 @@ from aitp_playground.steps.base import Completed, Skipped, StepOutcome
 from aitp_playground.steps.expect import awaited, check
 from aitp_playground.steps.faults import FAULT_CLASSES
 from aitp_playground.steps.features import feature_lacking
-from aitp_playground.steps.handshake import HandshakeStep, establish
+from aitp_playground.steps.handshake import FEATURE, HandshakeStep, establish
 from aitp_playground.steps.workflow import WorkflowStep
 from aitp_playground.store.port import RunHeader
 from aitp_playground.trust import PeerQuery, ResolvePeers
@@ -151,7 +151,7 @@ class Conductor:
             if fault is not None and failure.refusal in FAULT_CLASSES[fault.kind]:
                 self._kept_apart.by_fault(first, second, f"{fault.kind} on {second}")
                 await ctx.record("step.fault_complete", **about, error=failure.message, kind=fault.kind)
-            elif (lacking := feature_lacking(failure)) is not None:
+            elif (lacking := feature_lacking(FEATURE, failure)) is not None:
                 self._kept_apart.for_want_of(first, second, lacking)
             else:
                 raise

@@ -26,6 +26,12 @@ def lines(**tables: list[dict[str, Any]]) -> list[str]:
     return list(content_lines([seen]))
 
 
+def test_a_revocation_without_a_reason_is_told_without_one() -> None:
+    assert f"    {JTI}: lost" in lines()
+    assert f"    {JTI}" in lines(revocations=[{"jti": JTI, "reason": None}])
+    assert f"    {JTI}: not\\x1b[2Jhere" in lines(revocations=[{"jti": JTI, "reason": "not\x1b[2Jhere"}])
+
+
 @pytest.mark.parametrize("odd", [None, 7, "text", [], ["x", 7, None], {}, {"a": []}, True], ids=str)
 @pytest.mark.parametrize(("table", "field"), FIELDS)
 def test_a_row_with_a_field_of_another_kind_is_told_all_the_same(table: str, field: str, odd: Any) -> None:
