@@ -11,7 +11,7 @@ TOPIC  ?= How autonomous agents earn trust
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve llm demo-cp test check bench soak docs requirements format lock clean
+.PHONY: help run serve llm otel demo-cp test check bench soak docs requirements format lock clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,8 @@ serve: $(VENV)/.run ## Start the server
 	@$(BIN)/aitp-playground serve
 
 llm: $(VENV)/.llm ## Install what a language model needs (LLM_PROVIDER)
+
+otel: $(VENV)/.otel ## Install what exports traces (OTEL_EXPORTER_OTLP_ENDPOINT)
 
 demo-cp: $(VENV)/.run ## Run every scenario that uses a Control Plane, on one of its own, and show what it holds
 	@$(BIN)/python -m aitp_playground.cli.control_plane.demo
@@ -58,7 +60,8 @@ format: $(VENV)/.dev ## Put the code into shape
 lock: $(VENV)/.dev ## Resolve the dependencies anew and lock them with hashes
 	$(BIN)/uv pip compile $(LOCK) --group build pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile $(LOCK) --group build --extra llm -c requirements.lock pyproject.toml -o requirements-llm.lock
-	$(BIN)/uv pip compile $(LOCK) --group dev --extra llm -c requirements-llm.lock pyproject.toml -o requirements-dev.lock
+	$(BIN)/uv pip compile $(LOCK) --group build --extra otel -c requirements.lock pyproject.toml -o requirements-otel.lock
+	$(BIN)/uv pip compile $(LOCK) --group dev --all-extras -c requirements-llm.lock -c requirements-otel.lock pyproject.toml -o requirements-dev.lock
 
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade
 
@@ -81,7 +84,11 @@ $(VENV)/.llm: requirements-llm.lock $(VENV)/.run
 	@$(PIP) install --require-hashes -r requirements-llm.lock
 	@touch $@
 
+$(VENV)/.otel: requirements-otel.lock $(VENV)/.run
+	@$(PIP) install --require-hashes -r requirements-otel.lock
+	@touch $@
+
 $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(VENV)/bin/python
 	@$(PIP) install --require-hashes -r requirements-dev.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
-	@touch $(VENV)/.run $(VENV)/.llm $@
+	@touch $(VENV)/.run $(VENV)/.llm $(VENV)/.otel $@

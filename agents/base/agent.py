@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from base.capabilities import Capabilities, Function, WorkerContext
 from base.http.peer_client import PeerClient
+from base.http.tracing import Tracer
 from base.process.bootstrap import Bootstrap
 from base.protocol.bearing import Bearer
 from base.protocol.bundles import BundleVerifier, Coordinator
@@ -41,7 +42,8 @@ class Agent:
         self.bootstrap = bootstrap
         self.identity = Identity(bootstrap)
         self.client = PeerClient()
-        self.telemetry = Telemetry(bootstrap.telemetry, self.client.session)
+        self.tracer = Tracer(bootstrap.run_id, lambda: self.identity.aid)
+        self.telemetry = Telemetry(bootstrap.telemetry, self.client.session, self.tracer)
         self.peers = PeerBook(open_to_verified=bootstrap.accept == "any-verified")
         self.tokens = TokenBook()
         self.revocations = RevocationState(bootstrap.revocation, bootstrap.cp, self.tokens)

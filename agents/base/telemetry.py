@@ -21,6 +21,7 @@ from typing import Any
 import aiohttp
 
 from base.http import step_mark
+from base.http.tracing import Span, Tracer
 from base.process.bootstrap import TelemetryConfig
 from base.process.tasks import end_task
 
@@ -29,6 +30,8 @@ MAX_BYTES = 16 << 20
 MAX_EVENT_BYTES = 64 << 10
 BATCH_EVENTS = 500
 BATCH_BYTES = 512 << 10
+#: Spans that go along with a batch.
+BATCH_SPANS = 200
 POST_TIMEOUT = 5.0
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 2.0
@@ -73,9 +76,12 @@ class Telemetry:
     type says ``payload.dropped`` = how many are missing, so that a flood costs detail and not honesty.
     """
 
-    def __init__(self, config: TelemetryConfig, session: SessionFactory, *, max_events: int = MAX_EVENTS) -> None:
+    def __init__(
+        self, config: TelemetryConfig, session: SessionFactory, tracer: Tracer, *, max_events: int = MAX_EVENTS
+    ) -> None:
         self._config = config
         self._session = session
+        self._tracer = tracer
         self._max_events = max_events
         self.emitter_seq = 0
         self._acknowledged = 0
@@ -136,11 +142,13 @@ class Telemetry:
         with step_mark.outside():  # strangers were turned away, whichever step asks for the rest
             for event_type, missing in withheld.items():
                 self.emit(event_type, error=_MISSING, payload={"dropped": missing})
-        goal = self.emitter_seq
+        goal, spans = self.emitter_seq, self._tracer.made
+        if self._tracer.settled < spans:
+            self._work.set()
         self._hurry.set()
         try:
             async with asyncio.timeout(timeout), self._progress:
-                await self._progress.wait_for(lambda: self._acknowledged >= goal)
+                await self._progress.wait_for(lambda: self._acknowledged >= goal and self._tracer.settled >= spans)
         except TimeoutError:
             return False
         return True
@@ -166,17 +174,21 @@ class Telemetry:
 
     async def _send_batch(self) -> bool:
         """Send the oldest events. False: try again later."""
-        batch = self._take()
-        if not batch:
+        batch, spans = self._take(), self._tracer.take(BATCH_SPANS)
+        if not batch and not spans:
             self._work.clear()
             return True
-        status = await self._post(batch)
+        status = await self._post(batch, spans)
+        if status in (200, 400, 413, 422):
+            self._tracer.settle(spans)
+        else:
+            self._tracer.give_back(spans)
         if status == 200:
             self._batch_limit = BATCH_EVENTS
             await self._acknowledge(len(batch))
             return True
         if status in (400, 413, 422):
-            return await self._give_way(batch, status)
+            return not batch or await self._give_way(batch, status)
         return False
 
     async def _give_way(self, batch: list[tuple[int, bytes]], status: int) -> bool:
@@ -208,8 +220,11 @@ class Telemetry:
         async with self._progress:
             self._progress.notify_all()
 
-    async def _post(self, batch: list[tuple[int, bytes]]) -> int | None:
-        body = b'{"emitter_seq":%d,"events":[%b]}' % (batch[-1][0], b",".join(encoded for _, encoded in batch))
+    async def _post(self, batch: list[tuple[int, bytes]], spans: list[Span]) -> int | None:
+        last = batch[-1][0] if batch else self._acknowledged
+        traced = b',"spans":%b' % _encode([span.told() for span in spans]) if spans else b""
+        events = b",".join(encoded for _, encoded in batch)
+        body = b'{"emitter_seq":%d,"events":[%b]%b}' % (last, events, traced)
         headers = {"Authorization": f"Bearer {self._config.token}", "Content-Type": "application/json"}
         try:
             async with (
@@ -230,6 +245,6 @@ def _arranged(fields: dict[str, Any]) -> dict[str, Any]:
     return top
 
 
-def _encode(event: dict[str, Any]) -> bytes:
+def _encode(event: dict[str, Any] | list[dict[str, Any]]) -> bytes:
     # "replace": lone surrogates come in with what strangers send and are not UTF-8.
     return json.dumps(event, ensure_ascii=False, separators=(",", ":"), default=str).encode("utf-8", "replace")

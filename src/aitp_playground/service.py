@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Sequence
@@ -24,6 +25,7 @@ from aitp_playground.hosting.privacy import UNQUOTED
 from aitp_playground.listening import Address, listen, raise_open_files, serving
 from aitp_playground.net import client_session
 from aitp_playground.observability.metrics import Metrics
+from aitp_playground.observability.tracing import NOT_INSTALLED, Tracing, endpoint_of, exporter
 from aitp_playground.runs.board import AgentBoard
 from aitp_playground.runs.chronicle import Chronicle
 from aitp_playground.runs.concurrency import together
@@ -72,6 +74,8 @@ async def playground(
     async with contextlib.AsyncExitStack() as stack:
         if missing := settings.missing_model_package:
             log.warning("language_model.not_installed", hint=missing)
+        if (tracing := await _tracing()) is not None:
+            stack.push_async_callback(tracing.close)
         launcher = launcher or AgentLauncher.from_settings(settings)
         stack.push_async_callback(launcher.close)
         raise_open_files()
@@ -122,6 +126,7 @@ async def playground(
             base_url=address.url,
             reporting=reporter,
             leftovers=leftovers,
+            tracing=tracing,
         )
         catalog = Catalog(settings.scenario_roots, STEP_TYPES)
         chronicle = Chronicle(store)
@@ -130,6 +135,8 @@ async def playground(
         watching.append(lambda *_: chronicle.wake())
         if reporter is not None:
             watching.append(reporter.observe)
+        if tracing is not None:
+            watching.append(tracing.observe)
         directory = RunDirectory(catalog, services, run_supervisor, observers=watching)
         _feed_runs(metrics, directory, services)
 
@@ -153,6 +160,16 @@ async def playground(
         leftovers.start(note=directory.append_late)
         stack.push_async_callback(leftovers.close)
         yield Playground(url=address.url, directory=directory, catalog=catalog, metrics=metrics, services=services)
+
+
+async def _tracing() -> Tracing | None:
+    if endpoint_of() is None:
+        return None
+    found = await asyncio.to_thread(exporter)
+    if found is None:
+        log.warning("tracing.not_installed", hint=NOT_INSTALLED)
+        return None
+    return Tracing(found)
 
 
 async def _listen(settings: Settings) -> Address:

@@ -82,7 +82,10 @@ def test_the_image_holds_only_packages_whose_hashes_were_checked() -> None:
     assert all(re.search(r"--require-hashes|--no-index|--no-deps --no-build-isolation", step) for step in fetching)
 
 
-@pytest.mark.parametrize(("extra", "lock"), [("", "requirements.lock"), ("llm", "requirements-llm.lock")])
+@pytest.mark.parametrize(
+    ("extra", "lock"),
+    [("", "requirements.lock"), ("llm", "requirements-llm.lock"), ("otel", "requirements-otel.lock")],
+)
 def test_the_image_with_an_extra_is_built_from_the_lock_of_the_extra(extra: str, lock: str) -> None:
     (download,) = [rest for word, rest in dockerfile() if word == "RUN" and "pip download" in rest]
     (install,) = [rest for word, rest in dockerfile() if word == "RUN" and "pip --python" in rest]
@@ -102,10 +105,11 @@ def pins(lock: str) -> dict[str, str]:
     return dict(re.findall(r"(?m)^([a-z0-9-]+)==([^ ;]+)", (ROOT / lock).read_text()))
 
 
-def test_the_locks_agree_and_only_those_of_the_extra_hold_its_packages() -> None:
-    plain, extra, dev = (pins(f"requirements{suffix}.lock") for suffix in ("", "-llm", "-dev"))
+@pytest.mark.parametrize("name", ["llm", "otel"])
+def test_the_locks_agree_and_only_those_of_the_extra_hold_its_packages(name: str) -> None:
+    plain, extra, dev = (pins(f"requirements{suffix}.lock") for suffix in ("", f"-{name}", "-dev"))
     assert plain.items() <= extra.items() <= dev.items()
-    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["llm"]
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"][name]
     names = {re.split(r"[<>=]", requirement)[0] for requirement in asked}
     assert names <= extra.keys() - plain.keys()
     for lock in ROOT.glob("requirements*.lock"):

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from aitp_playground.events import proof
 from aitp_playground.events.vocabulary import AFTER_TERMINAL, ANYWHERE, FROM_AGENTS, TERMINAL_TYPES, TYPES, spec
+from aitp_playground.observability.metrics import Metrics
 from aitp_playground.scenarios import inputs, manifest_models, models, patterns, schemas, shape, source
 from aitp_playground.scenarios.expectations import LONGEST_WAIT, Expectation
 from aitp_playground.scenarios.findings import Marks
@@ -243,3 +244,16 @@ def test_a_snippet_of_steps_is_one_of_steps(page: str) -> None:
         if isinstance(snippet, list):
             steps, findings = shaped_steps(snippet, STEP_TYPES, Marks(page), ())
             assert len(steps) == len(snippet), findings
+
+
+def test_every_metric_is_on_the_page_with_its_type_and_labels() -> None:
+    registry = Metrics(step_types=STEP_TYPES).registry
+    known = {}
+    for family in registry.collect():
+        if family.name.startswith("aitp_playground_"):
+            labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+            suffix = "_total" if family.type == "counter" else ""
+            known[family.name.removeprefix("aitp_playground_") + suffix] = (family.type, labels)
+    page = (DOCS / "observability.md").read_text().partition("| Metric |")[2]
+    rows = re.findall(r"(?m)^\| `(\w+)` \| (\w+) \| ([^|]*)\|", page)
+    assert {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows} == known

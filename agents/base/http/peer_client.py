@@ -19,6 +19,7 @@ import aitp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from base.aids import same_key
+from base.http import tracing
 from base.http.bodies import MAX_VALUES, is_crowded, is_json, parse_json, read_bounded
 from base.refusals import PeerFailed
 
@@ -159,6 +160,14 @@ class PeerClient:
     ) -> Answer:
         if body is not None:
             headers = {**headers, "Content-Type": "application/json"}
+        with tracing.calling(method, url) as (trace, span):
+            answer = await self._answer(method, url, body, {**headers, **trace}, timeout, limit)
+            tracing.answered(span, answer.status)
+            return answer
+
+    async def _answer(
+        self, method: str, url: str, body: str | None, headers: Mapping[str, str], timeout: float, limit: int
+    ) -> Answer:
         try:
             async with (
                 asyncio.timeout(timeout),

@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from base.http import step_mark
+from base.http import step_mark, tracing
 from base.http.bodies import (
     ENCODINGS,
     MAX_VALUES,
@@ -34,6 +34,7 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1"})
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+TRACER = web.AppKey("tracer", tracing.Tracer)
 
 
 def json_response(
@@ -169,6 +170,13 @@ def unforeseen() -> Fault:
 async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Check who may ask at all, and turn every error into the error document."""
     step_mark.take(request.headers)
+    with request.app[TRACER].serving(request) as span:
+        answer = await _answered(request, handler)
+        tracing.answered(span, answer.status)
+        return answer
+
+
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         check_host(request)
         check_origin(request)

@@ -26,7 +26,7 @@ from base.agent import Agent
 from base.agent_admin import AdminRoutes
 from base.capabilities import Function
 from base.http.bounded_server import BoundedServer
-from base.http.wire import Unquoted, edge, quiet_headers, refusal_document
+from base.http.wire import TRACER, Unquoted, edge, quiet_headers, refusal_document
 from base.process import linux
 from base.process.bootstrap import Bootstrap, read_bootstrap
 from base.process.sections import BootstrapError
@@ -123,6 +123,7 @@ async def _serve(
 def application(agent: Agent) -> web.Application:
     """What an agent serves: protocol routes and admin routes."""
     app = web.Application(middlewares=[edge])
+    app[TRACER] = agent.tracer
     app.on_response_prepare.append(quiet_headers)
     ProtocolRoutes(agent).add_to(app)
     AdminRoutes(agent).add_to(app)

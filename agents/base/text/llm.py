@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from base.http import step_mark
+from base.http.tracing import asking_model
 from base.text.prose import clean
 from base.text.rewording import LlmError
 
@@ -83,7 +84,8 @@ class LlmClient:
         started = time.monotonic()
         self._emit("llm.started", chars=len(system) + len(prompt))
         try:
-            answer = await self._answer(system, prompt, min(max_tokens, MAX_TOKENS))
+            with asking_model(self.provider, self.model):
+                answer = await self._answer(system, prompt, min(max_tokens, MAX_TOKENS))
         except LlmError as error:
             self._emit("llm.failed", ms=_since(started), error=error.reason, status=error.status)
             raise

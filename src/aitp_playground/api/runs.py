@@ -23,6 +23,7 @@ from aitp_playground.api.paths import checked_ref, run_id_of
 from aitp_playground.api.streaming import written
 from aitp_playground.errors import InvalidRequest
 from aitp_playground.events.codec import decode
+from aitp_playground.observability import trace_context
 from aitp_playground.observability.narrator import Narrator
 from aitp_playground.runs.directory import RunDirectory
 from aitp_playground.runs.requests import NewRun
@@ -71,6 +72,7 @@ async def create_run(request: web.Request) -> web.Response:
             run_label=body.run_label,
             fault_injection=_faults(body.fault_injection),
             idempotency_key=key,
+            asked_by=trace_context.parent_of(request.headers.get(trace_context.HEADER, "")),
         )
     )
     if submitted.existing:

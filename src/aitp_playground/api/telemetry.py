@@ -16,12 +16,14 @@ from aitp_playground.errors import Unauthorized
 
 
 class TelemetryBatch(Body):
-    """``emitter_seq`` is the number of the last event of the batch; the directory checks the events themselves."""
+    """``emitter_seq`` is the number of the last event of the batch; the door checks the events and spans themselves."""
 
     exact: ClassVar[bool] = False
 
     emitter_seq: int = Field(ge=0, le=MAX_SEQ)
     events: list[dict[str, Any]] = Field(max_length=10_000)
+    #: What was served and called in a sampled trace.
+    spans: list[dict[str, Any]] = Field(default=[], max_length=10_000)
 
 
 async def take_telemetry(request: web.Request) -> web.Response:
@@ -30,7 +32,8 @@ async def take_telemetry(request: web.Request) -> web.Response:
     if token is None:
         raise Unauthorized("send the agent's telemetry token as 'Authorization: Bearer <token>'")
     batch = await read_model(request, TelemetryBatch)
-    taken = await request.app[BACKEND].directory.telemetry(token, batch.emitter_seq, list(batch.events))
+    directory = request.app[BACKEND].directory
+    taken = await directory.telemetry(token, batch.emitter_seq, list(batch.events), batch.spans)
     return answer(taken)
 
 

@@ -14,6 +14,7 @@ from yarl import URL
 from aitp_playground.cp_client.reasons import Degraded, Reason, unfit
 from aitp_playground.errors import ConfigurationError
 from aitp_playground.net import BodyTooLong, read_bounded
+from aitp_playground.observability import trace_context
 
 MAX_BODY: Final = 8 * 1024 * 1024
 _LONGEST_RETRY_AFTER: Final = 3600
@@ -53,7 +54,7 @@ class Transport:
 
         ``path`` is percent-encoded already, ``query`` is not.
         """
-        all_headers = {**({} if public else self._bearer), **(headers or {})}
+        all_headers = {**trace_context.headers(), **({} if public else self._bearer), **(headers or {})}
         if body is not None:
             all_headers["Content-Type"] = "application/json"
         try:

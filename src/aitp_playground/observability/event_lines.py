@@ -15,6 +15,7 @@ from typing import Any, Final
 from aitp_playground.events.codec import decode_json, encode_json
 from aitp_playground.events.tokens import may_hold_token, without_tokens
 from aitp_playground.events.vocabulary import spec
+from aitp_playground.observability.trace_context import trace_id_of
 from aitp_playground.store.port import StoredEvent
 
 #: Of a stored event up to this size nothing is cut, bytes.
@@ -25,7 +26,9 @@ _MAX_DEPTH: Final = 6
 _CUT: Final = "…"
 _YEAR_10000: Final = 253_402_300_800.0
 #: The head that :func:`~aitp_playground.events.codec.encode` writes, with what the line says in its own terms between.
-_HEAD: Final = re.compile(rb'\{("seq":\d+,"id":"(?:[^"\\]|\\.)*",)"type":"(?:[^"\\]|\\.)*","ts":[^,"]+,')
+_HEAD: Final = re.compile(
+    rb'\{("seq":\d+,"id":"(?:[^"\\]|\\.)*",)"type":"(?:[^"\\]|\\.)*","ts":[^,"]+,(?="run_id":"([^"\\]+)")'
+)
 
 
 class EventLines:
@@ -40,9 +43,11 @@ class EventLines:
         start = opening + self.iso(event.ts) + b'",'
         head = _HEAD.match(event.body) if len(event.body) <= WHOLE and not may_hold_token(event.body) else None
         if head is not None:
-            return start + head[1] + event.body[head.end() :] + b"\n"
+            trace = b'"trace_id":"%b",' % head[2].replace(b"-", b"")
+            return start + head[1] + trace + event.body[head.end() :] + b"\n"
         fields = decode_json(event.body)
         rest = {name: value for name, value in fields.items() if name not in {"type", "ts"}}
+        rest["trace_id"] = trace_id_of(str(fields.get("run_id", "")))
         return start + encode_json(shortened(without_tokens(rest)))[1:] + b"\n"
 
     def iso(self, ts: float) -> bytes:

@@ -27,6 +27,7 @@ from aitp_playground.observability.event_lines import EventLines, opening, short
 from aitp_playground.observability.redaction import redact
 from aitp_playground.observability.sink import MAX_PENDING_BYTES, LineSink
 from aitp_playground.observability.strays import gather_strays
+from aitp_playground.observability.trace_context import trace_id_of
 from aitp_playground.store.port import StoredEvent
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -121,8 +122,15 @@ def configure(
     return logs
 
 
+def _with_trace(_logger: WrappedLogger, _method: str, entry: EventDict) -> EventDict:
+    if isinstance(run_id := entry.get("run_id"), str):
+        entry["trace_id"] = trace_id_of(run_id)
+    return entry
+
+
 _ORIGIN: list[Processor] = [
     structlog.contextvars.merge_contextvars,
+    _with_trace,
     structlog.processors.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]

@@ -66,7 +66,7 @@ class RunDirectory:
         self._life = RunLifecycle(catalog, services, supervisor, observers)
         self.activations, self.admission = self._life.activations, self._life.admission
         self._recovery = Recovery(self._store, self.activations, resume=self._life.resume)
-        self._telemetry = TelemetryDoor(services.tokens, services.metrics)
+        self._telemetry = TelemetryDoor(services.tokens, services.metrics, services.tracing)
         self._reader = RunReader(self._store, self._feed)
         self.deliveries = Deliveries(self._store, self.append_late)
 
@@ -79,7 +79,11 @@ class RunDirectory:
         resolved, digest, body = await self._catalog.kept(request.scenario_ref, request.template)
         header = await header_of(request, resolved, digest)
         # Shielded: a caller that leaves meanwhile must not leave a stored run behind that nobody starts.
-        return await asyncio.shield(self._life.chore(self._open(header, resolved, KeptScenario(digest, body))))
+        opened = await asyncio.shield(self._life.chore(self._open(header, resolved, KeptScenario(digest, body))))
+        tracing = self._services.tracing
+        if tracing is not None and request.asked_by is not None and not opened.existing:
+            tracing.link(header.run_id, request.asked_by)
+        return opened
 
     async def _open(self, header: RunHeader, resolved: ResolvedScenario, kept: KeptScenario) -> Submitted:
         with self.admission.opening():
@@ -241,9 +245,15 @@ class RunDirectory:
             header = run.header
         return await self.activations.follow(header, entry)
 
-    async def telemetry(self, token: str, emitter_seq: int, events: list[Mapping[str, Any]]) -> dict[str, Any]:
+    async def telemetry(
+        self,
+        token: str,
+        emitter_seq: int,
+        events: list[Mapping[str, Any]],
+        spans: Sequence[Mapping[str, Any]] = (),
+    ) -> dict[str, Any]:
         """See :meth:`TelemetryDoor.take`."""
-        return await self._telemetry.take(token, emitter_seq, events)
+        return await self._telemetry.take(token, emitter_seq, events, spans)
 
     @property
     def id_tokens(self) -> IdTokenDesk:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from aitp_playground.observability.trace_context import Parent
 from aitp_playground.store.port import RunRow, StoredEvent
 
 
@@ -19,6 +20,8 @@ class NewRun:
     run_label: str | None = None
     fault_injection: Mapping[str, list[str]] = field(default_factory=dict)
     idempotency_key: str | None = None
+    #: The trace in which it was asked for.
+    asked_by: Parent | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from aitp_playground.cp_client.client import CpClient
 from aitp_playground.cp_client.reasons import Outcome
 from aitp_playground.hosting.contract import Launcher
 from aitp_playground.observability.metrics import Metrics
+from aitp_playground.observability.tracing import Tracing
 from aitp_playground.runs.board import AgentBoard
 from aitp_playground.runs.id_tokens import IdTokenDesk
 from aitp_playground.runs.tokens import TelemetryTokens
@@ -45,7 +46,7 @@ class Leftovers(Protocol):
 class RunServices:
     """``secret`` is the installation secret agents' seeds derive from; ``base_url`` where agents post telemetry to.
 
-    ``reporting`` and ``leftovers`` are there when ``cp`` is enabled.
+    ``reporting`` and ``leftovers`` are there when ``cp`` is enabled, ``tracing`` when traces are exported.
     """
 
     settings: Settings
@@ -62,3 +63,4 @@ class RunServices:
     id_tokens: IdTokenDesk = field(default_factory=IdTokenDesk)
     reporting: RunReporter | None = None
     leftovers: Leftovers | None = None
+    tracing: Tracing | None = None

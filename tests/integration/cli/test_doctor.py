@@ -142,6 +142,17 @@ def test_a_language_model_without_its_key(shell: Shell) -> None:
     found(shell, "language model", "error", "OPENAI_API_KEY is empty", "above", LLM_PROVIDER="openai")
 
 
+def test_traces_that_nothing_exports(shell: Shell) -> None:
+    hidden = shell.home / "no-otel"
+    hidden.mkdir()
+    (hidden / "sitecustomize.py").write_text("import sys\nsys.modules['opentelemetry'] = None\n")
+    asked = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://user:secret@127.0.0.1:4318"}
+    found(shell, "traces", "warning", "not installed", "make otel", **asked, PYTHONPATH=str(hidden))
+    _, all_of_them = findings(shell, "--quick", **asked)
+    assert (all_of_them["traces"]["verdict"], all_of_them["traces"]["said"]) == ("ok", "exported to 127.0.0.1:4318")
+    assert "traces" not in findings(shell, "--quick", **asked, OTEL_SDK_DISABLED="true")[1]
+
+
 def test_a_control_plane_that_is_away(shell: Shell) -> None:
     found(shell, "Control Plane", "warning", "refused", "CP_BASE_URL", CP_BASE_URL=f"http://127.0.0.1:{unused_port()}")
 

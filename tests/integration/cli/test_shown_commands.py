@@ -60,6 +60,10 @@ ELSEWHERE = {
         "tests/integration/cli/test_completion.py",
         "test_what_the_shell_is_given_is_a_script_that_it_takes",
     ),
+    r"OTEL_EXPORTER_OTLP_ENDPOINT=\S+ aitp-playground serve": (
+        "tests/integration/test_tracing.py",
+        "test_spans_are_nested_as_the_calls_were_across_processes",
+    ),
     r"(\.venv/bin/python -m build|python3 -m venv|/opt/aitp-playground/bin/).*": (
         "tests/integration/test_wheel.py",
         "test_the_wheel_is_installed_as_the_page_says",
@@ -68,6 +72,7 @@ ELSEWHERE = {
 NOT_RUN = {
     r"make test": "this is one of the tests",
     r"make requirements": "it runs tests that are run anyway, and writes to the checkout",
+    r"pip install 'aitp-playground\[otel\]'": "the tests have it already, and a wheel is tested with its own lock",
     r"make \.venv/\.dev": "what runs the tests was made so",
     r"\. \.venv/bin/activate": "the tests put .venv/bin before the commands, as the line says",
     r"(docker|cd deploy|export CONTROL_PLANE_IMAGE=|curl .*sudo cat).*": "needs a container engine",

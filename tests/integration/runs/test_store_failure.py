@@ -68,7 +68,7 @@ async def test_a_full_disk_in_mid_run_fails_the_run_once_there_is_room_again(tmp
             before = [entry.body for entry in (await running.directory.view(run_id)).events]
             follower = asyncio.create_task(follow(running, run_id))
             live = writer(running, run_id)
-            running.services.tokens.admit("raw", live.ref, "raw")
+            running.services.tokens.admit("raw", live.ref, "raw", "")
             await fill_the_disk(running)
             refused = await refused_telemetry(running.directory)
             assert refused > 0

@@ -28,7 +28,7 @@ async def overheard(running: Playground, agent_id: str = "stranger") -> tuple[st
     run_id = await submit(running, ACT, inputs={"act": "sleep", "seconds": 60})
     await until(running, run_id, "step.started")
     token = uuid.uuid4().hex
-    running.services.tokens.admit(token, writer(running, run_id).ref, agent_id)
+    running.services.tokens.admit(token, writer(running, run_id).ref, agent_id, run_id)
     return run_id, token
 
 
@@ -70,7 +70,7 @@ async def test_a_token_speaks_for_nobody_else_and_no_longer_than_its_run(clean: 
     outcome = await finished(clean, run_id, token)
     (event,) = outcome.of("capability.invoked")
     assert (event.run_id, event.get("agent_id")) == (run_id, "stranger")
-    clean.services.tokens.admit(token, ref, "stranger")
+    clean.services.tokens.admit(token, ref, "stranger", "")
     with pytest.raises(Unauthorized):
         await clean.directory.telemetry(token, 2, [report(2)])
     clean.services.tokens.forget(token)

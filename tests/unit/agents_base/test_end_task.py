@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from base.http.tracing import Tracer
 from base.process.bootstrap import ControlPlaneConfig, RevocationConfig, TelemetryConfig
 from base.process.tasks import SharedTasks, end_task
 from base.protocol.revocation_refresh import Refresher
@@ -23,7 +24,7 @@ async def stubborn(began: asyncio.Event, let_go: asyncio.Event) -> None:
 
 
 def telemetry(task: asyncio.Task[None]) -> Any:
-    made = Telemetry(TelemetryConfig("http://127.0.0.1:1/", "t"), lambda: None)  # type: ignore[arg-type,return-value]
+    made = Telemetry(TelemetryConfig("http://127.0.0.1:1/", "t"), lambda: None, Tracer("", str))  # type: ignore[arg-type,return-value]
     made._task = task
     return made
 

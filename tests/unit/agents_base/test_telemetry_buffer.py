@@ -11,6 +11,7 @@ import pytest
 
 from base.http import step_mark
 from base.http.peer_client import PeerClient
+from base.http.tracing import Tracer
 from base.process.bootstrap import TelemetryConfig
 from base.telemetry import MAX_EVENT_BYTES, REFUSALS_AT_ONCE, Telemetry
 from tests.integration.agents.harness import TelemetrySink
@@ -34,7 +35,7 @@ async def client() -> AsyncIterator[PeerClient]:
 @pytest.fixture
 async def telemetry(sink: TelemetrySink, client: PeerClient) -> AsyncIterator[Telemetry]:
     """With room for three events; started by the test."""
-    made = Telemetry(TelemetryConfig(sink.url, "secret"), client.session, max_events=3)
+    made = Telemetry(TelemetryConfig(sink.url, "secret"), client.session, Tracer("", str), max_events=3)
     yield made
     await made.close()
 
@@ -90,7 +91,7 @@ async def test_oversized_event_keeps_its_place_and_says_what_is_missing(
 async def test_batch_the_receiver_cannot_take_is_halved_until_one_event_is_left_out(
     sink: TelemetrySink, client: PeerClient
 ) -> None:
-    telemetry = Telemetry(TelemetryConfig(sink.url, "secret"), client.session)
+    telemetry = Telemetry(TelemetryConfig(sink.url, "secret"), client.session, Tracer("", str))
     for _ in range(8):
         telemetry.emit("capability.denied")
     sink.failures = [413, 413, 413, 413]
@@ -126,7 +127,7 @@ async def test_flush_does_not_wait_for_the_pause_after_a_failure(
 async def test_an_event_bears_the_mark_of_the_request_it_comes_of_and_what_strangers_did_bears_none(
     sink: TelemetrySink, client: PeerClient
 ) -> None:
-    telemetry = Telemetry(TelemetryConfig(sink.url, "secret"), client.session)
+    telemetry = Telemetry(TelemetryConfig(sink.url, "secret"), client.session, Tracer("", str))
     for _ in range(REFUSALS_AT_ONCE + 5):
         telemetry.emit_refusal("capability.denied")
     telemetry.start()

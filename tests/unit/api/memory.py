@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -154,7 +154,9 @@ class MemoryDirectory(RunDirectory):
             raise RunNotTerminal("cancel the run first")
         del self.rows[run_id]
 
-    async def telemetry(self, token: str, emitter_seq: int, events: list[Mapping[str, Any]]) -> dict[str, Any]:
+    async def telemetry(
+        self, token: str, emitter_seq: int, events: list[Mapping[str, Any]], spans: Sequence[Mapping[str, Any]] = ()
+    ) -> dict[str, Any]:
         if token != "agent-token":
             raise Unauthorized("not a telemetry token")
         self.batches.append((token, emitter_seq, events))

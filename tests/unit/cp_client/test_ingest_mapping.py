@@ -62,7 +62,8 @@ def test_the_fields_of_event_and_payload_stand_side_by_side(aids: AidBook) -> No
         "run_id": "run",
         "session_id": "s",
         "source": "aitp-playground",
-        "payload": {"error": "no", "session_id": "s", "boundary": "org", "code": "stale", "id": "the-id", "seq": 7},
+        "payload": {"error": "no", "session_id": "s", "boundary": "org", "code": "stale", "id": "the-id", "seq": 7}
+        | {"trace_id": "run"},
     }
 
 
@@ -76,6 +77,7 @@ def test_what_hides_behind_a_name_of_the_events_own_is_not_lost(aids: AidBook, n
         "payload": {name: "theirs", "n": 1},
         "id": "the-id",
         "seq": 7,
+        "trace_id": "run",
     }
 
 

@@ -65,7 +65,8 @@ def test_a_json_line_has_event_level_time_fields_and_context(logs_to: Configure)
     (line,) = lines(logs, stream)
     assert line["timestamp"].endswith("Z")
     assert line | {"timestamp": ""} == {
-        "event": "agent.slow", "level": "warning", "timestamp": "", "run_id": "r1", "step_id": "s1", "seconds": 2,
+        "event": "agent.slow", "level": "warning", "timestamp": "", "run_id": "r1", "trace_id": "r1",
+        "step_id": "s1", "seconds": 2,
     }  # fmt: skip
 
 
@@ -109,6 +110,7 @@ def test_an_event_line_says_type_and_time_once_and_holds_the_rest_as_stored(logs
     assert line.pop("level") == "warning"
     assert line.pop("timestamp") == "2023-11-14T22:13:20.250000Z"
     recorded = json.loads(event.body)
+    assert line.pop("trace_id") == recorded["run_id"].replace("-", "")
     assert (recorded.pop("type"), recorded.pop("ts")) == ("capability.denied", event.ts)
     assert line == recorded
 
@@ -118,7 +120,7 @@ def test_an_event_line_is_one_of_each_whatever_the_size_of_the_event(logs_to: Co
     logs, stream = logs_to()
     logs.event_line(stored("step.complete", step_id="s", result={"type": "mine", "body": "x" * size}))
     (line,) = lines(logs, stream)
-    assert line.keys() == {"event", "level", "timestamp", "seq", "id", "run_id", "step_id", "result"}
+    assert line.keys() == {"event", "level", "timestamp", "seq", "id", "run_id", "trace_id", "step_id", "result"}
     assert line["result"]["type"] == "mine"
     assert line["result"]["body"].startswith("xxxxxxxxxx")
 

@@ -68,6 +68,7 @@ async def _findings(*, quick: bool) -> AsyncIterator[Finding]:
         machine.port,
         machine.door,
         machine.protocol_sdk,
+        machine.traces,
         machine.language_model,
     ):
         for finding in await asyncio.to_thread(list, look(settings)):

@@ -15,11 +15,14 @@ import tempfile
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from aitp_playground import __version__, sdk
 from aitp_playground.cli.doctor.findings import Finding, error, ok, warning
 from aitp_playground.config import Settings
 from aitp_playground.errors import ConfigurationError, StoreUnavailable
+from aitp_playground.events.narration import plain
+from aitp_playground.observability.tracing import NOT_INSTALLED, endpoint_of, installed
 from aitp_playground.private_files import OTHERS
 from aitp_playground.store.schema import check
 
@@ -200,6 +203,18 @@ def door(settings: Settings) -> Iterator[Finding]:
     else:
         keys = len(settings.playground_api_keys)
         yield ok("door", f"{keys} API keys" if keys else "open to this machine alone")
+
+
+def traces(_settings: Settings) -> Iterator[Finding]:
+    """Whether traces go where the standard variables say."""
+    if (endpoint := endpoint_of()) is None:
+        return
+    address = urlsplit(endpoint)
+    where = f"{address.hostname}:{address.port}" if address.port else str(address.hostname)
+    if not installed():
+        yield warning("traces", NOT_INSTALLED, "pip install 'aitp-playground[otel]' (in a checkout: make otel)")
+    else:
+        yield ok("traces", f"exported to {plain(where)}")
 
 
 def language_model(settings: Settings) -> Iterator[Finding]:

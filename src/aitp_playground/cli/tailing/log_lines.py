@@ -59,7 +59,7 @@ def event_of(line: bytes) -> dict[str, Any] | None:
         return None
     head = {"seq": entry.get("seq"), "id": entry.get("id"), "type": entry.pop("event"), "ts": _seconds(entry)}
     told = {name: value for name, value in head.items() if value is not None}
-    return told | {name: value for name, value in entry.items() if name not in (*told, "timestamp")}
+    return told | {name: value for name, value in entry.items() if name not in (*told, "timestamp", "trace_id")}
 
 
 def _seconds(entry: dict[str, Any]) -> float | None:

@@ -14,6 +14,7 @@ from aitp_playground.cp_client.arguments import when
 from aitp_playground.cp_client.reasons import Degraded
 from aitp_playground.events.model import RunEvent
 from aitp_playground.events.tokens import without_tokens
+from aitp_playground.observability.trace_context import trace_id_of
 
 SOURCE: Final = "aitp-playground"
 #: Types whose events change what :class:`AidBook` knows.
@@ -76,7 +77,7 @@ def moment(ts: float) -> str | None:
 
 def _payload(event: RunEvent) -> dict[str, Any]:
     """One flat object; what is in the payload under a name that the event itself uses makes it stay nested."""
-    own = {**event.fields, "id": event.id, "seq": event.seq}
+    own = {**event.fields, "id": event.id, "seq": event.seq, "trace_id": trace_id_of(event.run_id)}
     inner = event.fields.get("payload")
     if isinstance(inner, Mapping) and not inner.keys() & own.keys():
         del own["payload"]

@@ -35,6 +35,7 @@ from aitp_playground.cp_client.reporting.outbox import (
 from aitp_playground.cp_client.reporting.sanitising import Outgoing, stub
 from aitp_playground.errors import RunNotFound
 from aitp_playground.events.codec import decode
+from aitp_playground.observability import trace_context
 from aitp_playground.observability.metrics import Metrics
 from aitp_playground.store.port import Outbox, OutboxBatch, RunStore
 
@@ -218,7 +219,9 @@ class RunReport:
         return trouble
 
     async def _post(self, batch: OutboxBatch) -> Outcome[BatchFate]:
-        return await self.means.client.ingest_events.outcome(Batch(batch.body, batch.count), idempotency_key=batch.key)
+        body = Batch(batch.body, batch.count)
+        with trace_context.within(self.run_id):
+            return await self.means.client.ingest_events.outcome(body, idempotency_key=batch.key)
 
     # -- looking for the culprit ---------------------------------------------------------------------------------------
 

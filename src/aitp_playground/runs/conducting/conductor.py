@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from itertools import combinations
 from typing import Any
@@ -18,6 +18,7 @@ from aitp_playground.actors import ActorRef, AskTimeout
 from aitp_playground.errors import AgentCallError, PlaygroundError, StepError, StepTimeout
 from aitp_playground.events.codec import encode_json
 from aitp_playground.events.model import EventDraft, RunEvent, draft
+from aitp_playground.observability import trace_context
 from aitp_playground.runs.concurrency import Threads, together
 from aitp_playground.runs.conducting.kept_apart import NOTHING_GIVEN, KeptApart
 from aitp_playground.runs.conducting.run_agents import RunAgents
@@ -69,6 +70,14 @@ class Conductor:
     async def conduct(self, run: ActorRef[RunMessage]) -> None:
         """Launch, introduce, establish trust, work, dismiss."""
         limit = self._services.settings.run_timeout_secs
+        with self._traced():
+            await self._conduct(run, limit)
+
+    def _traced(self, step_id: str | None = None) -> AbstractContextManager[None]:
+        tracing, run_id = self._services.tracing, self._header.run_id
+        return trace_context.within(run_id, step_id, sampled=tracing is not None and tracing.sampled(run_id))
+
+    async def _conduct(self, run: ActorRef[RunMessage], limit: float) -> None:
         async with RunAgents(run, self._header, self._resolved, self._services, self._recorder(run)) as agents:
             try:
                 async with asyncio.timeout(limit) as scope:
@@ -172,7 +181,7 @@ class Conductor:
         ctx = self._context(run, agents, step)
         await ctx.record("step.started", **ctx.labels(), description=_remark(step))
         try:
-            with marked(step.id, _seconds(step)):
+            with self._traced(step.id), marked(step.id, _seconds(step)):
                 outcome = self._tried.unproven(step) or await self._in_time(step, ctx)
             size = _size(step, outcome)
             if isinstance(outcome, Completed) and not outcome.degraded_by_cp and step.expect:

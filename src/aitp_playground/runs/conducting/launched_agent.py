@@ -13,6 +13,7 @@ import orjson
 from aitp_playground import strict_json
 from aitp_playground.errors import AgentCallError
 from aitp_playground.net import agent_host, read_bounded
+from aitp_playground.observability import trace_context
 from aitp_playground.runs.concurrency import READING
 from aitp_playground.runs.conducting import step_marks
 
@@ -50,12 +51,14 @@ class LaunchedAgent:
 
     async def _call(self, method: str, route: str, body: Mapping[str, Any], timeout: float) -> dict[str, Any]:
         url = f"{self._origin}/admin/{route}"
+        # To ask for what was done is no part of it.
+        trace = trace_context.headers() if route != "flush" else {}
         try:
             async with self._session.request(
                 method,
                 url,
                 data=io.BytesIO(orjson.dumps(body)),  # aiohttp warns of large bodies given as bytes
-                headers={**self._headers, **step_marks.headers(), "Content-Type": "application/json"},
+                headers={**self._headers, **step_marks.headers(), **trace, "Content-Type": "application/json"},
                 timeout=aiohttp.ClientTimeout(total=timeout),
                 allow_redirects=False,
             ) as response:

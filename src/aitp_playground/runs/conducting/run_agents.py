@@ -103,7 +103,7 @@ class RunAgents:
                 self._header, self._resolved, spec, listener, services, self._cp_aid, self._issuers
             )
             self._launches.append(prepared)
-            services.tokens.admit(prepared.telemetry_token, self._run, spec.id)
+            services.tokens.admit(prepared.telemetry_token, self._run, spec.id, run_id)
             agent = LaunchedAgent(spec.id, port, prepared.admin_token, services.http)
             if prepared.issuer is not None and prepared.id_secret is not None:
                 subject = Subject(prepared.issuer, prepared.subject, lambda: agent.aid, self._knows)

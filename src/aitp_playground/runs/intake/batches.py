@@ -12,6 +12,7 @@ from aitp_playground.errors import InvalidRequest, Overloaded, PlaygroundError, 
 from aitp_playground.events.model import PROMOTED, EventDraft, draft
 from aitp_playground.events.vocabulary import AGENT_TYPES
 from aitp_playground.observability.metrics import Metrics
+from aitp_playground.observability.tracing import Tracing
 from aitp_playground.runs.conducting.step_marks import step_of
 from aitp_playground.runs.messages import Telemetry
 from aitp_playground.runs.tokens import TelemetryTokens
@@ -36,18 +37,28 @@ _NOT_THEIRS = frozenset({"emitter_seq", "id", "type", "ts", "run_id", "seq", "ag
 
 
 class TelemetryDoor:
-    """Takes agents' batches. ``tokens`` says whose a batch is."""
+    """Takes agents' batches. ``tokens`` says whose a batch is, ``tracing`` what becomes of spans."""
 
-    def __init__(self, tokens: TelemetryTokens, metrics: Metrics) -> None:
+    def __init__(self, tokens: TelemetryTokens, metrics: Metrics, tracing: Tracing | None) -> None:
         self._tokens = tokens
         self._count = metrics.telemetry_batch
+        self._tracing = tracing
 
-    async def take(self, token: str, emitter_seq: int, events: list[Mapping[str, Any]]) -> dict[str, Any]:
+    async def take(
+        self,
+        token: str,
+        emitter_seq: int,
+        events: list[Mapping[str, Any]],
+        spans: Sequence[Mapping[str, Any]] = (),
+    ) -> dict[str, Any]:
         """Take an agent's telemetry batch; the token fixes run and agent. On disk before it returns
-        ``{"accepted": n, "emitter_seq": last}``. Raises Unauthorized, InvalidRequest, Overloaded."""
+        ``{"accepted": n, "emitter_seq": last}``; spans go to who exports them, if anybody does. Raises Unauthorized,
+        InvalidRequest, Overloaded."""
         try:
-            ref, agent_id = self._tokens.who(token)
+            ref, agent_id, run_id = self._tokens.who(token)
             batch = telemetry_drafts(agent_id, emitter_seq, events)
+            if spans and self._tracing is not None:
+                self._tracing.take(run_id, agent_id, spans)
             taken, last = await ref.ask(Telemetry(agent_id, batch), timeout=TELEMETRY_TIMEOUT)
         except (MailboxFull, AskTimeout):
             self._count("rejected")
