@@ -74,6 +74,7 @@ FAILING = {
     "the writer of the strict template does not verify tokens": "answered 200.*no token",
     "the writer honours its old key": "answered 200.*TCT_SIGNATURE_INVALID",
     "the writer refuses the handshake as something that its SDK lacks": "answered 501.*the oracle says yes",
+    "the verifier asks no list": r"who is dropped: set\(\)",
     "the writer has another key for the issuer": "answered 400.*the oracle says yes",
     "the writer has another key for the issuer of a P-256 agent": "answered 400.*the oracle says yes",
 }
@@ -325,6 +326,8 @@ DAMAGES |= {
     "refused commit": (GATE, answered(COMMIT, 200, 400), "answered 400.*yes"),
     "failed handshake": (GATE, answered(INITIATE, 200, 502), "answered 502.*yes"),
     "handshake without a list": (GATE, unlooked_at(INITIATE), "list of .* was not asked for"),
+    "redemption without a list": (CHAIN, unlooked_at("/admin/redeem-delegation"), "list of .* was not asked for"),
+    "bundle without a list": (BUNDLE, unlooked_at("/admin/verify-session-bundle", last=True), "was not asked for"),
     "voucher of a renewed token": (RENEWAL, with_the_voucher_of_another_token, "of a voucher"),
     "redemption once more": (CHAIN, again(REDEEM), "answered 200.*POP_RESPONSE_INVALID"),
 }

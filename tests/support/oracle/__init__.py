@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable
 from aitp_verifier.errors import AitpError
 
 from tests.support.oracle.calls import REDEEM, Calls, is_let_in
+from tests.support.oracle.errands import Errands
 from tests.support.oracle.facts import Facts
 from tests.support.oracle.handshakes import Handshakes
 from tests.support.oracle.lists import Lists
@@ -36,6 +37,7 @@ class Oracle:
         self._signed = Signed(self._facts, self._lists)
         self._calls = Calls(self._facts, self._lists)
         self._handshakes = Handshakes(self._facts, self._signed, self._lists)
+        self._errands = Errands(self._facts, self._lists)
 
     @property
     def seen(self) -> Counter[str]:
@@ -76,6 +78,7 @@ class Oracle:
         self._signed.in_answer(message, at)
         if message["side"] == "asked":
             self._facts.look_up(message)
+            self._errands.note(message)
             return
         if _is_put_off(message):
             return
@@ -85,6 +88,7 @@ class Oracle:
         if message["path"] == REDEEM:
             self._hold_to(message, self._calls.verdict(message, at))
         self._hold_to(message, self._handshakes.verdict(message, at))
+        self._errands.check(message)
 
     def _hold_to(self, message: Document, judged: tuple[str, str | None] | None) -> None:
         """What was decided, against what the oracle says of it."""
