@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,11 +57,22 @@ def judged(outcome: Outcome, messages: list[Document], outside: frozenset[str] =
     oracle = Oracle(messages, outside)
     oracle.judge()
     assert oracle.seen["put off"] == 0
+    assert told_of(outcome) == oracle.to_be_told, "what happened is not what the log tells of"
     logged = written_down(outcome)
     assert logged.items() <= oracle.tcts.items(), "a token that nobody has seen"
     unkept = [(oracle.tcts[jti]["iss"], oracle.tcts[jti]["sub"]) for jti in oracle.tcts.keys() - logged.keys()]
     assert sorted(unkept) == sorted(given_in_passing(outcome))
     return oracle
+
+
+def told_of(outcome: Outcome) -> Counter[tuple[str, str, str]]:
+    """Agent, event and jti, of each decision that the log tells of."""
+    told: Counter[tuple[str, str, str]] = Counter()
+    for kind in ("capability.invoked", "delegation.redeemed", "tct.renewal.issued", "handshake.answered"):
+        told.update((str(event.get("agent_id")), kind, str(event.get("jti"))) for event in outcome.of(kind))
+    for event in outcome.of("handshake.complete"):
+        told[str(event.get("agent_id")), "handshake.complete", event.payload["tcts"][0]["jti"]] += 1
+    return told
 
 
 def given_in_passing(outcome: Outcome) -> list[tuple[str, str]]:

@@ -1,5 +1,5 @@
 """Whatever any shipped scenario produces, an implementation that shares no code with the agents' verifies; it judges
-every call, redemption and handshake as they did."""
+every call, redemption and handshake as they did, and the log tells of the same."""
 
 from __future__ import annotations
 
@@ -112,6 +112,7 @@ def judged_as_shipped(
     outcome: Outcome, messages: list[Document], ref: str, outside: frozenset[str] = frozenset()
 ) -> Oracle:
     oracle = judged(outcome, messages, outside)
+    assert oracle.seen["cut off"] == 0
     if ref not in ALONE:
         expected = EXCHANGE | ALSO.get(ref, set())
         assert expected <= oracle.seen.keys(), expected - oracle.seen.keys()

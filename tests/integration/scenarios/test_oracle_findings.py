@@ -272,6 +272,46 @@ def forgotten(messages: list[Document]) -> None:
             line["answer"] = writers["list"]
 
 
+def without_side(path: str, *sides: str, last: bool = False) -> Edit:
+    """Some lines of a message are gone."""
+
+    def edit(messages: list[Document]) -> None:
+        lines = told_of(messages, where(messages, path, last=last))
+        assert {line["side"] for line in lines} == {"sent", "asked", "served"}
+        messages[:] = [one for one in messages if one not in lines or one["side"] not in sides]
+
+    return edit
+
+
+def past_the_tap(path: str, client: str) -> Edit:
+    """Whoever asked has not written it down, and its request bore no number."""
+
+    def edit(messages: list[Document]) -> None:
+        served = where(messages, path)
+        without_side(path, "sent", "asked")(messages)
+        served |= {"id": None, "client": client}
+
+    return edit
+
+
+def on_one_side(path: str, side: str, field: str) -> Edit:
+    """A member of a document that nobody signs is another one on one side."""
+
+    def edit(messages: list[Document]) -> None:
+        [line] = [one for one in told_of(messages, where(messages, path)) if one["side"] == side]
+        line[field] = json.dumps({**json.loads(line[field]), "topic": "another one"})
+
+    return edit
+
+
+def with_the_token_of_another(messages: list[Document]) -> None:
+    """The agent that asked is another one than the one that was granted what it asked for."""
+    other = next(one for one in messages if one["agent"] == "researcher")
+    for line in told_of(messages, where(messages, CALL)):
+        if line["side"] != "served":
+            line |= {name: other[name] for name in ("agent", "aid", "aid_before", "port")}
+
+
 def not_introduced(messages: list[Document]) -> None:
     for message in messages:
         if message["path"] == "/admin/peers":
@@ -319,6 +359,20 @@ def failed_inside(messages: list[Document]) -> None:
 DAMAGES |= {
     "let in to fail": (GATE, failed_inside, "answered 400.*no token"),
     "unrevoked": (RENEWAL, forgotten, "no longer names"),
+    "unserved call": (GATE, without_side(CALL, "served"), "writer has not written it down"),
+    "unserved list": (BUNDLE, without_side(LIST, "served", last=True), "has not written it down"),
+    "unserved manifest": (GATE, without_side(MANIFEST, "served"), "has not written it down"),
+    "unasked call": (GATE, without_side(CALL, "sent", "asked"), "no agent has written down that it asked"),
+    "unasked list": (BUNDLE, without_side(LIST, "sent", "asked", last=True), "asked"),
+    "unasked renewal": (RENEWAL, without_side(RENEW, "sent", "asked"), "no agent has written down"),
+    "unasked redemption": (CHAIN, without_side(REDEEM, "sent", "asked"), "no agent has written"),
+    "unasked hello": (GATE, without_side(HELLO, "sent", "asked"), "no manifest was seen"),
+    "unasked commit": (GATE, without_side(COMMIT, "sent", "asked"), "no agent has written down"),
+    "call past the tap": (GATE, past_the_tap(CALL, "curl"), "no agent has written down that it asked"),
+    "look past the tap": (GATE, past_the_tap(MANIFEST, "aitp-agent"), "no agent has written down that it asked"),
+    "another body": (GATE, on_one_side(CALL, "asked", "body"), "body: "),
+    "another answer": (GATE, on_one_side(CALL, "served", "answer"), "answer: "),
+    "another agent": (CHAIN, with_the_token_of_another, "who is another"),
     "greeting of a stranger": (GATE, not_introduced, "answered 200.*IDENTITY_FAILED"),
     "greeting once more": (GATE, again(HELLO), "answered 200.*REPLAY_DETECTED"),
     "commit once more": (GATE, again(COMMIT), "answered 200.*REPLAY_DETECTED"),
@@ -341,6 +395,24 @@ async def test_nothing_goes_by_the_oracle(alone: Tapped, damage: str) -> None:
     edit(messages)
     with pytest.raises(Contradiction, match=why):
         Oracle(messages).judge()
+
+
+async def test_what_neither_side_has_written_down_the_log_tells_of(alone: Tapped) -> None:
+    outcome, messages = await alone.run(GATE)
+    judged(outcome, copy.deepcopy(messages))
+    without_side(CALL, "sent", "asked", "served")(messages)
+    Oracle(copy.deepcopy(messages)).judge()
+    with pytest.raises(AssertionError, match="not what the log tells of"):
+        judged(outcome, messages)
+
+
+@pytest.mark.parametrize("gone", [("asked",), ("asked", "served")], ids=["served", "not-served"])
+async def test_what_was_cut_off_may_have_been_served_or_not(alone: Tapped, gone: tuple[str, ...]) -> None:
+    _, messages = await alone.run(GATE)
+    without_side(CALL, *gone)(messages)
+    oracle = Oracle(messages)
+    oracle.judge()
+    assert oracle.seen["cut off"] == 1
 
 
 async def test_a_copy_that_is_refused_is_rightly_refused(alone: Tapped) -> None:

@@ -2,8 +2,8 @@
 
 It reads what the tapped workers of ``tests/variants`` have written down, in the order in which it happened. Every
 manifest, envelope, token, voucher, delegation, list and bundle is verified with ``aitp-verifier``; every call, renewal,
-redemption and handshake is judged anew; and each list is held against the one before it. What looks signed and is of no
-kind that is known is a finding too, so that nothing goes by unseen.
+redemption and handshake is judged anew; each list is held against the one before it; and both sides of each message
+must tell the same. What looks signed and is of no kind that is known is a finding too, so that nothing goes by unseen.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tests.support.oracle.errands import Errands
 from tests.support.oracle.facts import Facts
 from tests.support.oracle.handshakes import Handshakes
 from tests.support.oracle.lists import Lists
+from tests.support.oracle.pairing import pair
 from tests.support.oracle.recording import Contradiction, Document, contradiction, in_order, read_tap, whole
 from tests.support.oracle.signed import Signed
 
@@ -49,6 +50,11 @@ class Oracle:
         """jti -> claims, of every token that verified."""
         return self._facts.tcts
 
+    @property
+    def to_be_told(self) -> Counter[tuple[str, str, str]]:
+        """What the log has to tell as well: agent, event, and the jti that it is about."""
+        return self._facts.to_be_told
+
     def judge(self) -> None:
         """Verify everything. Raises :class:`Contradiction`."""
         for at, message, part in in_order(self._messages):
@@ -61,6 +67,7 @@ class Oracle:
                 raise contradiction(message, str(error)) from None
         if unjudged := self._signed.unjudged():
             raise Contradiction(f"{unjudged} ID tokens that nobody showed to whom they are for")
+        pair(self._messages, self._facts)
 
     def _look_at_request(self, message: Document, at: int) -> None:
         if message["side"] == "asked":

@@ -90,9 +90,15 @@ class Calls:
         refused = self._lists.unknown(message, capability, at) or self._of_line(message, claims["jti"], at)
         if refused is None and not isinstance(asked, dict):
             return "no object"
-        if refused is None and message["path"] == RENEW and message["status"] == 200:
-            self._check_renewed(message, claims)
+        if refused is None and is_let_in(message):
+            self._granted(message, claims)
         return refused
+
+    def _granted(self, message: Document, claims: Document) -> None:
+        if message["path"] == RENEW:
+            self._check_renewed(message, claims)
+        elif message["path"].startswith(CALLS):
+            self._facts.to_be_told[message["agent"], "capability.invoked", claims["jti"]] += 1
 
     def _check_renewed(self, message: Document, before: Document) -> None:
         """RFC-AITP-0005, section 9: the same grants for the same key, under a name of its own, for as long as was asked
@@ -114,6 +120,7 @@ class Calls:
         if not expected - (min(ends) <= wanted) <= life <= expected:
             raise Contradiction(f"a renewed token lives {life} s, not {expected} s")
         self._facts.descends(claims["jti"], before["jti"], redeemed=False)
+        self._facts.to_be_told[message["agent"], "tct.renewal.issued", claims["jti"]] += 1
 
     def _of_redemption(self, message: Document, at: int) -> str | None:
         """RFC-AITP-0006, section 4."""
@@ -163,6 +170,7 @@ class Calls:
         first = self._redeemed.setdefault(_body_of(delegation), claims["jti"])
         same("token for a delegation that was redeemed before", claims["jti"], first)
         self._facts.descends(claims["jti"], source, redeemed=True)
+        self._facts.to_be_told[message["agent"], "delegation.redeemed", claims["jti"]] = 1
 
     def _of_line(self, message: Document, jti: str, at: int) -> str | None:
         """Whether the token, or one that it came of (RFC-AITP-0008, section 1.1), is on a list that counts here."""

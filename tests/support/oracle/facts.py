@@ -41,6 +41,8 @@ class Facts:
         self.shown: set[str] = set()
         #: How many different ones of each kind have verified, and how much was judged as the agents judged it.
         self.seen: Counter[str] = Counter()
+        #: What the log has to tell as well: agent, event, and the jti that it is about.
+        self.to_be_told: Counter[tuple[str, str, str]] = Counter()
 
     def is_agents(self, aid: str) -> bool:
         return any(aid in aids for aids in self.aids.values())

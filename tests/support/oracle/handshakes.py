@@ -102,6 +102,9 @@ class Handshakes:
         jti = claims_of(commit["payload"]["tct"])["jti"]
         if (refused := self._lists.refuses(message, sender, jti, session.at)) is not None:
             raise Contradiction(refused)
+        if message["status"] == 200:
+            given = parsed(message["answer"])["payload"]["tct"]
+            self._facts.to_be_told[message["agent"], "handshake.answered", claims_of(given)["jti"]] += 1
 
     def _session(self, message: Document, commit: Document) -> Session:
         name, echo = message["headers"].get(SESSION_HEADER), commit["payload"].get("pop_nonce_echo")
@@ -143,6 +146,7 @@ class Handshakes:
         same("what is requested", greeting["requested_grants"], told.get("requested_grants") or offered)
         if message["status"] == 200:
             same("the token that was taken", parsed(message["answer"])["received"]["jti"], claims["jti"])
+            self._facts.to_be_told[message["agent"], "handshake.complete", claims["jti"]] += 1
         return None
 
 
