@@ -272,6 +272,20 @@ def forgotten(messages: list[Document]) -> None:
             line["answer"] = writers["list"]
 
 
+def without_errands(messages: list[Document]) -> None:
+    """Agents have done by themselves what the service told them to."""
+    errands = ("/admin/invoke", "/admin/renew-tct", "/admin/redeem-delegation")
+    messages[:] = [one for one in messages if one["path"] not in errands]
+
+
+def by_itself(change: Edit) -> Edit:
+    def edit(messages: list[Document]) -> None:
+        without_errands(messages)
+        change(messages)
+
+    return edit
+
+
 def without_side(path: str, *sides: str, last: bool = False) -> Edit:
     """Some lines of a message are gone."""
 
@@ -349,6 +363,61 @@ def with_the_voucher_of_another_token(messages: list[Document]) -> None:
             line["answer"] = json.dumps(json.loads(line["answer"]) | {"grant_voucher": voucher})
 
 
+def served_twice(messages: list[Document]) -> None:
+    messages.append(dict(where(messages, MANIFEST)))
+
+
+def of_no_participant(messages: list[Document]) -> None:
+    exported = where(messages, "/admin/export-session-bundle")
+    exported["answer"] = json.dumps({**json.loads(exported["answer"]), "participant_aids": []})
+
+
+def no_longer_introduced(messages: list[Document]) -> None:
+    """Before it redeems anything the writer is told of nobody but the delegatee."""
+    redeemed = where(messages, REDEEM)
+    told = next(one for one in messages if one["path"] == "/admin/peers" and one["agent"] == redeemed["agent"])
+    peers = [peer for peer in json.loads(told["body"])["peers"] if peer["agent_id"] == "sub-researcher"]
+    times = dict.fromkeys(("at", "until"), redeemed["at"] - 0.001)
+    messages.append({**told, **times, "body": json.dumps({"peers": peers})})
+
+
+def without_the_manifest_of_the_delegator(messages: list[Document]) -> None:
+    redeemed = where(messages, REDEEM)
+    own = [one for one in messages if one["agent"] == redeemed["agent"] and one["side"] != "served"]
+    gone = {one["id"] for one in own if one["path"].endswith(MANIFEST)}
+    assert gone
+    messages[:] = [one for one in messages if one["id"] not in gone]
+
+
+def with_a_late_commit(messages: list[Document]) -> None:
+    """It comes when the greeting is no longer open."""
+    for line in told_of(messages, where(messages, COMMIT)):
+        line |= {name: line[name] + 61 for name in ("at", "until")}
+    where(messages, INITIATE)["until"] += 62
+
+
+def asked_with_no_object(messages: list[Document]) -> None:
+    for line in told_of(messages, where(messages, CALL)):
+        line["body"] = "[]"
+
+
+def accepting_no_pinned_key(agent_id: str) -> Edit:
+    def edit(messages: list[Document]) -> None:
+        for message in messages:
+            if message["agent"] == agent_id:
+                message["rules"]["accepted_identity_types"] = ["oidc"]
+
+    return edit
+
+
+def acknowledged_by_another(messages: list[Document]) -> None:
+    """Whom the caller was told to greet is not the one that has answered it."""
+    for message in messages:
+        if message["path"] == "/admin/peers" and message["agent"] == "caller":
+            [peer] = json.loads(message["body"])["peers"]
+            message["body"] = json.dumps({"peers": [{**peer, "aid": message["aid"]}]})
+
+
 def failed_inside(messages: list[Document]) -> None:
     """Whoever shows no token is told what the capability says of its input."""
     told = json.dumps({"error": {"code": "invalid_request", "message": "topic: missing"}})
@@ -357,22 +426,38 @@ def failed_inside(messages: list[Document]) -> None:
 
 
 DAMAGES |= {
+    "served twice": (GATE, served_twice, "served more than once"),
+    "bundle of others": (BUNDLE, of_no_participant, "answered 200.*no participant"),
+    "delegator that is unknown": (CHAIN, no_longer_introduced, "answered 200.*unknown delegator"),
+    "delegator without a manifest": (
+        CHAIN,
+        without_the_manifest_of_the_delegator,
+        "answered 200.*manifest was not had",
+    ),
+    "no object": (GATE, asked_with_no_object, "answered 200.*no object"),
+    "type of the initiator": (GATE, accepting_no_pinned_key("writer"), "hello.*answered 200.*INCOMPATIBLE_IDENTITY"),
+    "type of the responder": (GATE, accepting_no_pinned_key("caller"), "initiate.*answered 200.*INCOMPATIBLE_IDENTITY"),
+    "no commit": (GATE, without_side(COMMIT, "sent", "asked", "served"), "answered 200.*no commit was sent"),
+    "late commit": (GATE, with_a_late_commit, "answered 200.*INVALID_ENVELOPE"),
+    "another responder": (GATE, acknowledged_by_another, "answered 200.*acknowledged by another"),
     "let in to fail": (GATE, failed_inside, "answered 400.*no token"),
     "unrevoked": (RENEWAL, forgotten, "no longer names"),
     "unserved call": (GATE, without_side(CALL, "served"), "writer has not written it down"),
     "unserved list": (BUNDLE, without_side(LIST, "served", last=True), "has not written it down"),
     "unserved manifest": (GATE, without_side(MANIFEST, "served"), "has not written it down"),
-    "unasked call": (GATE, without_side(CALL, "sent", "asked"), "no agent has written down that it asked"),
+    "unasked call": (GATE, by_itself(without_side(CALL, "sent", "asked")), "no agent has written down"),
     "unasked list": (BUNDLE, without_side(LIST, "sent", "asked", last=True), "asked"),
-    "unasked renewal": (RENEWAL, without_side(RENEW, "sent", "asked"), "no agent has written down"),
-    "unasked redemption": (CHAIN, without_side(REDEEM, "sent", "asked"), "no agent has written"),
+    "unasked renewal": (RENEWAL, by_itself(without_side(RENEW, "sent", "asked")), "no agent has written down"),
+    "unasked redemption": (CHAIN, by_itself(without_side(REDEEM, "sent", "asked")), "no agent has written"),
     "unasked hello": (GATE, without_side(HELLO, "sent", "asked"), "no manifest was seen"),
-    "unasked commit": (GATE, without_side(COMMIT, "sent", "asked"), "no agent has written down"),
-    "call past the tap": (GATE, past_the_tap(CALL, "curl"), "no agent has written down that it asked"),
+    "unasked commit": (GATE, without_side(COMMIT, "sent", "asked"), "no commit was sent"),
+    "made-up call": (GATE, without_side(CALL, "sent", "asked", "served"), "nobody was asked"),
+    "made-up token": (RENEWAL, without_side(RENEW, "sent", "asked", "served"), "nobody was asked"),
+    "call past the tap": (GATE, by_itself(past_the_tap(CALL, "curl")), "no agent has written down that it asked"),
     "look past the tap": (GATE, past_the_tap(MANIFEST, "aitp-agent"), "no agent has written down that it asked"),
     "another body": (GATE, on_one_side(CALL, "asked", "body"), "body: "),
     "another answer": (GATE, on_one_side(CALL, "served", "answer"), "answer: "),
-    "another agent": (CHAIN, with_the_token_of_another, "who is another"),
+    "another agent": (CHAIN, by_itself(with_the_token_of_another), "who is another"),
     "greeting of a stranger": (GATE, not_introduced, "answered 200.*IDENTITY_FAILED"),
     "greeting once more": (GATE, again(HELLO), "answered 200.*REPLAY_DETECTED"),
     "commit once more": (GATE, again(COMMIT), "answered 200.*REPLAY_DETECTED"),
@@ -401,6 +486,7 @@ async def test_what_neither_side_has_written_down_the_log_tells_of(alone: Tapped
     outcome, messages = await alone.run(GATE)
     judged(outcome, copy.deepcopy(messages))
     without_side(CALL, "sent", "asked", "served")(messages)
+    without_errands(messages)
     Oracle(copy.deepcopy(messages)).judge()
     with pytest.raises(AssertionError, match="not what the log tells of"):
         judged(outcome, messages)
@@ -409,7 +495,7 @@ async def test_what_neither_side_has_written_down_the_log_tells_of(alone: Tapped
 @pytest.mark.parametrize("gone", [("asked",), ("asked", "served")], ids=["served", "not-served"])
 async def test_what_was_cut_off_may_have_been_served_or_not(alone: Tapped, gone: tuple[str, ...]) -> None:
     _, messages = await alone.run(GATE)
-    without_side(CALL, *gone)(messages)
+    by_itself(without_side(CALL, *gone))(messages)
     oracle = Oracle(messages)
     oracle.judge()
     assert oracle.seen["cut off"] == 1
@@ -481,6 +567,7 @@ async def test_a_token_that_is_no_good_is_rightly_refused_and_wrongly_granted(
     alone: Tapped, edit: Callable[[list[Document]], Document], why: str
 ) -> None:
     _, messages = await alone.run(GATE)
+    without_errands(messages)
     call = edit(messages)
     with pytest.raises(Contradiction, match=f"answered 200.*{why}"):
         Oracle(copy.deepcopy(messages)).judge()

@@ -80,7 +80,9 @@ class Handshakes:
 
     def _greet(self, message: Document, hello: Document, at: int) -> None:
         """Section 5.1."""
-        self._signed.identity(hello, message, at, self_aid=message["aid_before"])
+        accepted = message["rules"]["accepted_identity_types"]
+        given = {"self_aid": message["aid_before"], "self_accepted_identity_types": accepted}
+        self._signed.identity(hello, message, at, **given)
         ack = envelope_in(message["answer"])
         if message["status"] == 200 and ack is not None:
             name = message["answer_headers"].get(SESSION_HEADER)
@@ -134,8 +136,8 @@ class Handshakes:
             return "it was acknowledged by another"
         if ack["payload"]["identity"]["type"] not in message["rules"]["accepted_identity_types"]:
             return "INCOMPATIBLE_IDENTITY_TYPE"
-        if commit is None:
-            return None
+        if commit is None:  # then nothing was wrong when it gave up
+            return "no commit was sent" if message["status"] == 200 else None
         if _answer(commit) != "mutual_commit_ack":
             return "the commit was not answered with another"
         greeting, token = parsed(hello["body"])["payload"], parsed(commit["answer"])["payload"]["tct"]

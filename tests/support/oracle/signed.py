@@ -126,13 +126,12 @@ class Signed:
         identity, trusted = envelope["payload"].get("identity"), message.get("trusted", {})
         if isinstance(identity, dict):
             self._facts.shown.add(str(identity.get("proof")))
-        accepted = message["rules"]["accepted_identity_types"] if message["side"] == "served" else None
         rules = {
             "envelope": envelope,
             "trust_store": [envelope["sender"]["agent_id"]],
             "self_trust_anchors": list(trusted),
             "resolved_issuer_keys": trusted,
-            "self_accepted_identity_types": accepted or ["pinned_key", "oidc"],
+            "self_accepted_identity_types": ["pinned_key", "oidc"],
         }
         verify_handshake_payload(rules | given, at)
 
