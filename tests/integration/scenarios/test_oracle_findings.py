@@ -418,6 +418,11 @@ def acknowledged_by_another(messages: list[Document]) -> None:
             message["body"] = json.dumps({"peers": [{**peer, "aid": message["aid"]}]})
 
 
+def told_to_ask_for_less(messages: list[Document]) -> None:
+    told = where(messages, INITIATE)
+    told["body"] = json.dumps({**json.loads(told["body"]), "requested_grants": ["research.query"]})
+
+
 def failed_inside(messages: list[Document]) -> None:
     """Whoever shows no token is told what the capability says of its input."""
     told = json.dumps({"error": {"code": "invalid_request", "message": "topic: missing"}})
@@ -439,6 +444,8 @@ DAMAGES |= {
     "type of the responder": (GATE, accepting_no_pinned_key("caller"), "initiate.*answered 200.*INCOMPATIBLE_IDENTITY"),
     "no commit": (GATE, without_side(COMMIT, "sent", "asked", "served"), "answered 200.*no commit was sent"),
     "late commit": (GATE, with_a_late_commit, "answered 200.*INVALID_ENVELOPE"),
+    "request for more": (GATE, told_to_ask_for_less, "what is requested"),
+    "another token": (GATE, changed(INITIATE, "answer", "jti", "another"), "the token that was taken"),
     "another responder": (GATE, acknowledged_by_another, "answered 200.*acknowledged by another"),
     "let in to fail": (GATE, failed_inside, "answered 400.*no token"),
     "unrevoked": (RENEWAL, forgotten, "no longer names"),
