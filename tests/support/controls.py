@@ -30,6 +30,11 @@ VARIANT_AGENTS = {
     "tampering-researcher": ("researcher", "tampering_researcher.main"),
     "misled-writer": ("writer", "misled_writer.main"),
     "deaf-researcher": ("researcher", "deaf_researcher.main"),
+    "backdating-writer": ("writer", "backdating_writer.main"),
+    "doling-writer": ("writer", "doling_writer.main"),
+    "incurious-writer": ("writer", "incurious_writer.main"),
+    "lavish-writer": ("writer", "lavish_writer.main"),
+    "lavish-researcher": ("researcher-extended", "lavish_researcher.main"),
     "altered-researcher": ("researcher", "altered_researcher.main"),
 }
 

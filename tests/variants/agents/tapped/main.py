@@ -1,5 +1,9 @@
 """A worker that writes down every message it takes and sends, as a line of JSON for each, refused ones too.
 
+What it sends has two lines: ``sent`` before it goes out, ``asked`` when it was answered. So what was cut off has the
+first alone, even if this process is killed meanwhile. Each bears a number, in a header besides those of the protocol,
+under which the one that it is asked of writes it down as ``served``.
+
 ``TAP_WORKER`` of its environment names the module of the worker that it is, a shipped one or another variant, and
 ``TAP_FILE`` the file that the lines go to. They hold tokens: this is for tests.
 """
@@ -10,6 +14,7 @@ import json
 import os
 import runpy
 import time
+import uuid
 from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -23,6 +28,7 @@ from base.process import serving
 
 _descriptor = os.open(os.environ["TAP_FILE"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 _read, _application, _request = wire.read_bounded, serving.application, PeerClient._request
+_NUMBER = "X-AITP-Tap"
 #: The body of the request that is being answered.
 _taken: ContextVar[bytearray] = ContextVar("taken")
 _agents: list[Agent] = []
@@ -31,7 +37,8 @@ _agents: list[Agent] = []
 def _write(at: float, side: str, **fields: Any) -> None:
     [agent] = _agents
     given = agent.bootstrap
-    named = {"at": at, "side": side, "agent": given.agent_id, "aid": agent.identity.aid}
+    named = {"at": at, "until": time.time(), "side": side, "agent": given.agent_id, "aid": agent.identity.aid}
+    named |= {"port": given.port, "rules": _rules(agent)}
     if given.oidc is not None:
         named["trusted"] = {issuer: list(keys) for issuer, keys in given.oidc.trusted.items()}
     line = json.dumps({**named, **fields}).encode() + b"\n"
@@ -39,8 +46,21 @@ def _write(at: float, side: str, **fields: Any) -> None:
     assert os.write(_descriptor, line) == len(line)
 
 
+def _rules(agent: Agent) -> dict[str, Any]:
+    """What this agent was told to go by."""
+    given, revocation = agent.bootstrap, agent.bootstrap.revocation
+    return {
+        "accepted_identity_types": list(given.accepted_identity_types),
+        "issuer_fail_mode": revocation.issuer_fail_mode,
+        "fail_mode": revocation.fail_mode,
+        "safe_caps": list(revocation.safe_caps),
+        "max_staleness_secs": revocation.max_staleness_secs,
+    }
+
+
 def _interesting(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items() if name.lower().startswith("x-aitp-")}
+    lower = {name.lower(): value for name, value in headers.items()}
+    return {name: value for name, value in lower.items() if name.startswith("x-aitp-") and name != _NUMBER.lower()}
 
 
 async def _read_and_keep(content: Any, limit: int) -> bytes | None:
@@ -60,6 +80,8 @@ async def _tap(request: web.Request, handler: Any) -> web.StreamResponse:
     _write(
         at,
         "served",
+        id=request.headers.get(_NUMBER),
+        client=request.headers.get("User-Agent"),
         aid_before=aid_before,
         method=request.method,
         path=request.path,
@@ -83,20 +105,19 @@ def _tapped(agent: Agent) -> web.Application:
 async def _ask(
     self: PeerClient, method: str, url: str, body: str | None, headers: Mapping[str, str], *rest: Any
 ) -> Answer:
-    aid_before, at = _agents[0].identity.aid, time.time()
-    answer: Answer = await _request(self, method, url, body, headers, *rest)
-    _write(
-        at,
-        "asked",
-        aid_before=aid_before,
-        method=method,
-        path=url,
-        headers=_interesting(headers),
-        body=body or "",
-        status=answer.status,
-        answer_headers=_interesting(answer.headers),
-        answer=answer.body.decode(errors="replace"),
-    )
+    at, number = time.time(), str(uuid.uuid4())
+    asked = {
+        "id": number,
+        "aid_before": _agents[0].identity.aid,
+        "method": method,
+        "path": url,
+        "headers": _interesting(headers),
+        "body": body or "",
+    }
+    _write(at, "sent", **asked, status=None, answer_headers={}, answer="")
+    answer: Answer = await _request(self, method, url, body, {**headers, _NUMBER: number}, *rest)
+    told = {"answer_headers": _interesting(answer.headers), "answer": answer.body.decode(errors="replace")}
+    _write(at, "asked", **asked, status=answer.status, **told)
     return answer
 
 
