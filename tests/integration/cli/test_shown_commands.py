@@ -60,6 +60,10 @@ ELSEWHERE = {
         "tests/integration/cli/test_completion.py",
         "test_what_the_shell_is_given_is_a_script_that_it_takes",
     ),
+    r"aitp-playground tail --follow": (
+        "tests/integration/cli/test_tail.py",
+        "test_killed_and_started_again_the_server_costs_no_event_and_none_is_told_twice",
+    ),
     r"OTEL_EXPORTER_OTLP_ENDPOINT=\S+ aitp-playground serve": (
         "tests/integration/test_tracing.py",
         "test_spans_are_nested_as_the_calls_were_across_processes",
