@@ -43,7 +43,8 @@ async def stream_everything(request: web.Request) -> web.StreamResponse:
     after, reset = await _begin(request, place, head, default=head if follow else START)
     if request.method == hdrs.METH_HEAD:
         return web.Response(headers=HEADERS)
-    pages = chronicle.follow(after) if follow else chronicle.pages(after, head)
+    run_id = narrowed.run_id
+    pages = chronicle.follow(after, run_id) if follow else chronicle.pages(after, head, run_id)
     return await pumped(request, _frames(pages, narrowed, place, after, reset=reset, endless=follow))
 
 
@@ -93,9 +94,10 @@ class _Narrowed:
             query.refuse("type", f"has more than {MAX_TYPES} patterns")
         self._ref = query.words(request, "ref")
         self._label = query.words(request, "label")
+        self.run_id = query.words(request, "run_id", longest=64)
         self._selection = Selection(
             types=types,
-            run_id=query.words(request, "run_id", longest=64),
+            run_id=self.run_id,
             agent=query.words(request, "agent"),
             step=query.words(request, "step"),
             level=query.choice(request, "level", LEVELS),

@@ -51,25 +51,26 @@ class Chronicle:
         """Something was committed here."""
         self._woken.set()
 
-    async def pages(self, after: Position, until: Position) -> AsyncGenerator[ChroniclePage]:
-        """What is stored between two positions."""
+    async def pages(self, after: Position, until: Position, run_id: str | None = None) -> AsyncGenerator[ChroniclePage]:
+        """What is stored between two positions, of one run or of all."""
         while after < until:
-            page = await self._store.chronicle(after, limit=PAGE)
+            page = await self._store.chronicle(after, limit=PAGE, run_id=run_id)
             entries = tuple(entry for entry in page.entries if entry.position <= until)
             after = page.after
             yield ChroniclePage(entries, min(after, until), after < until, page.removed, page.forgotten)
 
-    async def follow(self, after: Position) -> AsyncGenerator[ChroniclePage]:
+    async def follow(self, after: Position, run_id: str | None = None) -> AsyncGenerator[ChroniclePage]:
         """What comes behind ``after``, without end, gap or double; a page may have no entries but removed runs.
 
-        Raises what the store raises.
+        ``run_id``: only this run is of interest. What is behind is then read of it alone; what is new comes with that
+        of others, who read it as well. Raises what the store raises.
         """
         self._followers += 1
         if self._reading is None or self._reading.done():
             self._begin()
         try:
             while True:
-                page = self._at_hand(after) or await self._store.chronicle(after, limit=PAGE)
+                page = self._at_hand(after) or await self._store.chronicle(after, limit=PAGE, run_id=run_id)
                 if page.entries or page.removed or page.forgotten:
                     yield page
                 if page.after > after:

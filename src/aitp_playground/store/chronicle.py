@@ -41,30 +41,36 @@ def since(connection: sqlite3.Connection, at: float) -> Position:
     return Position(low, 0)
 
 
-def page(connection: sqlite3.Connection, after: Position, limit: int, max_bytes: int) -> ChroniclePage:
+def page(
+    connection: sqlite3.Connection, after: Position, limit: int, max_bytes: int, run_id: str | None = None
+) -> ChroniclePage:
     """What follows ``after``, as it was at one moment: at most ``limit`` events and ``max_bytes`` bytes of them, but
-    one at least if there is one."""
+    one at least if there is one. Of one run alone, no other's commits are looked at, and no holes told."""
     alone = not connection.in_transaction
     if alone:
         connection.execute("BEGIN")
     try:
-        return _page(connection, after, limit, max_bytes)
+        return _page(connection, after, limit, max_bytes, run_id)
     finally:
         if alone:
             connection.execute("ROLLBACK")
 
 
-def _page(connection: sqlite3.Connection, after: Position, limit: int, max_bytes: int) -> ChroniclePage:
+def _page(
+    connection: sqlite3.Connection, after: Position, limit: int, max_bytes: int, run_id: str | None
+) -> ChroniclePage:
     end = head(connection)
     entries: list[Entry] = []
     size, more = 0, False
-    for entry in _entries(connection, after, limit + 1):
+    for entry in _entries(connection, after, limit + 1, run_id):
         size += len(entry.event.body)
         if len(entries) == limit or (entries and size > max_bytes):
             more = True
             break
         entries.append(entry)
     upto = entries[-1].position if more else max(after, end)
+    if run_id is not None:
+        return ChroniclePage(tuple(entries), upto, more)
     removed = [
         run_id
         for (run_id,) in connection.execute(
@@ -78,14 +84,20 @@ def _page(connection: sqlite3.Connection, after: Position, limit: int, max_bytes
     return ChroniclePage(tuple(entries), upto, more, tuple(removed), forgotten >= max(1, after.commit))
 
 
-def _entries(connection: sqlite3.Connection, after: Position, limit: int) -> Iterator[Entry]:
-    # CROSS JOIN is SQLite's word for this order of the tables: commits one by one, and the events of each.
+# CROSS JOIN is SQLite's word for this order of the tables: commits one by one, and the events of each.
+_OF_ALL = "commits CROSS JOIN runs ON key = commits.run_key"
+_OF_A_RUN = (
+    "runs CROSS JOIN commits ON number BETWEEN first_commit AND last_commit AND commits.run_key = key AND run_id = ?"
+)
+
+
+def _entries(connection: sqlite3.Connection, after: Position, limit: int, run_id: str | None) -> Iterator[Entry]:
+    tables = _OF_ALL if run_id is None else _OF_A_RUN
     rows = connection.execute(
-        "SELECT number, run_id, seq, type, ts, body FROM commits"
-        " CROSS JOIN runs ON key = commits.run_key"
+        f"SELECT number, run_id, seq, type, ts, body FROM {tables}"  # noqa: S608 - one of two constants
         " CROSS JOIN events ON events.run_key = commits.run_key AND seq BETWEEN first_seq AND last_seq"
         " WHERE number >= ? AND (number > ? OR seq > ?) ORDER BY number, seq LIMIT ?",
-        (after.commit, after.commit, after.seq, limit),
+        (*(() if run_id is None else (run_id,)), after.commit, after.commit, after.seq, limit),
     )
     try:
         for number, run_id, *event in rows:

@@ -56,6 +56,8 @@ class ChronicleStore(Protocol):
     async def chronicle_since(self, at: float) -> Position:
         """Before the events of ``at`` (Unix seconds) and later, as far as time went forward."""
 
-    async def chronicle(self, after: Position, *, limit: int = 1000, max_bytes: int = PAGE_BYTES) -> ChroniclePage:
-        """What was committed behind a position: at most ``limit`` events and ``max_bytes`` bytes of them, but at least
-        one if there is one."""
+    async def chronicle(
+        self, after: Position, *, limit: int = 1000, max_bytes: int = PAGE_BYTES, run_id: str | None = None
+    ) -> ChroniclePage:
+        """What was committed behind a position, of one run or of all: at most ``limit`` events and ``max_bytes`` bytes
+        of them, but at least one if there is one. Of one run, nothing is said of others that were removed."""

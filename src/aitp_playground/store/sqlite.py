@@ -13,8 +13,8 @@ import structlog
 from aitp_playground.errors import StoreUnavailable
 from aitp_playground.events.vocabulary import TERMINAL_TYPES
 from aitp_playground.sqlite.database import SqliteDatabase
-from aitp_playground.store import chronicle, leftovers, reads, scenarios, writes
-from aitp_playground.store.chronicle_port import ChroniclePage, Position
+from aitp_playground.store import leftovers, reads, scenarios, writes
+from aitp_playground.store.chronicle_reads import ChronicleReads
 from aitp_playground.store.failures import StoreFailures
 from aitp_playground.store.owners import OwnerLock
 from aitp_playground.store.port import (
@@ -44,7 +44,7 @@ PRUNE_AT_ONCE = 50
 log = structlog.get_logger(__name__)
 
 
-class SqliteRunStore:
+class SqliteRunStore(ChronicleReads):
     """A :class:`~aitp_playground.store.port.RunStore` in one file, or in memory (``:memory:``) while it is open.
 
     Several processes may use one file. Beyond ``max_waiting_events`` events or ``max_waiting_bytes`` bytes handed over
@@ -239,22 +239,6 @@ class SqliteRunStore:
         """See the port."""
         page = partial(reads.list_runs, limit=limit, before=before, status=status, scenario_ref=scenario_ref)
         return await self.database.read(page)
-
-    async def chronicle_id(self) -> str:
-        """See the chronicle's port."""
-        return await self.database.read(chronicle.identity)
-
-    async def chronicle_head(self) -> Position:
-        """See there."""
-        return await self.database.read(chronicle.head)
-
-    async def chronicle_since(self, at: float) -> Position:
-        """See there."""
-        return await self.database.read(partial(chronicle.since, at=at))
-
-    async def chronicle(self, after: Position, *, limit: int = 1000, max_bytes: int = PAGE_BYTES) -> ChroniclePage:
-        """See the chronicle's port."""
-        return await self.database.read(partial(chronicle.page, after=after, limit=limit, max_bytes=max_bytes))
 
     async def agent_log(self, run_id: str, agent_id: str) -> str | None:
         """See the port."""

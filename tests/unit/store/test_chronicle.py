@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aitp_playground.store import schema
+from aitp_playground.store import chronicle, schema
 from aitp_playground.store.chronicle_port import START, ChroniclePage, Position
 from aitp_playground.store.port import StoredEvent
 from aitp_playground.store.sqlite import SqliteRunStore
@@ -64,6 +64,44 @@ async def test_one_can_go_on_from_the_place_of_any_event(
     for number, entry in enumerate(page.entries, 1):
         assert told(await everything(store, entry.position)) == interleaved[number:]
     assert told(await everything(store, page.after)) == []
+
+
+@pytest.mark.parametrize("limit", [1, 2, 100])
+@pytest.mark.parametrize("run_id", ["a", "b", "nobody"])
+async def test_a_run_alone_is_read_from_any_place(
+    store: SqliteRunStore, interleaved: list[tuple[str, int]], run_id: str, limit: int
+) -> None:
+    places = [entry.position for page in await everything(store) for entry in page.entries]
+    for number, place in [(0, START), *enumerate(places, 1)]:
+        found: list[tuple[str, int]] = []
+        after = place
+        while True:
+            page = await store.chronicle(after, limit=limit, run_id=run_id)
+            found += [(entry.run_id, entry.event.seq) for entry in page.entries]
+            assert page.after > after or not page.more
+            after = page.after
+            if not page.more:
+                break
+        assert found == [each for each in interleaved[number:] if each[0] == run_id]
+        assert after == await store.chronicle_head()
+
+
+async def test_of_a_run_alone_no_other_commits_are_read(store: SqliteRunStore, interleaved: object) -> None:
+    """The plan of the query, as the database says it: a row of runs by its id, its range of commits, their events."""
+    del interleaved
+    asked: list[str] = []
+
+    def plan_of(connection: sqlite3.Connection) -> list[str]:
+        connection.set_trace_callback(asked.append)
+        chronicle.page(connection, START, 10, 10_000, "b")
+        connection.set_trace_callback(None)
+        (query,) = [query for query in asked if "number, run_id" in query]
+        return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}")]
+
+    plan = await store.database.read(plan_of)
+    assert plan[0].startswith("SEARCH runs USING")
+    assert plan[1] == "SEARCH commits USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"
+    assert plan[2].startswith("SEARCH events USING")
 
 
 async def test_a_page_is_bounded_by_bytes_and_has_one_event_at_least(
