@@ -99,7 +99,7 @@ def test_a_run_on_another_interpreter_than_the_manifest_asks_for_is_unproven_and
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        ([], "Missing argument 'REF'"),
+        ([], "Missing argument 'REF...'"),
         ([REF, "--no-such-option"], "No such option"),
         ([REF.replace("write", "wrte")], f"did you mean {REF}"),
         (["nothing/like-it@9"], "aitp-playground list"),

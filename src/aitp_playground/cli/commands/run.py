@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
+from pathlib import Path
 
 import click
 
 from aitp_playground.cli import completion
+from aitp_playground.cli.exits import CANCELLED, FAILED, SUCCESS, UNPROVEN, exit_code_of, explain
 from aitp_playground.cli.process.settings import load_settings
 from aitp_playground.cli.process.signals import Interrupts
 from aitp_playground.cli.running.inputs import input_options
 from aitp_playground.cli.running.order import Order
+from aitp_playground.cli.running.result import Ended, worst
 from aitp_playground.cli.running.where import http_url_option
+from aitp_playground.cli.terminal.lines import say
 from aitp_playground.config import Settings
+from aitp_playground.errors import PlaygroundError
 from aitp_playground.hosting.launcher import AgentLauncher
 from aitp_playground.hosting.privacy import keep_private
 
@@ -31,8 +38,15 @@ def _one_line(_ctx: click.Context, _param: click.Parameter, value: str | None) -
     return value
 
 
+def _in_a_directory(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:
+    """A report that cannot be written is told before the runs, not after them."""
+    if value is not None and not value.absolute().parent.is_dir():
+        raise click.BadParameter(f"{value.absolute().parent} is no directory")
+    return value
+
+
 @click.command("run")
-@click.argument("ref", shell_complete=completion.refs)
+@click.argument("refs", metavar="REF...", nargs=-1, required=True, shell_complete=completion.refs)
 @input_options
 @click.option(
     "--template", "-t", metavar="NAME", shell_complete=completion.templates, help="Run this variant of the scenario."
@@ -55,8 +69,16 @@ def _one_line(_ctx: click.Context, _param: click.Parameter, value: str | None) -
     is_flag=True,
     help="Start a development Control Plane for this run, in place of CP_BASE_URL, and tell what it saw.",
 )
+@click.option(
+    "--junit",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=_in_a_directory,
+    help="Write a JUnit report to FILE: a suite per run, a case per step.",
+)
+@click.option("--watch", is_flag=True, help="Run again whenever a file of the scenarios or the agents changes.")
 def command(
-    ref: str,
+    refs: tuple[str, ...],
     pairs: tuple[str, ...],
     document: bytes | str | None,
     template: str | None,
@@ -66,49 +88,107 @@ def command(
     server: str | None,
     api_key: str | None,
     with_control_plane: bool,
+    junit: Path | None,
+    watch: bool,
 ) -> int:
     """Run the scenario REF (pack/scenario@version) on real agents and tell what happens as it happens.
 
-    The run is recorded in the database of STATE_DIR, beside those of a server; with --server, in the server's own.
-    Ctrl-C cancels it, a second Ctrl-C ends at once.
+    Several are run one after the other, whatever becomes of each; with --json each is a line. The run is recorded in
+    the database of STATE_DIR, beside those of a server; with --server, in the server's own. Ctrl-C cancels it, a second
+    Ctrl-C ends at once.
 
     \b
     Exit codes: 0 success, 1 failed, 2 wrong usage, ref or inputs,
-    3 unproven (with --require-proof), 130 cancelled.
+    3 unproven (with --require-proof), 130 cancelled. Of several the worst.
 
     \b
     Example:
       aitp-playground run intra-org/research-and-write@1.0.0 --input topic="zero trust"
     """
-    order = Order(
-        ref=ref,
-        pairs=pairs,
-        document=document,
-        template=template,
-        label=label,
-        as_json=as_json,
-        require_proof=require_proof,
-        with_control_plane=with_control_plane,
-    )
+    orders = [
+        Order(
+            ref=ref,
+            pairs=pairs,
+            document=document,
+            template=template,
+            label=label,
+            as_json=as_json,
+            require_proof=require_proof,
+            with_control_plane=with_control_plane,
+            as_line=watch or len(refs) > 1,
+        )
+        for ref in refs
+    ]
+    report = partial(_report, junit, orders)
     if server is not None:
-        if with_control_plane:
-            raise click.UsageError("--with-control-plane is for runs in this process, --server names another")
+        if with_control_plane or watch:
+            flag = "--watch" if watch else "--with-control-plane"
+            raise click.UsageError(f"{flag} is for runs in this process, --server names another")
         from aitp_playground.cli.running import remote
 
-        return asyncio.run(remote.conduct(order, server, api_key))
+        return report(asyncio.run(remote.conduct(orders, server, api_key)))
     settings = load_settings(host="127.0.0.1", port=0)
     settings.refuse_missing_model_key()
-    return asyncio.run(_run(settings, order))
+    if watch:
+        return asyncio.run(_watch(settings, orders, report))
+    return report(asyncio.run(_run(settings, orders)))
 
 
-async def _run(settings: Settings, order: Order) -> int:
+async def _run(settings: Settings, orders: Sequence[Order], interrupts: Interrupts | None = None) -> Sequence[Ended]:
     keep_private()
-    with Interrupts() as interrupts:
-        async with _starting_launcher(settings) as launcher, _control_plane(settings, order) as settings:
+    with contextlib.nullcontext(interrupts) if interrupts is not None else Interrupts() as heeded:
+        async with _starting_launcher(settings) as launcher, _control_plane(settings, orders[0]) as settings:
             # The rest of the service takes about as long to import as the fork server, on another core, to get ready.
             from aitp_playground.cli.running.local import conduct
 
-            return await conduct(settings, order, launcher, interrupts)
+            return await conduct(settings, orders, launcher, heeded)
+
+
+async def _watch(settings: Settings, orders: Sequence[Order], report: Callable[[Sequence[Ended]], int]) -> int:
+    """Run, wait for a change, run again; what is broken meanwhile is told. The last run's code."""
+    from aitp_playground.cli.running import watching
+
+    roots = watching.roots_of(settings)
+    with Interrupts() as interrupts:
+        while True:
+            before = await asyncio.to_thread(watching.stamps, roots)
+            try:
+                code = report(await _run(settings, orders, interrupts))
+            except PlaygroundError as failure:
+                code = exit_code_of(failure)
+                explain(failure)
+            if interrupts.asked.is_set():
+                return code
+            say(f"watching {len(before)} files; Ctrl-C ends", err=True)
+            found = await watching.changed(roots, before, interrupts)
+            if not found:
+                return code
+            more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+            say(f"changed: {found[0]}{more}", bold=True, err=True)
+
+
+def _report(file: Path | None, orders: Sequence[Order], ended: Sequence[Ended]) -> int:
+    """What came of several runs in a few words, the report where one is wanted, and the exit code."""
+    left_out = [order.ref for order in orders[len(ended) :]]
+    if file is not None:
+        from aitp_playground.cli.running.junit import write_report
+
+        runs = [json.loads(each.document) for each in ended]
+        try:
+            write_report(file, runs, left_out, require_proof=orders[0].require_proof)
+        except OSError as failure:
+            raise PlaygroundError(f"{file} cannot be written: {failure.strerror}") from failure
+    code = worst([each.code for each in ended], left_out=bool(left_out))
+    if len(orders) > 1:
+        good = sum(each.code == SUCCESS for each in ended)
+        say(f"{good} of {len(orders)} runs as they should be", bold=True, err=True)
+        for order, each in zip(orders, ended, strict=False):
+            if each.code != SUCCESS:
+                said = {FAILED: "failed", UNPROVEN: "unproven", CANCELLED: "cancelled"}[each.code]
+                say(f"  {order.ref}: {said}", err=True)
+        for ref in left_out:
+            say(f"  {ref}: not come to", err=True)
+    return code
 
 
 def _control_plane(settings: Settings, order: Order) -> AbstractAsyncContextManager[Settings]:

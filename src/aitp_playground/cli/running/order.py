@@ -17,3 +17,5 @@ class Order:
     as_json: bool
     require_proof: bool
     with_control_plane: bool = False
+    #: It is one of several, each of which is a line of JSON.
+    as_line: bool = False

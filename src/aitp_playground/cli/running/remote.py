@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from aitp_playground.api.paths import checked_ref
-from aitp_playground.cli.exits import CANCELLED, SUCCESS, OutputLost
+from aitp_playground.cli.exits import SUCCESS, OutputLost
 from aitp_playground.cli.process.cancelling import cancelling
 from aitp_playground.cli.process.signals import Interrupts
 from aitp_playground.cli.process.startup import imported
 from aitp_playground.cli.running.api_client import ApiClient
 from aitp_playground.cli.running.inputs import given_inputs
 from aitp_playground.cli.running.order import Order
-from aitp_playground.cli.running.result import exit_code, print_document
+from aitp_playground.cli.running.result import Ended, exit_code, print_document
 from aitp_playground.cli.terminal.lines import say
 from aitp_playground.cli.terminal.live_run import LiveRun
 from aitp_playground.cli.terminal.outputs import digest
@@ -26,27 +26,38 @@ from aitp_playground.observability.redaction import SECRETS
 from aitp_playground.scenarios.unknown_refs import unknown_ref
 
 
-async def conduct(order: Order, server: str, api_key: str | None) -> int:
-    """The exit code. Raises the errors of :mod:`aitp_playground.errors`."""
+async def conduct(orders: Sequence[Order], server: str, api_key: str | None) -> list[Ended]:
+    """As :func:`aitp_playground.cli.running.local.conduct`."""
     imported()
     SECRETS.add(api_key or "")
+    ended: list[Ended] = []
+    failures: list[OutputLost] = []
     with Interrupts() as interrupts:
         async with client_session() as http:
             client = ApiClient(http, server, api_key)
-            scenario = await _scenario(client, order)
-            if interrupts.asked.is_set():
-                say("cancelled before the run began", err=True)
-                return CANCELLED
-            run_id = await client.submit(_request(order, scenario["spec"]["inputs"]["schema"]))
-            steps = len(scenario["spec"]["workflow"]["steps"])
-            body, failure = await _tell(client, run_id, steps, order, interrupts)
-        if order.as_json:
-            await print_document(body, interrupts)
-    document = orjson.loads(body)
-    code = exit_code(document["status"], document["proof"], require_proof=order.require_proof)
-    if failure is not None and code == SUCCESS and not order.as_json:
-        raise failure
-    return code
+            meant = [await _meant(client, order) for order in orders]
+            for order, (request, steps) in zip(orders, meant, strict=True):
+                if interrupts.asked.is_set():
+                    break
+                body, failure = await _tell(client, await client.submit(request), steps, order, interrupts)
+                document = orjson.loads(body)
+                code = exit_code(document["status"], document["proof"], require_proof=order.require_proof)
+                ended.append(Ended(body, code))
+                if order.as_json:
+                    await print_document(body, interrupts, line=order.as_line)
+                elif failure is not None and code == SUCCESS:
+                    failures.append(failure)
+    if not ended:
+        say("cancelled before the run began", err=True)
+    if failures:
+        raise failures[0]
+    return ended
+
+
+async def _meant(client: ApiClient, order: Order) -> tuple[dict[str, Any], int]:
+    """What is asked of the server, and how many steps that has."""
+    spec = (await _scenario(client, order))["spec"]
+    return _request(order, spec["inputs"]["schema"]), len(spec["workflow"]["steps"])
 
 
 async def _scenario(client: ApiClient, order: Order) -> dict[str, Any]:

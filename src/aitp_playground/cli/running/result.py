@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from aitp_playground.cli.exits import CANCELLED, FAILED, SUCCESS, UNPROVEN
 from aitp_playground.cli.process.signals import Interrupts
@@ -21,13 +23,27 @@ def exit_code(status: str, proof: str | None, *, require_proof: bool) -> int:
             return FAILED
 
 
-async def print_document(body: bytes, interrupts: Interrupts) -> None:
-    """The run as JSON, exactly these bytes; on a terminal with a line end, so that the prompt starts a line.
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run that is over: the body of ``GET /runs/{id}``, and what it means for the command."""
+
+    document: bytes
+    code: int
+
+
+def worst(codes: Iterable[int], *, left_out: bool = False) -> int:
+    """What several runs mean together: cancelled, failed, unproven, success, whichever of them comes first."""
+    found = {*codes, *([CANCELLED] if left_out else [])}
+    return next((code for code in (CANCELLED, FAILED, UNPROVEN) if code in found), SUCCESS)
+
+
+async def print_document(body: bytes, interrupts: Interrupts, *, line: bool = False) -> None:
+    """The run as JSON, exactly these bytes; as a line of several, and on a terminal, with a line end.
 
     A reader that takes its time holds up nobody who asks for the end. Raises BrokenPipeError, OutputLost.
     """
     sink = LineSink(sys.stdout, lambda _: b"", sys.maxsize)
-    sink.write(body + b"\n" if sys.stdout.isatty() else body)
+    sink.write(body + b"\n" if line or sys.stdout.isatty() else body)
     await written(sink, interrupts)
     if isinstance(sink.failure, BrokenPipeError):
         raise sink.failure
