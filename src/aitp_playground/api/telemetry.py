@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from aiohttp import web
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from aitp_playground.api.access import bearer
 from aitp_playground.api.answers import answer
@@ -13,6 +13,7 @@ from aitp_playground.api.backend import BACKEND
 from aitp_playground.api.bodies import Body, read_model
 from aitp_playground.api.query import MAX_SEQ
 from aitp_playground.errors import Unauthorized
+from aitp_playground.strict_json import as_whole
 
 
 class TelemetryBatch(Body):
@@ -20,7 +21,7 @@ class TelemetryBatch(Body):
 
     exact: ClassVar[bool] = False
 
-    emitter_seq: int = Field(ge=0, le=MAX_SEQ)
+    emitter_seq: Annotated[int, BeforeValidator(as_whole)] = Field(ge=0, le=MAX_SEQ)
     events: list[dict[str, Any]] = Field(max_length=10_000)
 
 

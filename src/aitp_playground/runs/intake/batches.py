@@ -15,6 +15,7 @@ from aitp_playground.observability.metrics import Metrics
 from aitp_playground.runs.conducting.step_marks import step_of
 from aitp_playground.runs.messages import Telemetry
 from aitp_playground.runs.tokens import TelemetryTokens
+from aitp_playground.strict_json import as_whole
 
 MAX_BATCH = 1000
 TELEMETRY_TIMEOUT = 10.0
@@ -32,6 +33,7 @@ _SHAPES: dict[str, type] = {
     "port": int,
     "foreign": bool,
 }
+_NUMBERS = frozenset({"emitter_seq", *(name for name, shape in _SHAPES.items() if shape is int)})
 _NOT_THEIRS = frozenset({"emitter_seq", "id", "type", "ts", "run_id", "seq", "agent_id", "step_id", "step_mark"})
 
 
@@ -78,13 +80,15 @@ def telemetry_drafts(
 
 
 def _entry(agent_id: str, index: int, event: Mapping[str, Any]) -> tuple[int, EventDraft]:
+    event = {name: as_whole(value) if name in _NUMBERS else value for name, value in event.items()}
     event_type, number = event.get("type"), event.get("emitter_seq")
     if not isinstance(event_type, str) or event_type not in AGENT_TYPES:
         raise InvalidRequest(f"events[{index}].type: {str(event_type)[:100]!r} is not an event that agents report")
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise InvalidRequest(f"events[{index}].emitter_seq must be a positive whole number")
     for name, shape in _SHAPES.items():
-        if event.get(name) is not None and not isinstance(event[name], shape):
+        given = event.get(name)
+        if given is not None and (not isinstance(given, shape) or (shape is int and isinstance(given, bool))):
             raise InvalidRequest(f"events[{index}].{name} must be {_WORDS[shape]}")
     given = event.get("id")
     fields = {name: value for name, value in event.items() if name not in _NOT_THEIRS}
