@@ -18,9 +18,11 @@ from aitp_playground.errors import Forbidden, Unauthorized
 from aitp_playground.observability.refusals import Refusals
 
 WEBHOOK = "/webhooks/cp/{run_id}"
+#: What says how to ask is the same for everybody, and holds no data.
+CONTRACT = frozenset({"/openapi.json"})
 #: What agents ask for and the webhook prove their callers by tokens and signatures of their own; the page asks for the
 #: key.
-KEYLESS = frozenset({"/healthz", "/readyz", "/dashboard", "/internal/telemetry", "/internal/oidc-token", WEBHOOK})
+KEYLESS = CONTRACT | {"/healthz", "/readyz", "/dashboard", "/internal/telemetry", "/internal/oidc-token", WEBHOOK}
 #: A Control Plane calls under whatever name it knows, and is no browser: its signature counts.
 ANY_HOST = frozenset({WEBHOOK})
 #: Load balancers ask these in HTTP/1.0, which has no Host; browsers, whom the check is about, always send one.

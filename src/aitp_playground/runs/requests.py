@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from aitp_playground.store.port import RunRow, StoredEvent
+from aitp_playground.store.port import RunProof, RunRow, RunStatus, StoredEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class RunView:
     """
 
     row: RunRow
-    proof: str | None
+    proof: RunProof | None
     error: str | None
     unproven_because: Sequence[str] = ()
     results: Mapping[str, int] = field(default_factory=dict)
@@ -54,6 +54,6 @@ class CancelOutcome:
     """``status`` after the call; ``cancelled``: this or an earlier call ends the run; ``reason`` when it does not."""
 
     run_id: str
-    status: str
+    status: RunStatus
     cancelled: bool
     reason: str | None = None

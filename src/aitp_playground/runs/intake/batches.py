@@ -34,7 +34,18 @@ _SHAPES: dict[str, type] = {
     "foreign": bool,
 }
 _NUMBERS = frozenset({"emitter_seq", *(name for name, shape in _SHAPES.items() if shape is int)})
+_JSON: dict[type, str] = {str: "string", list: "array", dict: "object", int: "integer", bool: "boolean"}
 _NOT_THEIRS = frozenset({"emitter_seq", "id", "type", "ts", "run_id", "seq", "agent_id", "step_id", "step_mark"})
+
+
+def entry_schema() -> dict[str, Any]:
+    """What :func:`telemetry_drafts` takes of one event, as a JSON Schema; null is as good as absent."""
+    promoted: dict[str, Any] = {name: {"type": [_JSON[shape], "null"]} for name, shape in _SHAPES.items()}
+    for name, shape in _SHAPES.items():
+        if shape is list:
+            promoted[name]["items"] = {}
+    own = {"type": {"enum": sorted(AGENT_TYPES)}, "emitter_seq": {"type": "integer", "minimum": 1}}
+    return {"type": "object", "required": ["type", "emitter_seq"], "properties": {**promoted, **own}}
 
 
 class TelemetryDoor:

@@ -1,0 +1,79 @@
+"""The contract of the service, for programs. It holds no data, and nobody needs a key to read it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from aiohttp import hdrs, web
+from pydantic import WithJsonSchema
+
+from aitp_playground.api.contract.document import Route, document
+from aitp_playground.api.contract.operations import IF_NONE_MATCH, JSON, UNCHANGED, Answer, SentHeader, Tag, operation
+from aitp_playground.api.static import Static
+
+TAG = Tag("Contract", "This document.")
+_TAGGED = (SentHeader(hdrs.ETAG, "For `If-None-Match`."),)
+_OpenApi = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "type": "object",
+            "description": "An OpenAPI 3.1 document.",
+            "required": ["openapi", "info", "paths"],
+            "properties": {"openapi": {"type": "string"}, "info": {"type": "object"}, "paths": {"type": "object"}},
+        }
+    ),
+]
+
+
+class Contract:
+    """What the routes of one application answer and take, made when it is asked for first."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._routes = routes
+        self._lock = threading.Lock()
+        self._made: Mapping[str, Static] | None = None
+
+    async def get(self, name: str) -> Static:
+        """``openapi.json``."""
+        made = self._made if self._made is not None else await asyncio.to_thread(self._make)
+        return made[name]
+
+    def _make(self) -> Mapping[str, Static]:
+        """Takes some 0.2 s, in pieces that the interpreter can leave."""
+        with self._lock:
+            made = self._made
+            if made is not None:
+                return made
+            described = document(self._routes)
+            made = self._made = {
+                "openapi.json": Static(text_of(described).encode(), JSON),
+            }
+            return made
+
+
+CONTRACT = web.AppKey("contract", Contract)
+
+
+def text_of(described: dict[str, Any]) -> str:
+    """The document as it is served and as it is written to a file: always the same for the same document."""
+    return json.dumps(described, indent=2, ensure_ascii=False) + "\n"
+
+
+@operation(
+    "getOpenApi",
+    "Get this contract as an OpenAPI document",
+    Answer("The document.", _OpenApi, headers=_TAGGED),
+    UNCHANGED,
+    headers=(IF_NONE_MATCH,),
+)
+async def show_openapi(request: web.Request) -> web.Response:
+    """OpenAPI 3.1. The same for everybody, whatever the settings."""
+    return (await request.app[CONTRACT].get("openapi.json")).to(request)
+
+
+ROUTES = [web.get("/openapi.json", show_openapi)]
