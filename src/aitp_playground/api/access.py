@@ -19,7 +19,7 @@ from aitp_playground.observability.refusals import Refusals
 
 WEBHOOK = "/webhooks/cp/{run_id}"
 #: What says how to ask is the same for everybody, and holds no data.
-CONTRACT = frozenset({"/openapi.json"})
+CONTRACT = frozenset({"/openapi.json", "/docs", "/docs/docs.css", "/docs/docs.js"})
 #: What agents ask for and the webhook prove their callers by tokens and signatures of their own; the page asks for the
 #: key.
 KEYLESS = CONTRACT | {"/healthz", "/readyz", "/dashboard", "/internal/telemetry", "/internal/oidc-token", WEBHOOK}

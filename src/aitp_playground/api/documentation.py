@@ -1,4 +1,4 @@
-"""The contract of the service, for programs. It holds no data, and nobody needs a key to read it."""
+"""The contract of the service, for programs and for people. It holds no data, and nobody needs a key to read it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from typing import Annotated, Any
 
 from aiohttp import hdrs, web
@@ -13,9 +14,23 @@ from pydantic import WithJsonSchema
 
 from aitp_playground.api.contract.document import Route, document
 from aitp_playground.api.contract.operations import IF_NONE_MATCH, JSON, UNCHANGED, Answer, SentHeader, Tag, operation
+from aitp_playground.api.contract.page import page
 from aitp_playground.api.static import Static
 
-TAG = Tag("Contract", "This document.")
+TAG = Tag("Contract", "This document, for programs and for people.")
+#: Nothing but the page's own style and script, from here; and the page asks for nothing.
+_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "style-src 'self'",
+        "script-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+_HTML = "text/html"
+_STYLE, _SCRIPT = "docs.css", "docs.js"
 _TAGGED = (SentHeader(hdrs.ETAG, "For `If-None-Match`."),)
 _OpenApi = Annotated[
     Any,
@@ -39,7 +54,7 @@ class Contract:
         self._made: Mapping[str, Static] | None = None
 
     async def get(self, name: str) -> Static:
-        """``openapi.json``."""
+        """``openapi.json``, ``docs``, or a file that the page needs."""
         made = self._made if self._made is not None else await asyncio.to_thread(self._make)
         return made[name]
 
@@ -50,8 +65,12 @@ class Contract:
             if made is not None:
                 return made
             described = document(self._routes)
+            beside = files("aitp_playground.api.contract") / "assets"
             made = self._made = {
                 "openapi.json": Static(text_of(described).encode(), JSON),
+                "docs": Static(page(described).encode(), _HTML, policy=_POLICY),
+                _STYLE: Static((beside / _STYLE).read_bytes(), "text/css"),
+                _SCRIPT: Static((beside / _SCRIPT).read_bytes(), "text/javascript"),
             }
             return made
 
@@ -76,4 +95,45 @@ async def show_openapi(request: web.Request) -> web.Response:
     return (await request.app[CONTRACT].get("openapi.json")).to(request)
 
 
-ROUTES = [web.get("/openapi.json", show_openapi)]
+@operation(
+    "getDocs",
+    "Get this contract as a page",
+    Answer("The page.", str, content_type=_HTML, headers=_TAGGED),
+    UNCHANGED,
+    headers=(IF_NONE_MATCH,),
+)
+async def show_docs(request: web.Request) -> web.Response:
+    """It asks no other host for anything, and can be read without its script."""
+    return (await request.app[CONTRACT].get("docs")).to(request)
+
+
+@operation(
+    "getDocsStyle",
+    "Get the style of the page",
+    Answer("The style sheet.", str, content_type="text/css", headers=_TAGGED),
+    UNCHANGED,
+    headers=(IF_NONE_MATCH,),
+)
+async def show_style(request: web.Request) -> web.Response:
+    """For light and dark, wide and narrow."""
+    return (await request.app[CONTRACT].get(_STYLE)).to(request)
+
+
+@operation(
+    "getDocsScript",
+    "Get the script of the page",
+    Answer("The script.", str, content_type="text/javascript", headers=_TAGGED),
+    UNCHANGED,
+    headers=(IF_NONE_MATCH,),
+)
+async def show_script(request: web.Request) -> web.Response:
+    """Filters the list, and puts this server's address into the examples."""
+    return (await request.app[CONTRACT].get(_SCRIPT)).to(request)
+
+
+ROUTES = [
+    web.get("/openapi.json", show_openapi),
+    web.get("/docs", show_docs),
+    web.get(f"/docs/{_STYLE}", show_style),
+    web.get(f"/docs/{_SCRIPT}", show_script),
+]

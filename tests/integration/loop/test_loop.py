@@ -157,7 +157,7 @@ async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wat
 
 async def test_the_contract_is_made_elsewhere_and_once(watched: Watched) -> None:
     async with watched.unheld():
-        for path in ("/openapi.json", "/openapi.json"):
+        for path in ("/openapi.json", "/docs", "/openapi.json"):
             assert await watched.send("GET", path) == 200
 
 

@@ -126,7 +126,7 @@ def test_the_headers_of_a_stream_are_told_as_they_are_read() -> None:
 
 # -- how it is served --------------------------------------------------------------------------------------------------
 
-PATHS = ["/openapi.json"]
+PATHS = ["/openapi.json", "/docs", "/docs/docs.css", "/docs/docs.js"]
 
 
 async def test_the_document_is_served_as_it_is_written(client: Client) -> None:
