@@ -56,6 +56,10 @@ ELSEWHERE = {
         "tests/integration/cli/test_completion.py",
         "test_what_the_shell_is_given_is_a_script_that_it_takes",
     ),
+    r"(aitp-playground openapi --output|openapi-python-client generate) .*": (
+        "tests/integration/api/test_generated_client.py",
+        "test_it_starts_a_run_and_reads_its_events_to_the_last",
+    ),
     r"(\.venv/bin/python -m build|python3 -m venv|/opt/aitp-playground/bin/).*": (
         "tests/integration/test_wheel.py",
         "test_the_wheel_is_installed_as_the_page_says",
