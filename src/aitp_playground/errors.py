@@ -33,7 +33,7 @@ Kernel errors (a stopped actor, a full mailbox) live in :mod:`aitp_playground.ac
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 
 class PlaygroundError(Exception):
@@ -223,3 +223,9 @@ class ExpectationFailed(StepError):
 
 class StepTimeout(StepError):
     """A bounded wait ran out."""
+
+
+#: Every class of the tree.
+KINDS: Final = tuple(
+    kind for kind in list(globals().values()) if isinstance(kind, type) and issubclass(kind, PlaygroundError)
+)

@@ -72,6 +72,11 @@ def is_text(value: str) -> bool:
     return True
 
 
+def as_whole(value: Any) -> Any:
+    """A number without a fraction is a whole number, however it is written: JSON has one kind (``3.0`` is ``3``)."""
+    return int(value) if type(value) is float and value.is_integer() else value
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members: dict[str, Any] = {}
     for name, value in pairs:

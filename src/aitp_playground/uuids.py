@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-([0-9a-f])[0-9a-f]{3}-([0-9a-f])[0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
+#: In either case of letters; the groups are the version and the variant.
+UUID_PATTERN = "[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-([0-9A-Fa-f])[0-9A-Fa-f]{3}-([0-9A-Fa-f])[0-9A-Fa-f]{3}-[0-9A-Fa-f]{12}"
+_UUID = re.compile(UUID_PATTERN)
 
 
 def is_uuid(text: str, versions: str = "") -> bool:

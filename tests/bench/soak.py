@@ -3,6 +3,7 @@
 - Runs in a row, 32 in flight: memory and descriptors at each third; the last may be at most 1.05 times the first.
 - Readers of a long run that never read: what each costs, and what is given back when they leave.
 - The tests that are tried three times otherwise: a server killed in the middle of its runs, cancels at any moment.
+- Requests that are made up from the contract: as many times more of them, and other ones each time.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ ROUNDS_OF = (
     "tests/integration/runs/test_crash.py",
     "tests/integration/runs/test_cancel.py",
     "tests/integration/cli/test_tail.py",
+    "tests/integration/api/test_schemathesis.py",
 )
 
 

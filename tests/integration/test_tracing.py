@@ -17,6 +17,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from aitp_playground.errors import InvalidRequest
+from aitp_playground.observability.spans import handed_in
 from aitp_playground.runs.requests import NewRun
 from aitp_playground.service import Playground
 from tests.support.controls import SHIPPED
@@ -284,10 +285,11 @@ async def test_spans_are_handed_in_in_bounds_and_checked(traced: Playground, rec
         ({**good, "attributes": {str(n): n for n in range(100)}}, "attributes"),
     ]:
         with pytest.raises(InvalidRequest, match=rf"spans\[1\].*{said}"):
-            tracing.take(run_id, "worker", [good, wrong])
+            handed_in(run_id, "worker", [good, wrong])
     with pytest.raises(InvalidRequest, match="at most 1000 spans"):
-        tracing.take(run_id, "worker", [good] * 1001)
-    tracing.take(run_id, "worker", [{**good, "attributes": {"gen_ai.agent.name": "researcher", "aitp.run.id": "r"}}])
+        handed_in(run_id, "worker", [good] * 1001)
+    boast = {**good, "attributes": {"gen_ai.agent.name": "researcher", "aitp.run.id": "r"}}
+    tracing.take(run_id, handed_in(run_id, "worker", [boast]))
     await traced.directory.cancel(run_id)
     await follow(traced, run_id)
     spans = await receiver.trace(run_id)

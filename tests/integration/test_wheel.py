@@ -49,6 +49,11 @@ def run(installed: Path, tmp_path: Path, *arguments: str) -> subprocess.Complete
     )
 
 
+def test_the_wheel_brings_the_files_of_its_page(installed: Path) -> None:
+    beside = installed / "aitp_playground/api/contract/assets"
+    assert {path.name for path in beside.iterdir()} == {"docs.css", "docs.js"}
+
+
 def test_the_wheel_brings_its_own_agents_and_scenarios(installed: Path, tmp_path: Path) -> None:
     found = run(
         installed,

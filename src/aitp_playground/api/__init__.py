@@ -7,6 +7,7 @@ from aiohttp import web
 from aitp_playground.api import (
     agents,
     cp,
+    documentation,
     events,
     health,
     id_tokens,
@@ -22,14 +23,29 @@ from aitp_playground.api.access import access
 from aitp_playground.api.answers import refusal_text
 from aitp_playground.api.backend import BACKEND, Backend
 from aitp_playground.api.bodies import MIB, hold_continue
+from aitp_playground.api.contract.document import Route, document
+from aitp_playground.api.documentation import CONTRACT, Contract, text_of
 from aitp_playground.api.errors import error_shape
 from aitp_playground.api.headers import secure
 from aitp_playground.api.stream import STREAM_OPTIONS, STREAMS, OpenStreams, StreamOptions
 from aitp_playground.api.streaming import STALL
 
-__all__ = ["BACKEND", "STALL", "STREAM_OPTIONS", "Backend", "StreamOptions", "application", "refusal_text"]
+__all__ = ["BACKEND", "STALL", "STREAM_OPTIONS", "Backend", "StreamOptions", "application", "openapi", "refusal_text"]
 
-RESOURCES = (health, scenarios, runs, stream, events, agents, telemetry, id_tokens, cp, webhooks, metrics)
+RESOURCES = (
+    scenarios,
+    runs,
+    stream,
+    events,
+    agents,
+    health,
+    metrics,
+    documentation,
+    cp,
+    webhooks,
+    telemetry,
+    id_tokens,
+)
 
 
 def application(backend: Backend, *, streams: StreamOptions | None = None) -> web.Application:
@@ -42,10 +58,24 @@ def application(backend: Backend, *, streams: StreamOptions | None = None) -> we
     app.middlewares.extend([metrics.stopwatch, error_shape, access(backend.settings)])
     app.on_response_prepare.extend([secure, metrics.count])
     app.on_shutdown.append(app[STREAMS].close)
+    app[CONTRACT] = Contract(_described())
     for resource in RESOURCES:
         app.add_routes([_strict(route) for route in resource.ROUTES])
     metrics.declare_routes(app)
     return app
+
+
+def openapi() -> str:
+    """The OpenAPI document of the service, as ``GET /openapi.json`` answers it."""
+    return text_of(document(_described()))
+
+
+def _described() -> list[Route]:
+    return [
+        Route(route.method, route.path, route.handler, resource.TAG)
+        for resource in RESOURCES
+        for route in resource.ROUTES
+    ]
 
 
 def _strict(route: web.RouteDef) -> web.RouteDef:

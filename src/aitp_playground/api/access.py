@@ -11,16 +11,18 @@ from urllib.parse import urlsplit
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from aitp_playground.api.routing import template
+from aitp_playground.api.routing import template, template_of_path
 from aitp_playground.authorities import canonical, host_of, origin_host
 from aitp_playground.config import LOOPBACK_HOSTS, Settings
 from aitp_playground.errors import Forbidden, Unauthorized
 from aitp_playground.observability.refusals import Refusals
 
 WEBHOOK = "/webhooks/cp/{run_id}"
+#: What says how to ask is the same for everybody, and holds no data.
+CONTRACT = frozenset({"/openapi.json", "/docs", "/docs/docs.css", "/docs/docs.js"})
 #: What agents ask for and the webhook prove their callers by tokens and signatures of their own; the page asks for the
 #: key.
-KEYLESS = frozenset({"/healthz", "/readyz", "/dashboard", "/internal/telemetry", "/internal/oidc-token", WEBHOOK})
+KEYLESS = CONTRACT | {"/healthz", "/readyz", "/dashboard", "/internal/telemetry", "/internal/oidc-token", WEBHOOK}
 #: A Control Plane calls under whatever name it knows, and is no browser: its signature counts.
 ANY_HOST = frozenset({WEBHOOK})
 #: Load balancers ask these in HTTP/1.0, which has no Host; browsers, whom the check is about, always send one.
@@ -125,7 +127,8 @@ def access(settings: Settings) -> Middleware:
         try:
             if route not in ANY_HOST and not _is_probe(request, route):
                 door.check_host(request)
-            if route not in KEYLESS:
+            # Which methods there are is no secret where nobody needs a key.
+            if route not in KEYLESS and await template_of_path(request) not in KEYLESS:
                 request[CALLER] = door.check_key(request)
             return await handler(request)
         except (Unauthorized, Forbidden) as refusal:

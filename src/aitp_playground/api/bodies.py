@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import orjson
 from aiohttp import HttpVersion11, hdrs, web
@@ -42,6 +43,19 @@ class Body(BaseModel):
 
 
 BodyT = TypeVar("BodyT", bound=Body)
+
+
+@dataclass(frozen=True)
+class JsonBody(Generic[BodyT]):
+    """The body of a route: ``model`` in at most ``limit`` bytes; with ``optional`` no body stands for ``{}``."""
+
+    model: type[BodyT]
+    limit: int = MIB
+    optional: bool = False
+
+    async def read(self, request: web.Request) -> BodyT:
+        """The body. Raises as :func:`read_model`."""
+        return await read_model(request, self.model, self.limit, optional=self.optional)
 
 
 async def hold_continue(_request: web.Request) -> None:

@@ -5,55 +5,99 @@ A filter that the Control Plane would misread, and then ignore, is refused here 
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Annotated, Any, NotRequired
 
 from aiohttp import web
+from pydantic import Field
+from typing_extensions import TypedDict
 
+from aitp_playground.api import cp_filters as asked
 from aitp_playground.api import query
 from aitp_playground.api.answers import answer
 from aitp_playground.api.backend import BACKEND
-from aitp_playground.api.paths import run_id_of
+from aitp_playground.api.contract.operations import OF_A_RUN, Answer, Tag, operation
+from aitp_playground.api.documents import JsonObject
+from aitp_playground.api.paths import RUN_ID, PathPart, run_id_of
 from aitp_playground.cp_client.client import CpClient
-from aitp_playground.cp_client.reasons import Outcome
-from aitp_playground.uuids import is_uuid
+from aitp_playground.cp_client.reasons import Outcome, Reason
 
-#: Rows of a list when the caller does not say; the Control Plane's own default differs from route to route.
-PAGE: Final = 100
-DEFAULT_WINDOW: Final = "24h"
-WINDOWS: Final = ("1h", DEFAULT_WINDOW, "7d", "30d")
-SESSION_STATUSES: Final = ("started", "complete", "failed")
+TAG = Tag("Control Plane", "What the Control Plane has. Without one, and with one that fails, lists are empty.")
 
-#: Widths of the Control Plane's columns, in characters: nothing longer can match.
-_LONGEST_NAME: Final = 128
-_LONGEST_SESSION: Final = 255
-#: A NUL in a filter ends in a database error over there.
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-_SECONDS: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?", re.ASCII)
+# -- what is answered --------------------------------------------------------------------------------------------------
+
+
+class _FromTheControlPlane(TypedDict):
+    cp_enabled: Annotated[bool, Field(description="Whether there is a Control Plane.")]
+    cp_error: NotRequired[Annotated[Reason, Field(description="Why it did not answer; absent when it did.")]]
+
+
+class RunAudit(_FromTheControlPlane):
+    """The events of a run as the Control Plane has them, newest first, and the types among them."""
+
+    run_id: str
+    events: list[JsonObject]
+    event_types: list[str]
+    count: int
+
+
+class RunSessions(_FromTheControlPlane):
+    """The sessions of a run, newest first."""
+
+    run_id: str
+    sessions: list[JsonObject]
+    count: int
+
+
+class Items(_FromTheControlPlane):
+    """Rows as the Control Plane gives them."""
+
+    items: list[JsonObject]
+    count: int
+
+
+class Dashboard(_FromTheControlPlane):
+    """Key figures as the Control Plane gives them."""
+
+    data: JsonObject
+
+
+_ROWS = Answer("What it has.", Items)
 
 
 # -- one run ----------------------------------------------------------------------------------------------------------
 
 
-@query.takes("type", "limit")
+@operation(
+    "getRunAudit",
+    "List the events of a run at the Control Plane",
+    Answer("What it has.", RunAudit),
+    path=(RUN_ID,),
+    raises=OF_A_RUN,
+)
+@query.takes(asked.TYPE, asked.LIMIT)
 async def run_audit(request: web.Request) -> web.Response:
     """The run's events as the Control Plane has them, newest first, and the distinct types among them."""
     run_id, cp = await _known_run(request), _client(request)
     found = await cp.fetch_events_history.outcome(
-        run_id=run_id, event_type=_text(request, "type", _LONGEST_NAME), limit=_limit(request)
+        run_id=run_id, event_type=asked.TYPE.of(request), limit=_limit(request)
     )
     kinds = {row["type"] for row in found.value if isinstance(row.get("type"), str)}
     shown = {"events": found.value, "event_types": sorted(kinds), "count": len(found.value)}
     return _answer(cp, found, {"run_id": run_id}, shown)
 
 
-@query.takes("status", "limit")
+@operation(
+    "getRunSessions",
+    "List the sessions of a run at the Control Plane",
+    Answer("What it has.", RunSessions),
+    path=(RUN_ID,),
+    raises=OF_A_RUN,
+)
+@query.takes(asked.STATUS, asked.LIMIT)
 async def run_sessions(request: web.Request) -> web.Response:
     """The run's handshake sessions, newest first; the Control Plane shows 200 at most."""
     run_id, cp = await _known_run(request), _client(request)
-    status = query.choice(request, "status", SESSION_STATUSES)
-    found = await cp.fetch_sessions.outcome(run_id=run_id, status=status, limit=_limit(request))
+    found = await cp.fetch_sessions.outcome(run_id=run_id, status=asked.STATUS.of(request), limit=_limit(request))
     return _answer(cp, found, {"run_id": run_id}, {"sessions": found.value, "count": len(found.value)})
 
 
@@ -67,74 +111,86 @@ async def _known_run(request: web.Request) -> str:
 # -- everything the Control Plane knows -------------------------------------------------------------------------------
 
 
-@query.takes("issuer", "subject", "audience", "capability", "session_id", "active", "limit")
+@operation("listTcts", "List tokens that were reported", _ROWS)
+@query.takes(asked.ISSUER, asked.SUBJECT, asked.AUDIENCE, asked.CAPABILITY, asked.SESSION, asked.ACTIVE, asked.LIMIT)
 async def list_tcts(request: web.Request) -> web.Response:
     """Tokens as reported, newest first. ``active=true`` leaves out revoked and expired ones."""
     cp = _client(request)
     found = await cp.fetch_tcts.outcome(
-        issuer=_text(request, "issuer"),
-        subject=_text(request, "subject"),
-        audience=_text(request, "audience"),
-        capability=_text(request, "capability"),
-        session_id=_text(request, "session_id", _LONGEST_SESSION),
-        active=query.flag(request, "active", default=False),
+        issuer=asked.ISSUER.of(request),
+        subject=asked.SUBJECT.of(request),
+        audience=asked.AUDIENCE.of(request),
+        capability=asked.CAPABILITY.of(request),
+        session_id=asked.SESSION.of(request),
+        active=asked.ACTIVE.on(request),
         limit=_limit(request),
     )
     return _items(cp, found)
 
 
-@query.takes("root_jti", "parent_jti", "delegator", "delegatee", "active", "limit")
+@operation("listDelegations", "List delegations that were reported", _ROWS)
+@query.takes(asked.ROOT, asked.PARENT, asked.DELEGATOR, asked.DELEGATEE, asked.ACTIVE, asked.LIMIT)
 async def list_delegations(request: web.Request) -> web.Response:
     """Delegations as reported. ``root_jti``, of a delegation and not of a TCT: that one and all below, oldest first."""
     cp = _client(request)
     found = await cp.fetch_delegations.outcome(
-        root_jti=_uuid(request, "root_jti"),
-        parent_jti=_uuid(request, "parent_jti"),
-        delegator=_text(request, "delegator"),
-        delegatee=_text(request, "delegatee"),
-        active=query.flag(request, "active", default=False),
+        root_jti=asked.ROOT.of(request),
+        parent_jti=asked.PARENT.of(request),
+        delegator=asked.DELEGATOR.of(request),
+        delegatee=asked.DELEGATEE.of(request),
+        active=asked.ACTIVE.on(request),
         limit=_limit(request),
     )
     return _items(cp, found)
 
 
-@query.takes("since", "until", "limit")
+@operation(
+    "replaySession",
+    "List the events of a session",
+    _ROWS,
+    path=(PathPart(asked.SID.name, asked.SID.about, schema=asked.SID.schema),),
+)
+@query.takes(asked.SINCE, asked.UNTIL, asked.LIMIT)
 async def replay_session(request: web.Request) -> web.Response:
     """The events of a session, oldest first; of one that nobody reported, none."""
-    cp, session_id = _client(request), _plain("sid", request.match_info["sid"], _LONGEST_SESSION)
+    cp, session_id = _client(request), asked.SID.read(request.match_info[asked.SID.name])
     if session_id in {".", ".."}:
-        query.refuse("sid", "cannot be the id of a session")
+        asked.SID.refuse("cannot be the id of a session")
     found = await cp.replay_session.outcome(
-        session_id, since=_moment(request, "since"), until=_moment(request, "until"), limit=_limit(request)
+        session_id, since=asked.SINCE.of(request), until=asked.UNTIL.of(request), limit=_limit(request)
     )
     return _items(cp, found)
 
 
+@operation("listRegisteredAgents", "List the agents that were ever registered", _ROWS)
 async def list_agents(request: web.Request) -> web.Response:
     """Every agent ever registered, with its all-time counts."""
     cp = _client(request)
     return _items(cp, await cp.fetch_dashboard_agents.outcome())
 
 
-@query.takes("namespace")
+@operation("listTrustAnchors", "List trust anchors", _ROWS)
+@query.takes(asked.NAMESPACE)
 async def list_trust_anchors(request: web.Request) -> web.Response:
     """Anchors of a namespace, or of all."""
     cp = _client(request)
-    return _items(cp, await cp.list_trust_anchors.outcome(_text(request, "namespace", _LONGEST_NAME)))
+    return _items(cp, await cp.list_trust_anchors.outcome(asked.NAMESPACE.of(request)))
 
 
-@query.takes("namespace")
+@operation("listPinnedKeys", "List pinned keys", _ROWS)
+@query.takes(asked.NAMESPACE)
 async def list_pinned_keys(request: web.Request) -> web.Response:
     """Pins of a namespace, or of all; expired ones too."""
     cp = _client(request)
-    return _items(cp, await cp.list_pinned_keys.outcome(_text(request, "namespace", _LONGEST_NAME)))
+    return _items(cp, await cp.list_pinned_keys.outcome(asked.NAMESPACE.of(request)))
 
 
-@query.takes("window")
+@operation("getDashboard", "Get the key figures of a window", Answer("The figures.", Dashboard))
+@query.takes(asked.WINDOW)
 async def show_dashboard(request: web.Request) -> web.Response:
     """Key figures of a window; over everything the Control Plane has, not over our runs."""
     cp = _client(request)
-    found = await cp.fetch_dashboard_overview.outcome(query.choice(request, "window", WINDOWS) or DEFAULT_WINDOW)
+    found = await cp.fetch_dashboard_overview.outcome(asked.WINDOW.of(request) or asked.DEFAULT_WINDOW)
     return _answer(cp, found, {}, {"data": found.value})
 
 
@@ -155,50 +211,8 @@ def _answer(cp: CpClient, found: Outcome[Any], about: dict[str, Any], shown: dic
     return answer({**about, "cp_enabled": cp.enabled, **failure, **shown})
 
 
-# -- parameters -------------------------------------------------------------------------------------------------------
-
-
 def _limit(request: web.Request) -> int:
-    return query.limit(request) or PAGE
-
-
-def _text(request: web.Request, name: str, longest: int = 512) -> str | None:
-    given = request.query.get(name)
-    return None if given is None else _plain(name, given, longest)
-
-
-def _plain(name: str, given: str, longest: int) -> str:
-    """``given``. Raises InvalidRequest for what is empty, too long or not text."""
-    if not 0 < len(given) <= longest or _CONTROL.search(given):
-        query.refuse(name, f"must have 1 to {longest} characters, none of them a control character")
-    return given
-
-
-def _uuid(request: web.Request, name: str) -> str | None:
-    """A hyphenated UUID (RFC 9562, section 4) in lower case, as rows show it; None when absent."""
-    given = request.query.get(name)
-    if given is not None and not is_uuid(given):
-        query.refuse(name, "must be a UUID in its hyphenated form")
-    return given and given.lower()
-
-
-def _moment(request: web.Request, name: str) -> str | None:
-    """Unix seconds, or date text as rows show it; UTC where no zone is given. None when absent.
-
-    The Control Plane gets ISO 8601 with ``Z`` and milliseconds: it refuses numbers and assumes a zone of its own.
-    """
-    given = request.query.get(name)
-    if given is None:
-        return None
-    try:
-        if _SECONDS.fullmatch(given):
-            moment = datetime.fromtimestamp(float(given), UTC)
-        else:
-            read = datetime.fromisoformat(given)
-            moment = (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError, OSError):
-        query.refuse(name, "must be Unix seconds or an ISO 8601 date; write the + of an offset as %2B")
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return asked.LIMIT.of(request) or asked.PAGE
 
 
 ROUTES = [

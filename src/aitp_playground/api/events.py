@@ -12,11 +12,15 @@ import re
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing
+from typing import Literal, NotRequired
 
 from aiohttp import hdrs, web
+from typing_extensions import TypedDict
 
 from aitp_playground.api import query
 from aitp_playground.api.backend import BACKEND, Backend
+from aitp_playground.api.contract.operations import EVENT_STREAM, EVENTS, STORE, Answer, operation
+from aitp_playground.api.documents import Event, StreamEnd
 from aitp_playground.api.stream import END, HEADERS, pumped
 from aitp_playground.api.streaming import joined
 from aitp_playground.errors import RunNotFound
@@ -24,17 +28,96 @@ from aitp_playground.events.codec import decode_json, encode_json
 from aitp_playground.events.selection import LEVELS, Selection, moment_of
 from aitp_playground.store.chronicle_port import START, ChroniclePage, Entry, Position
 
+TAG = EVENTS
 MAX_TYPES = 50
+LONGEST_TYPES = 1000
 RESET = b'data: {"type":"stream.reset"}\n\n'
 #: Runs whose ref and label are remembered while a stream goes by them.
 KNOWN_RUNS = 4096
 _ID = re.compile(r"([0-9a-f]{16})\.([0-9]{1,16})\.([0-9]{1,16})", re.ASCII)
+_NO_PLACE = "must be 'start', 'head', or the id of an event of this stream"
+_WORDS = ("start", "head")
 
 
-@query.takes("after", "since", "type", "run_id", "ref", "label", "agent", "step", "level", "follow")
+def _told(text: str) -> str:
+    if text not in _WORDS and _ID.fullmatch(text) is None:
+        raise ValueError(_NO_PLACE)
+    return text
+
+
+def _types(text: str) -> list[str]:
+    patterns = [part for part in text.split(",") if part]
+    if not 0 < len(text) <= LONGEST_TYPES:
+        raise ValueError(f"must have 1 to {LONGEST_TYPES} characters")
+    if len(patterns) > MAX_TYPES:
+        raise ValueError(f"has more than {MAX_TYPES} patterns")
+    return patterns
+
+
+_PATTERN = f"{'|'.join(_WORDS)}|{_ID.pattern}"
+_AFTER = query.Parsed(
+    "after",
+    "`start`, `head`, or the `id` of a frame: what comes after it. Without it, and without `since`: `head`, or `start` "
+    "with `follow=false`.",
+    parse=_told,
+    shape={"type": "string", "pattern": f"^(?:{_PATTERN})$"},
+)
+_LAST = query.Parsed(
+    "Last-Event-ID",
+    "As `after`, and it counts before that.",
+    parse=_told,
+    shape={"type": "string", "pattern": f"^(?:|{_PATTERN})$"},
+)
+_SINCE = query.Parsed(
+    "since",
+    "From the commits of then on: a duration before now (`90s`, `10m`, `2h`, `7d`) or a time with its zone.",
+    parse=moment_of,
+    shape={"anyOf": [{"type": "string", "pattern": "^[0-9]{1,9}[smhd]$"}, {"type": "string", "format": "date-time"}]},
+)
+_FOLLOW = query.Flag("follow", "Whether to go on with what comes; it ends with what is stored when not.", default=True)
+_TYPE = query.Parsed(
+    "type",
+    "Types of events, with `*`, `?` and `[…]`; several with commas between.",
+    parse=_types,
+    shape={"type": "string", "minLength": 1, "maxLength": LONGEST_TYPES},
+)
+_RUN_ID = query.Words("run_id", "Only events of this run.", longest=64)
+_REF = query.Words("ref", "Only events of runs of this scenario.")
+_LABEL = query.Words("label", "Only events of runs with this label.")
+_AGENT = query.Words("agent", "Only events that name it as `agent_id`, `agent`, `initiator` or `target`.")
+_STEP = query.Words("step", "Only events of the steps with this id.")
+_LEVEL = query.Choice("level", "Only events of this level at least, see docs/events.md.", known=LEVELS)
+
+
+class StreamGap(TypedDict):
+    """Here stood events of runs that were removed. `more`: of others too, too many to be remembered."""
+
+    type: Literal["stream.gap"]
+    runs: list[str]
+    more: NotRequired[Literal[True]]
+
+
+class StreamReset(TypedDict):
+    """The place that was asked for is of another store, or beyond the end of this one: this begins at the start."""
+
+    type: Literal["stream.reset"]
+
+
+@operation(
+    "streamEvents",
+    "Stream the events of all runs",
+    Answer(
+        "A frame for each event, `id` a place in this store.",
+        content_type=EVENT_STREAM,
+        frames=Event | StreamGap | StreamReset | StreamEnd,
+    ),
+    headers=(_LAST,),
+    raises=STORE,
+)
+@query.takes(_AFTER, _SINCE, _TYPE, _RUN_ID, _REF, _LABEL, _AGENT, _STEP, _LEVEL, _FOLLOW)
 async def stream_everything(request: web.Request) -> web.StreamResponse:
     """From a place, or from now on; ``follow=false`` ends with what is stored."""
-    follow = query.flag(request, "follow", default=True)
+    follow = _FOLLOW.on(request)
     narrowed = _Narrowed(request)
     chronicle = request.app[BACKEND].chronicle
     store = await chronicle.id()
@@ -61,46 +144,37 @@ class _Place:
         """None for a place of another store. Raises InvalidRequest for what is none."""
         found = _ID.fullmatch(text)
         if found is None:
-            query.refuse("after", "must be 'start', 'head', or the id of an event of this stream")
+            _AFTER.refuse(_NO_PLACE)
         return Position(int(found[2]), int(found[3])) if found[1] == self._store else None
 
 
 async def _begin(request: web.Request, place: _Place, head: Position, *, default: Position) -> tuple[Position, bool]:
     """Where to begin, and whether that is not where it was asked to: a browser that reconnects has read further than
     the URL it began with says."""
-    given = request.headers.get("Last-Event-ID", "").strip() or query.words(request, "after", longest=64)
+    header = request.headers.get(_LAST.name, "").strip()
+    given = _LAST.read(header) if header else _AFTER.of(request)
     if given is None:
-        since = query.words(request, "since", longest=64)
-        return (default if since is None else await request.app[BACKEND].chronicle.since(_time(since))), False
-    if given in ("start", "head"):
+        since = _SINCE.of(request)
+        return (default if since is None else await request.app[BACKEND].chronicle.since(since)), False
+    if given in _WORDS:
         return (START if given == "start" else head), False
     position = place.read(given)
     return (START, True) if position is None or position > head else (position, False)
-
-
-def _time(text: str) -> float:
-    try:
-        return moment_of(text)
-    except ValueError as fault:
-        query.refuse("since", str(fault))
 
 
 class _Narrowed:
     """What of the stream is asked for."""
 
     def __init__(self, request: web.Request) -> None:
-        types = [text for text in (query.words(request, "type", longest=1000) or "").split(",") if text]
-        if len(types) > MAX_TYPES:
-            query.refuse("type", f"has more than {MAX_TYPES} patterns")
-        self._ref = query.words(request, "ref")
-        self._label = query.words(request, "label")
-        self.run_id = query.words(request, "run_id", longest=64)
+        self._ref = _REF.of(request)
+        self._label = _LABEL.of(request)
+        self.run_id = _RUN_ID.of(request)
         self._selection = Selection(
-            types=types,
+            types=_TYPE.of(request) or (),
             run_id=self.run_id,
-            agent=query.words(request, "agent"),
-            step=query.words(request, "step"),
-            level=query.choice(request, "level", LEVELS),
+            agent=_AGENT.of(request),
+            step=_STEP.of(request),
+            level=_LEVEL.of(request),
         )
         self._backend: Backend = request.app[BACKEND]
         self._runs: OrderedDict[str, bool] = OrderedDict()

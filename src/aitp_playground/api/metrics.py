@@ -8,12 +8,19 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from aitp_playground.api.backend import BACKEND
+from aitp_playground.api.contract.operations import Answer, Tag, operation
 from aitp_playground.api.routing import template
 from aitp_playground.observability.metrics import CONTENT_TYPE
 
+TAG = Tag("Metrics", "For a Prometheus server.")
 _BEGUN = web.RequestKey("begun", float)
 
 
+@operation(
+    "getMetrics",
+    "Get the metrics",
+    Answer("The text format of Prometheus.", str, content_type=CONTENT_TYPE),
+)
 async def show_metrics(request: web.Request) -> web.Response:
     """Prometheus text."""
     return web.Response(body=request.app[BACKEND].metrics.render(), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE})

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 
@@ -13,9 +16,30 @@ _PART = r"[a-z0-9][a-z0-9._-]{0,127}"
 _REF = re.compile(rf"{_PART}/{_PART}@{_PART}", re.ASCII)
 
 
+@dataclass(frozen=True)
+class PathPart:
+    """A placeholder of a path, and the JSON Schema of what can stand in its place where something is."""
+
+    name: str
+    about: str
+    schema: Mapping[str, Any]
+
+
+def _like(pattern: str) -> Mapping[str, Any]:
+    return {"type": "string", "pattern": f"^{pattern}$"}
+
+
+_ANY: Mapping[str, Any] = {"type": "string", "minLength": 1}
+RUN_ID = PathPart("run_id", "The id of a run, as `POST /runs` gives it.", _like(_RUN_ID.pattern))
+PACK = PathPart("pack", "The pack of a scenario.", _like(_PART))
+VERSIONED = PathPart("versioned", "`name@version` of a scenario.", _like(f"{_PART}@{_PART}"))
+TEMPLATE = PathPart("name", "The name of a template.", _ANY)
+AGENT_ID = PathPart("agent_id", "The id of an agent in the scenario.", _ANY)
+
+
 def run_id_of(request: web.Request) -> str:
     """The run of this path. Raises RunNotFound for what cannot be a run's id."""
-    run_id = request.match_info["run_id"]
+    run_id = request.match_info[RUN_ID.name]
     if _RUN_ID.fullmatch(run_id) is None:
         raise RunNotFound("no run has this id")
     return run_id
@@ -30,4 +54,4 @@ def checked_ref(ref: str) -> str:
 
 def scenario_ref_of(request: web.Request) -> str:
     """The scenario of this path. The ``@`` may come percent-encoded."""
-    return checked_ref(f"{request.match_info['pack']}/{request.match_info['versioned']}")
+    return checked_ref(f"{request.match_info[PACK.name]}/{request.match_info[VERSIONED.name]}")

@@ -3,74 +3,94 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import AsyncGenerator
 from hashlib import sha256
-from typing import Any, get_args
+from http import HTTPStatus
 
 import structlog
 from aiohttp import ETag, hdrs, web
-from pydantic import Field
 
 from aitp_playground import __version__
 from aitp_playground.api import query
+from aitp_playground.api import run_requests as asked
 from aitp_playground.api.access import caller
 from aitp_playground.api.answers import answer, json_bytes
 from aitp_playground.api.backend import BACKEND
-from aitp_playground.api.bodies import Body, read_model
-from aitp_playground.api.documents import run_line, run_pieces
-from aitp_playground.api.paths import checked_ref, run_id_of
+from aitp_playground.api.contract.operations import (
+    IF_NONE_MATCH,
+    OF_A_RUN,
+    STORE,
+    TEXT,
+    UNCHANGED,
+    Answer,
+    SentHeader,
+    Tag,
+    operation,
+)
+from aitp_playground.api.documents import (
+    CancelledRun,
+    KeptScenario,
+    Run,
+    RunList,
+    RunState,
+    StartedRun,
+    run_line,
+    run_pieces,
+)
+from aitp_playground.api.paths import RUN_ID, checked_ref, run_id_of
 from aitp_playground.api.streaming import written
-from aitp_playground.errors import InvalidRequest
+from aitp_playground.errors import (
+    InputsInvalid,
+    NotFound,
+    RegistryInvalid,
+    RunNotTerminal,
+    ScenarioNotFound,
+    TemplateNotFound,
+)
 from aitp_playground.events.codec import decode
 from aitp_playground.observability import trace_context
 from aitp_playground.observability.narrator import Narrator
 from aitp_playground.runs.directory import RunDirectory
 from aitp_playground.runs.requests import NewRun
 from aitp_playground.scenarios import kept
-from aitp_playground.store.port import RunRow, RunStatus
+from aitp_playground.store.port import RunRow
 
-SMALL_BODY = 64 * 1024
+TAG = Tag("Runs", "Start, list, show, tell, cancel, delete.")
 log = structlog.get_logger(__name__)
-#: Printable ASCII, so that a key is the same string in every log and header.
-_IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}", re.ASCII)
 _REPLAYED = "Idempotency-Replayed"
 _REVALIDATE = {"Cache-Control": "private, no-cache"}
-_AgentIds = list[str]
+#: What may be asked of a run once it is there.
+_ABOUT_ONE = ("getRun", "getRunStatus", "streamRunEvents", "narrateRun", "cancelRun", "deleteRun")
 
 
-class FaultInjection(Body):
-    """Which agents cannot be reached, and how."""
-
-    manifest_404: _AgentIds = Field(default=[], max_length=100)
-    peer_offline: _AgentIds = Field(default=[], max_length=100)
-
-
-class RunRequest(Body):
-    """``POST /runs``. A label is one line of text; null means absent."""
-
-    scenario_ref: str = Field(min_length=1, max_length=512)
-    inputs: dict[str, Any] | None = None
-    template: str | None = Field(default=None, max_length=128)
-    run_label: str | None = Field(default=None, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$")
-    fault_injection: FaultInjection | None = None
-
-
-class CancelRequest(Body):
-    """Nothing can be said about a cancel yet."""
-
-
+@operation(
+    "createRun",
+    "Start a run",
+    Answer(
+        "The run, which goes on.",
+        StartedRun,
+        status=HTTPStatus.ACCEPTED,
+        headers=(
+            SentHeader(hdrs.LOCATION, "Where the run is."),
+            SentHeader(_REPLAYED, "`true` when the `Idempotency-Key` named an earlier run.", always=False),
+        ),
+        leads_to={name: {"run_id": "/run_id"} for name in _ABOUT_ONE},
+    ),
+    headers=(asked.KEY,),
+    body=asked.NEW_RUN,
+    raises=(ScenarioNotFound, TemplateNotFound, InputsInvalid, RegistryInvalid, *STORE),
+)
 async def create_run(request: web.Request) -> web.Response:
     """202 when the run is on disk; a repeated ``Idempotency-Key`` answers with the earlier run."""
-    key = _idempotency_key(request)
-    body = await read_model(request, RunRequest)
+    key = asked.idempotency_key(request)
+    body = await asked.NEW_RUN.read(request)
     submitted = await request.app[BACKEND].directory.submit(
         NewRun(
             scenario_ref=checked_ref(body.scenario_ref),
             inputs=body.inputs or {},
             template=body.template,
             run_label=body.run_label,
-            fault_injection=_faults(body.fault_injection),
+            fault_injection=asked.faults(body.fault_injection),
             idempotency_key=key,
             asked_by=trace_context.parent_of(request.headers.get(trace_context.HEADER, "")),
         )
@@ -97,27 +117,37 @@ async def create_run(request: web.Request) -> web.Response:
     )
 
 
-@query.takes("limit", "before", "status", "scenario_ref")
+@operation("listRuns", "List runs", Answer("A page of them.", RunList), raises=STORE)
+@query.takes(asked.PAGE, asked.BEFORE, asked.STATUS, asked.REF)
 async def list_runs(request: web.Request) -> web.Response:
     """Newest first, by pages."""
     page = await request.app[BACKEND].directory.list_runs(
-        limit=query.limit(request) or 100,
-        before=query.words(request, "before"),
-        status=query.choice(request, "status", get_args(RunStatus)),
-        scenario_ref=query.words(request, "scenario_ref"),
+        limit=asked.PAGE.of(request) or 100,
+        before=asked.BEFORE.of(request),
+        status=asked.STATUS.of(request),
+        scenario_ref=asked.REF.of(request),
     )
     following = {} if page.next is None else {"next": page.next}
     return answer({"runs": [run_line(row) for row in page.rows], **following})
 
 
-@query.takes("events", "after", "limit")
+@operation(
+    "getRun",
+    "Get a run",
+    Answer("The run.", Run, headers=(SentHeader(hdrs.ETAG, "Changes with every event of the run."),)),
+    UNCHANGED,
+    path=(RUN_ID,),
+    headers=(IF_NONE_MATCH,),
+    raises=OF_A_RUN,
+)
+@query.takes(asked.EVENTS, asked.AFTER, query.LIMIT)
 async def show_run(request: web.Request) -> web.StreamResponse:
     """The whole run. Pollers that send ``If-None-Match`` cost a row, not the log."""
     directory, run_id = request.app[BACKEND].directory, run_id_of(request)
     wanted = (
-        query.flag(request, "events", default=True),
-        query.number(request, "after", low=0, high=query.MAX_SEQ) or 0,
-        query.limit(request),
+        asked.EVENTS.on(request),
+        asked.AFTER.of(request) or 0,
+        query.LIMIT.of(request),
     )
     tag = _etag(await directory.row(run_id), wanted)
     if any(known.value in {"*", tag.value} for known in request.if_none_match or ()):
@@ -131,55 +161,78 @@ async def show_run(request: web.Request) -> web.StreamResponse:
     return await written(request, document, content_type="application/json", headers=_REVALIDATE, etag=tag)
 
 
+@operation(
+    "getRunScenario",
+    "Get the scenario that a run was started from",
+    Answer("The scenario.", KeptScenario),
+    path=(RUN_ID,),
+    raises=(NotFound, *OF_A_RUN),
+)
 async def show_scenario(request: web.Request) -> web.Response:
     """What the run was started from, whatever has become of the files since."""
     digest, body = await request.app[BACKEND].directory.scenario(run_id_of(request))
     return json_bytes(kept.shown(digest, body))
 
 
+@operation("getRunStatus", "Get the status of a run", Answer("Its state.", RunState), path=(RUN_ID,), raises=OF_A_RUN)
 async def show_status(request: web.Request) -> web.Response:
     """The cheapest way to poll."""
     row = await request.app[BACKEND].directory.row(run_id_of(request))
-    line = run_line(row)
-    return answer({name: line[name] for name in ("run_id", "status", "event_count", "created_at")})
+    state: RunState = {
+        "run_id": row.header.run_id,
+        "status": row.summary.status,
+        "event_count": row.summary.event_count,
+        "created_at": row.header.created_at,
+    }
+    return answer(state)
 
 
+@operation(
+    "narrateRun",
+    "Get a run as prose",
+    Answer("A line for each event that has one, and a summary.", str, content_type=TEXT),
+    path=(RUN_ID,),
+    raises=OF_A_RUN,
+)
 async def tell_run(request: web.Request) -> web.StreamResponse:
     """The run as prose."""
     directory = request.app[BACKEND].directory
     return await written(request, _story(directory, run_id_of(request)), content_type="text/plain")
 
 
+@operation(
+    "cancelRun",
+    "Cancel a run",
+    Answer("What became of it.", CancelledRun, status=HTTPStatus.ACCEPTED),
+    path=(RUN_ID,),
+    body=asked.CANCEL,
+    raises=OF_A_RUN,
+)
 async def cancel_run(request: web.Request) -> web.Response:
     """Answered when the run is over, or when the intent to end it is on disk."""
     run_id = run_id_of(request)
-    await read_model(request, CancelRequest, SMALL_BODY, optional=True)
+    await asked.CANCEL.read(request)
     outcome = await request.app[BACKEND].directory.cancel(run_id)
     log.info("run.cancel_asked", run_id=run_id, cancelled=outcome.cancelled, **caller(request))
-    reason = {} if outcome.reason is None else {"reason": outcome.reason}
-    document = {"run_id": outcome.run_id, "status": outcome.status, "cancelled": outcome.cancelled, **reason}
+    document: CancelledRun = {"run_id": outcome.run_id, "status": outcome.status, "cancelled": outcome.cancelled}
+    if outcome.reason is not None:
+        document["reason"] = outcome.reason
     return answer(document, status=202)
 
 
+@operation(
+    "deleteRun",
+    "Delete a run",
+    Answer("It is gone.", status=HTTPStatus.NO_CONTENT),
+    path=(RUN_ID,),
+    raises=(RunNotTerminal, *OF_A_RUN),
+)
 async def delete_run(request: web.Request) -> web.Response:
     """Only a run that is over."""
     run_id = run_id_of(request)
     await request.app[BACKEND].directory.delete(run_id)
     log.info("run.deleted", run_id=run_id, **caller(request))
     return web.Response(status=204)
-
-
-def _idempotency_key(request: web.Request) -> str | None:
-    given = request.headers.getall("Idempotency-Key", [])
-    if not given:
-        return None
-    if len(given) > 1 or _IDEMPOTENCY_KEY.fullmatch(given[0]) is None:
-        raise InvalidRequest("Idempotency-Key must be one header of 1 to 255 printable ASCII characters")
-    return given[0]
-
-
-def _faults(asked: FaultInjection | None) -> dict[str, list[str]]:
-    return {} if asked is None else {kind: ids for kind, ids in asked.model_dump().items() if ids}
 
 
 def _etag(row: RunRow, wanted: tuple[object, ...]) -> ETag:

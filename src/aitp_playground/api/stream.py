@@ -16,17 +16,20 @@ from aiohttp import hdrs, web
 
 from aitp_playground.api import query
 from aitp_playground.api.backend import BACKEND
-from aitp_playground.api.paths import run_id_of
+from aitp_playground.api.contract.operations import EVENT_STREAM, EVENTS, OF_A_RUN, Answer, operation
+from aitp_playground.api.documents import Event, StreamEnd
+from aitp_playground.api.paths import RUN_ID, run_id_of
 from aitp_playground.api.streaming import cut, joined, write
 from aitp_playground.errors import Overloaded, RunNotFound
 from aitp_playground.store.port import StoredEvent
 
 log = structlog.get_logger(__name__)
 
+TAG = EVENTS
 END = b'data: {"type":"stream.end"}\n\n'
 HEARTBEAT = b":\n\n"
 HEADERS = {
-    hdrs.CONTENT_TYPE: "text/event-stream",
+    hdrs.CONTENT_TYPE: EVENT_STREAM,
     hdrs.CACHE_CONTROL: "no-cache",
     "X-Accel-Buffering": "no",
 }
@@ -80,7 +83,21 @@ STREAM_OPTIONS = web.AppKey("stream_options", StreamOptions)
 STREAMS = web.AppKey("streams", OpenStreams)
 
 
-@query.takes("after")
+_AFTER = query.Whole("after", "Only events with a greater `seq`.", default=0, low=0, high=query.MAX_SEQ)
+_LAST = query.Whole(
+    "Last-Event-ID", "The same, as browsers say it; the greater counts.", low=0, high=query.MAX_SEQ, blank=True
+)
+
+
+@operation(
+    "streamRunEvents",
+    "Stream the events of a run",
+    Answer("A frame for each event, `id` its `seq`.", content_type=EVENT_STREAM, frames=Event | StreamEnd),
+    path=(RUN_ID,),
+    headers=(_LAST,),
+    raises=OF_A_RUN,
+)
+@query.takes(_AFTER)
 async def stream_events(request: web.Request) -> web.StreamResponse:
     """Stored events, then live ones, then ``stream.end``."""
     directory, run_id, after = request.app[BACKEND].directory, run_id_of(request), _resume_after(request)
@@ -120,8 +137,7 @@ async def pumped(request: web.Request, frames: AsyncGenerator[Generator[bytes]])
 
 def _resume_after(request: web.Request) -> int:
     header = request.headers.get("Last-Event-ID", "").strip()
-    seen = query.whole(header, "Last-Event-ID", low=0, high=query.MAX_SEQ) if header else 0
-    return max(seen, query.number(request, "after", low=0, high=query.MAX_SEQ) or 0)
+    return max(_LAST.read(header) if header else 0, _AFTER.of(request) or 0)
 
 
 async def _pump(

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("doctor", "Look whether everything that is needed is there."),
     "new": ("new", "Make a new scenario that works."),
     "schema": ("schema", "Print the JSON Schema of scenario files, for editors."),
+    "openapi": ("openapi", "Print the OpenAPI document of the HTTP API."),
 }
 
 

@@ -10,19 +10,17 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
-import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from aitp_playground.errors import InvalidRequest
 from aitp_playground.events.model import RunEvent
 from aitp_playground.events.tokens import without_tokens
 from aitp_playground.events.vocabulary import TERMINAL_TYPES
-from aitp_playground.observability.spans import Attributes, FinishedSpan, Sink
+from aitp_playground.observability.spans import MAX_TEXT, Attributes, FinishedSpan, Sink
 from aitp_playground.observability.trace_context import Parent, span_id_of, trace_id_of
 
 if TYPE_CHECKING:
@@ -40,14 +38,9 @@ NOT_INSTALLED: Final = (
 MAX_RUNS: Final = 2_000
 #: Events that are told with one span.
 MAX_EVENTS: Final = 128
-MAX_SPANS: Final = 1_000
-MAX_ATTRIBUTES: Final = 32
-MAX_TEXT: Final = 1_000
 CLOSE_SECS: Final = 5.0
 _STEP_ENDS: Final = frozenset({"step.complete", "step.failed", "step.skipped"})
 _TOLD: Final = ("agent_id", "initiator", "target", "capability", "jti", "session_id", "cause", "error")
-_KINDS: Final = frozenset({"server", "client", "internal"})
-_SPAN_ID: Final = re.compile(r"(?!0{16})[0-9a-f]{16}")
 _NS: Final = 1_000_000_000
 
 
@@ -103,14 +96,11 @@ class Tracing:
         else:
             _note(known.steps.get(str(step_id), known.root), event, at)
 
-    def take(self, run_id: str, agent_id: str, spans: Sequence[Mapping[str, Any]]) -> None:
-        """What an agent of the run reports. Raises InvalidRequest naming the entry; then nothing of it counts."""
-        if len(spans) > MAX_SPANS:
-            raise InvalidRequest(f"a batch holds at most {MAX_SPANS} spans, this one {len(spans)}")
-        if not self.sampled(run_id):
-            return
-        for span in [_reported(run_id, agent_id, number, told) for number, told in enumerate(spans)]:
-            self._sink.export(span)
+    def take(self, run_id: str, spans: Iterable[FinishedSpan]) -> None:
+        """What an agent of the run has handed in."""
+        if self.sampled(run_id):
+            for span in spans:
+                self._sink.export(span)
 
     async def close(self) -> None:
         """Send what waits, for a while."""
@@ -173,44 +163,6 @@ def _note(opened: _Open, event: RunEvent, at: int) -> None:
 
 def _texts(told: Mapping[str, Any]) -> dict[str, str | int | float | bool]:
     return {name: without_tokens(value)[:MAX_TEXT] for name, value in told.items() if isinstance(value, str) and value}
-
-
-def _reported(run_id: str, agent_id: str, number: int, told: Mapping[str, Any]) -> FinishedSpan:
-    """An agent's word, checked: the run and the agent are its token's, whatever it says."""
-    name, kind, start, end = (told.get(part) for part in ("name", "kind", "start", "end"))
-    if not isinstance(name, str) or kind not in _KINDS:
-        raise InvalidRequest(f"spans[{number}]: name is a text, and kind one of {', '.join(sorted(_KINDS))}")
-    for part in ("span_id", "parent_id"):
-        if not isinstance(told.get(part), str) or not _SPAN_ID.fullmatch(told[part]):
-            raise InvalidRequest(f"spans[{number}].{part}: sixteen hexadecimal digits, not all of them 0")
-    if type(start) is not int or type(end) is not int or not 0 < start <= end < 1 << 63:
-        raise InvalidRequest(f"spans[{number}]: start and end are nanoseconds since 1970, one after the other")
-    attributes = told.get("attributes") or {}
-    if not isinstance(attributes, Mapping) or len(attributes) > MAX_ATTRIBUTES:
-        raise InvalidRequest(f"spans[{number}].attributes: an object of at most {MAX_ATTRIBUTES} entries")
-    error = told.get("error")
-    return FinishedSpan(
-        trace_id=trace_id_of(run_id),
-        span_id=told["span_id"],
-        parent_id=told["parent_id"],
-        name=name[:200],
-        kind=str(kind),
-        start=start,
-        end=end,
-        attributes=_plain(attributes) | {"gen_ai.agent.name": agent_id, "aitp.run.id": run_id},
-        agent=agent_id,
-        error=error[:MAX_TEXT] if isinstance(error, str) else None,
-    )
-
-
-def _plain(attributes: Mapping[str, Any]) -> dict[str, str | int | float | bool]:
-    kept: dict[str, str | int | float | bool] = {}
-    for name, value in attributes.items():
-        if isinstance(value, str):
-            kept[name[:100]] = without_tokens(value)[:MAX_TEXT]
-        elif isinstance(value, bool | float) or (isinstance(value, int) and -(1 << 63) <= value < 1 << 63):
-            kept[name[:100]] = value
-    return kept
 
 
 def endpoint_of(environment: Mapping[str, str] = os.environ) -> str | None:

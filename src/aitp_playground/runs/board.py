@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
+
+AgentStatus = Literal["spawning", "ready", "exited", "crashed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentRow:
-    """``status``: spawning, ready, exited, crashed. ``aid`` is "" until ready."""
+    """``aid`` is "" until it is ready."""
 
     run_id: str
     agent_id: str
@@ -18,7 +20,7 @@ class AgentRow:
     pid: int | None
     aid: str
     manifest_url: str
-    status: str
+    status: AgentStatus
     exit_code: int | None
 
 

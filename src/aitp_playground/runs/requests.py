@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aitp_playground.observability.trace_context import Parent
-from aitp_playground.store.port import RunRow, StoredEvent
+from aitp_playground.store.port import RunProof, RunRow, RunStatus, StoredEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class RunView:
     """
 
     row: RunRow
-    proof: str | None
+    proof: RunProof | None
     error: str | None
     unproven_because: Sequence[str] = ()
     results: Mapping[str, int] = field(default_factory=dict)
@@ -57,6 +57,6 @@ class CancelOutcome:
     """``status`` after the call; ``cancelled``: this or an earlier call ends the run; ``reason`` when it does not."""
 
     run_id: str
-    status: str
+    status: RunStatus
     cancelled: bool
     reason: str | None = None

@@ -166,6 +166,16 @@ def test_a_schema_of_nothing_or_for_nowhere_is_wrong_usage(shell: Shell, args: l
     assert "Error: " in done.stderr
 
 
+def test_the_contract_is_printed_as_it_is_written_and_kept(shell: Shell) -> None:
+    printed, made = shell("openapi"), shell("openapi", "--output", "made.json")
+    assert (printed.returncode, made.returncode, made.stdout) == (0, 0, "made made.json\n")
+    assert (shell.home / "made.json").read_text() == printed.stdout
+    assert json.loads(printed.stdout)["openapi"].startswith("3.1.")
+    nowhere = shell("openapi", "--output", "nowhere/made.json")
+    assert (nowhere.returncode, nowhere.stdout) == (2, "")
+    assert "Error: nowhere/made.json cannot be written" in nowhere.stderr
+
+
 def test_text_of_a_scenario_cannot_drive_the_terminal(shell: Shell) -> None:
     shell.write_scenario("hostile")
     file = shell.scenarios / "local/hostile/1.0.0/scenario.yaml"

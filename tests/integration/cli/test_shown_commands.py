@@ -68,6 +68,10 @@ ELSEWHERE = {
         "tests/integration/test_tracing.py",
         "test_spans_are_nested_as_the_calls_were_across_processes",
     ),
+    r"(aitp-playground openapi --output|openapi-python-client generate) .*": (
+        "tests/integration/api/test_generated_client.py",
+        "test_it_starts_a_run_and_reads_its_events_to_the_last",
+    ),
     r"(\.venv/bin/python -m build|python3 -m venv|/opt/aitp-playground/bin/).*": (
         "tests/integration/test_wheel.py",
         "test_the_wheel_is_installed_as_the_page_says",

@@ -155,6 +155,12 @@ async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wat
             await process.wait()
 
 
+async def test_the_contract_is_made_elsewhere_and_once(watched: Watched) -> None:
+    async with watched.unheld():
+        for path in ("/openapi.json", "/docs", "/openapi.json"):
+            assert await watched.send("GET", path) == 200
+
+
 @pytest.mark.parametrize(
     "path", ["/scenarios", "/scenarios?once=more", "/packs", "/scenarios/hostile/lattice-full-0@1.0.0"]
 )

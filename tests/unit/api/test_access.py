@@ -284,3 +284,19 @@ async def test_a_probe_in_http_1_0_needs_no_host(client: Client, path: str) -> N
 )
 async def test_no_other_request_goes_without_host_and_no_probe_lies_about_it(client: Client, head: str) -> None:
     assert (await raw(client, head.encode())).split(b" ", 2)[1] == b"403"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("PUT", "/healthz"), ("DELETE", "/openapi.json"), ("GET", "/webhooks/cp/x")]
+)
+async def test_a_method_that_a_keyless_path_does_not_have_is_405_and_no_question_of_keys(
+    connect: Connect, method: str, path: str
+) -> None:
+    client = await connect(keys=("k",))
+    response = await client.request(method, path)
+    assert (response.status, (await response.json())["error"]["code"]) == (405, "method_not_allowed")
+    assert "OPTIONS" in response.headers["Allow"]
+    assert (await client.options(path)).status == 204
+    for behind in ("/runs", "/nowhere"):
+        assert (await client.request("PUT", behind)).status == 401
+    assert (await client.request(method, path, headers={"Host": "evil.example"})).status == 403

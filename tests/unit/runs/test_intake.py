@@ -35,6 +35,11 @@ def test_events_that_are_not_an_agents_to_report_are_refused(kind: Any) -> None:
         telemetry_drafts("writer", 1, [entry(1) | {"type": kind}])
 
 
+def test_a_number_without_a_fraction_is_a_whole_one_however_it_is_written() -> None:
+    ((number, made),) = telemetry_drafts("writer", 3, [entry(3.0, port=80.0)])
+    assert (number, type(number), made.fields["port"], type(made.fields["port"])) == (3, int, 80, int)
+
+
 @pytest.mark.parametrize("number", [0, -1, True, "1", 1.5, None])
 def test_a_number_that_counts_nothing_is_refused(number: Any) -> None:
     with pytest.raises(InvalidRequest, match=r"events\[0\]\.emitter_seq"):
@@ -60,7 +65,16 @@ def test_a_time_that_is_none_is_replaced_by_the_services_own(ts: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("error", {"a": 1}), ("grants", "all"), ("result", [1]), ("port", "80"), ("aid", 5)]
+    ("field", "value"),
+    [
+        ("error", {"a": 1}),
+        ("grants", "all"),
+        ("result", [1]),
+        ("port", "80"),
+        ("port", True),
+        ("port", 1.5),
+        ("aid", 5),
+    ],
 )
 def test_a_named_field_of_the_wrong_shape_is_refused(field: str, value: Any) -> None:
     with pytest.raises(InvalidRequest, match=rf"events\[0\]\.{field}"):

@@ -76,7 +76,7 @@ class InDatabase:
         from aitp_playground.api.documents import run_line
 
         page = await self._store.list_runs(limit=limit, before=before, status=status, scenario_ref=scenario_ref)
-        return [run_line(row) for row in page.rows], page.next
+        return [dict(run_line(row)) for row in page.rows], page.next
 
     async def events(self, run_id: str) -> AsyncGenerator[bytes]:
         """See :class:`Records`."""

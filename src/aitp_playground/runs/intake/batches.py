@@ -12,10 +12,12 @@ from aitp_playground.errors import InvalidRequest, Overloaded, PlaygroundError, 
 from aitp_playground.events.model import PROMOTED, EventDraft, draft
 from aitp_playground.events.vocabulary import AGENT_TYPES
 from aitp_playground.observability.metrics import Metrics
+from aitp_playground.observability.spans import handed_in
 from aitp_playground.observability.tracing import Tracing
 from aitp_playground.runs.conducting.step_marks import step_of
 from aitp_playground.runs.messages import Telemetry
 from aitp_playground.runs.tokens import TelemetryTokens
+from aitp_playground.strict_json import as_whole
 
 MAX_BATCH = 1000
 TELEMETRY_TIMEOUT = 10.0
@@ -33,7 +35,19 @@ _SHAPES: dict[str, type] = {
     "port": int,
     "foreign": bool,
 }
+_NUMBERS = frozenset({"emitter_seq", *(name for name, shape in _SHAPES.items() if shape is int)})
+_JSON: dict[type, str] = {str: "string", list: "array", dict: "object", int: "integer", bool: "boolean"}
 _NOT_THEIRS = frozenset({"emitter_seq", "id", "type", "ts", "run_id", "seq", "agent_id", "step_id", "step_mark"})
+
+
+def entry_schema() -> dict[str, Any]:
+    """What :func:`telemetry_drafts` takes of one event, as a JSON Schema; null is as good as absent."""
+    promoted: dict[str, Any] = {name: {"type": [_JSON[shape], "null"]} for name, shape in _SHAPES.items()}
+    for name, shape in _SHAPES.items():
+        if shape is list:
+            promoted[name]["items"] = {}
+    own = {"type": {"enum": sorted(AGENT_TYPES)}, "emitter_seq": {"type": "integer", "minimum": 1}}
+    return {"type": "object", "required": ["type", "emitter_seq"], "properties": {**promoted, **own}}
 
 
 class TelemetryDoor:
@@ -57,8 +71,9 @@ class TelemetryDoor:
         try:
             ref, agent_id, run_id = self._tokens.who(token)
             batch = telemetry_drafts(agent_id, emitter_seq, events)
-            if spans and self._tracing is not None:
-                self._tracing.take(run_id, agent_id, spans)
+            traced = handed_in(run_id, agent_id, spans)
+            if self._tracing is not None:
+                self._tracing.take(run_id, traced)
             taken, last = await ref.ask(Telemetry(agent_id, batch), timeout=TELEMETRY_TIMEOUT)
         except (MailboxFull, AskTimeout):
             self._count("rejected")
@@ -89,13 +104,15 @@ def telemetry_drafts(
 
 
 def _entry(agent_id: str, index: int, event: Mapping[str, Any]) -> tuple[int, EventDraft]:
+    event = {name: as_whole(value) if name in _NUMBERS else value for name, value in event.items()}
     event_type, number = event.get("type"), event.get("emitter_seq")
     if not isinstance(event_type, str) or event_type not in AGENT_TYPES:
         raise InvalidRequest(f"events[{index}].type: {str(event_type)[:100]!r} is not an event that agents report")
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise InvalidRequest(f"events[{index}].emitter_seq must be a positive whole number")
     for name, shape in _SHAPES.items():
-        if event.get(name) is not None and not isinstance(event[name], shape):
+        given = event.get(name)
+        if given is not None and (not isinstance(given, shape) or (shape is int and isinstance(given, bool))):
             raise InvalidRequest(f"events[{index}].{name} must be {_WORDS[shape]}")
     given = event.get("id")
     fields = {name: value for name, value in event.items() if name not in _NOT_THEIRS}
