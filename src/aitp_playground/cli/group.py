@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "validate": ("validate", "Check that scenario files can be used."),
     "lint": ("lint", "Check scenario files for errors and doubtful spots."),
     "doctor": ("doctor", "Look whether everything that is needed is there."),
+    "inspect": ("inspect", "Show what a token or a signed document says, and whether it holds."),
     "new": ("new", "Make a new scenario that works."),
     "schema": ("schema", "Print the JSON Schema of scenario files, for editors."),
     "openapi": ("openapi", "Print the OpenAPI document of the HTTP API."),

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import re
+import subprocess
+import threading
+from functools import partial
 
+import aitp
 import pytest
 
 from aitp_playground.cli.group import COMMANDS
@@ -212,3 +217,47 @@ def test_an_unknown_command_is_answered_with_the_nearest(shell: Shell) -> None:
 def test_every_command_explains_itself_with_an_example(shell: Shell, command: str) -> None:
     shown = shell(command, "--help").stdout
     assert re.search(rf"Examples?:\n    aitp-playground {command}\b", shown)
+
+
+def test_what_is_signed_is_read_from_a_file_from_standard_input_and_from_an_address(shell: Shell) -> None:
+    agent = aitp.AitpAgent.generate()
+    manifest = agent.build_manifest("A", "http://localhost:1/aitp/handshake/", ["demo.a"], ttl_secs=600)
+    bundle = json.dumps({"session_bundle": {"participants": []}})
+    for text, code in ((manifest, 0), (manifest.replace("demo.a", "demo.b"), 1), ("{}", 2), (bundle, 3)):
+        (shell.home / "signed.json").write_text(text)
+        done = shell("inspect", "signed.json")
+        assert done.returncode == code, done
+        piped = subprocess.run(
+            shell.argv("inspect", "-", "--json"),
+            input=text,
+            env=shell.environment(),
+            cwd=shell.home,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert piped.returncode == code
+        if code != 2:
+            told = json.loads(piped.stdout)
+            assert told["verdict"] == {0: "good", 1: "bad", 3: "unknown"}[code]
+        if code == 1:
+            assert "does not hold: MANIFEST_SIGNATURE_INVALID" in done.stdout
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(shell.home))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        (shell.home / "signed.json").write_text(manifest)
+        url = f"http://127.0.0.1:{server.server_port}"
+        assert f"aid: {agent.aid}" in shell("inspect", f"{url}/signed.json").stdout
+        missing = shell("inspect", f"{url}/nowhere")
+        assert (missing.returncode, "answered 404" in missing.stderr) == (2, True)
+        server.shutdown()
+    assert shell("inspect", "nowhere.json").returncode == 2
+    (shell.home / "large").write_bytes(b" " * (5 << 20))
+    assert "is larger than" in shell("inspect", "large").stderr
+
+
+def test_what_is_inspected_drives_no_terminal(shell: Shell) -> None:
+    (shell.home / "odd.json").write_text(
+        json.dumps({"session_bundle": {"participants": [], "x\x1b[2J": "\x1b]0;y\x07"}})
+    )
+    assert "\x1b" not in shell("inspect", "odd.json").stdout
