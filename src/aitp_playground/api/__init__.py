@@ -7,6 +7,7 @@ from aiohttp import web
 from aitp_playground.api import (
     agents,
     cp,
+    diff,
     events,
     health,
     id_tokens,
@@ -22,6 +23,7 @@ from aitp_playground.api.access import access
 from aitp_playground.api.answers import refusal_text
 from aitp_playground.api.backend import BACKEND, Backend
 from aitp_playground.api.bodies import MIB, hold_continue
+from aitp_playground.api.diff import TURNS, Turns
 from aitp_playground.api.errors import error_shape
 from aitp_playground.api.headers import secure
 from aitp_playground.api.stream import STREAM_OPTIONS, STREAMS, OpenStreams, StreamOptions
@@ -29,7 +31,7 @@ from aitp_playground.api.streaming import STALL
 
 __all__ = ["BACKEND", "STALL", "STREAM_OPTIONS", "Backend", "StreamOptions", "application", "refusal_text"]
 
-RESOURCES = (health, scenarios, runs, stream, events, agents, telemetry, id_tokens, cp, webhooks, metrics)
+RESOURCES = (health, scenarios, runs, diff, stream, events, agents, telemetry, id_tokens, cp, webhooks, metrics)
 
 
 def application(backend: Backend, *, streams: StreamOptions | None = None) -> web.Application:
@@ -39,6 +41,7 @@ def application(backend: Backend, *, streams: StreamOptions | None = None) -> we
     app[BACKEND] = backend
     app[STREAM_OPTIONS] = streams or StreamOptions()
     app[STREAMS] = OpenStreams(app[STREAM_OPTIONS])
+    app[TURNS] = Turns()
     app.middlewares.extend([metrics.stopwatch, error_shape, access(backend.settings)])
     app.on_response_prepare.extend([secure, metrics.count])
     app.on_shutdown.append(app[STREAMS].close)

@@ -13,9 +13,9 @@ _PART = r"[a-z0-9][a-z0-9._-]{0,127}"
 _REF = re.compile(rf"{_PART}/{_PART}@{_PART}", re.ASCII)
 
 
-def run_id_of(request: web.Request) -> str:
-    """The run of this path. Raises RunNotFound for what cannot be a run's id."""
-    run_id = request.match_info["run_id"]
+def run_id_of(request: web.Request, name: str = "run_id") -> str:
+    """The run that stands under ``name`` in this path. Raises RunNotFound for what cannot be a run's id."""
+    run_id = request.match_info[name]
     if _RUN_ID.fullmatch(run_id) is None:
         raise RunNotFound("no run has this id")
     return run_id

@@ -18,16 +18,20 @@ Pairs = list[tuple[int, int]]
 
 #: Steps of the algorithm, about a microsecond each, for one comparison of two runs.
 WORK: Final = 3_000_000
+#: Differences of values that are listed of two runs; what follows is counted.
+ROOM: Final = 2_000
 #: Missing and extra items of one sequence up to which they are looked for exactly; what is kept grows with its square.
 MOST_EDITS: Final = 1_500
 
 
 @dataclass(slots=True)
 class Budget:
-    """What is left of the work that one comparison may cost; ``exact``: it was enough so far."""
+    """What is left of the work that one comparison may cost; ``exact``: it was enough so far. ``room``: differences of
+    values that may still be listed."""
 
     left: int = WORK
     exact: bool = True
+    room: int = ROOM
 
 
 def aligned(a: Sequence[int], b: Sequence[int], budget: Budget) -> Pairs:

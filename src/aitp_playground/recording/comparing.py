@@ -22,22 +22,27 @@ _GIVEN: Final = ("inputs", "faults")
 def compared(a: NormalForm, b: NormalForm) -> Comparison:
     """What differs. The same two forms always give the same answer."""
     budget = Budget()
+    run, more = _run(a.run, b.run, budget)
     sections = [change for change in _sections(a, b, budget) if change is not None]
     return Comparison(
-        run=tuple(_run(a.run, b.run, budget)),
+        run=tuple(run),
+        more=more,
         sections=tuple(sections),
         end=_end(a.end, b.end, budget),
         exact=budget.exact,
     )
 
 
-def _run(a: Mapping[str, Any], b: Mapping[str, Any], budget: Budget) -> list[Difference]:
-    known = [name for name in a if name not in _GIVEN or None not in (a.get(name), b.get(name))]
-    return [
-        difference
-        for name in known
-        for difference in differences(a.get(name, ABSENT), b.get(name, ABSENT), budget, name)[0]
-    ]
+def _run(a: Mapping[str, Any], b: Mapping[str, Any], budget: Budget) -> tuple[list[Difference], int]:
+    """In the order of the names in ``a``."""
+    listed: list[Difference] = []
+    beyond = 0
+    for name in a:
+        if name not in _GIVEN or None not in (a.get(name), b.get(name)):
+            found, more = differences(a.get(name, ABSENT), b.get(name, ABSENT), budget, name)
+            listed += found
+            beyond += more
+    return listed, beyond
 
 
 def _sections(a: NormalForm, b: NormalForm, budget: Budget) -> list[SectionChange | None]:
@@ -73,7 +78,7 @@ def _section(a: Section | None, b: Section | None, moved: bool, budget: Budget) 
         return None
     output, more = differences(_output(a), _output(b), budget)
     events = _events(a, b, budget)
-    if not (output or events or moved):
+    if not (output or more or events or moved):
         return None  # what one emitter said stands elsewhere among what others said
     return SectionChange(
         a.step_id,

@@ -83,10 +83,12 @@ class SectionChange:
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """``run``: what differs in what the runs were started with and how they ended; ``end``: in the event that ended
-    them. ``exact``: as few events as can be are missing and extra; False for runs that differ too much to find out.
+    them. ``more``: differences of the first that are not listed. ``exact``: as few events as can be are missing and
+    extra; False for runs that differ too much to find out.
     """
 
     run: tuple[Difference, ...] = ()
+    more: int = 0
     sections: tuple[SectionChange, ...] = ()
     end: EventChange | None = None
     exact: bool = field(default=True)
@@ -94,14 +96,15 @@ class Comparison:
     @property
     def equal(self) -> bool:
         """Nothing differs."""
-        return not (self.run or self.sections or self.end)
+        return not (self.run or self.more or self.sections or self.end)
 
     def as_dict(self) -> dict[str, Any]:
-        """``{"equal", "exact", "run", "steps", "end"}``."""
+        """``{"equal", "exact", "run", "more"?, "steps", "end"}``."""
         return {
             "equal": self.equal,
             "exact": self.exact,
             "run": [one.as_dict() for one in self.run],
+            **({"more": self.more} if self.more else {}),
             "steps": [one.as_dict() for one in self.sections],
             "end": None if self.end is None else self.end.as_dict(),
         }

@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterable
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
+from aitp_playground.events.tokens import TOKEN, fingerprint
 from aitp_playground.recording.clock import TIME, Clock
 
 #: Shorter texts are no ids: one that named itself ``1`` would rename every 1.
@@ -21,7 +22,8 @@ _UUID_SHAPE: Final = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _UUID: Final = re.compile(_UUID_SHAPE)
 _SHAPES: Final = re.compile(
     rf"""
-      (?P<aid>aid:pubkey:(?:[a-z0-9]+:)?[A-Za-z0-9_-]+)
+      (?P<jws>{TOKEN.pattern})
+    | (?P<aid>aid:pubkey:(?:[a-z0-9]+:)?[A-Za-z0-9_-]+)
     | (?P<token>sha256:[0-9a-f]{{64}})
     | (?P<uuid>{_UUID_SHAPE}(?![A-Za-z0-9_-]))
     | (?P<date>\d{{4}}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{{1,9}})?)?(?:Z|[+-]\d\d(?::?\d\d)?)?)
@@ -33,6 +35,9 @@ _SHAPES: Final = re.compile(
     re.VERBOSE | re.ASCII,
 )
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
+#: Texts of fewer characters than ten digits hold something only with one of these.
+_LEAST: Final = 10
+_SIGNS: Final = re.compile(r"[:%]|seq ")
 #: Characters that are looked through at once: a match keeps every other thread waiting.
 _PIECE: Final = 16 * 1024
 _GAP: Final = re.compile(r"\s")
@@ -72,8 +77,9 @@ class Names:
         self._known.setdefault(value, value)
 
     def call(self, value: str, name: str) -> None:
-        """Give ``value`` this very name, as there is but one of its kind."""
-        self._known.setdefault(value, f"<{name}>")
+        """Give ``value`` this very name, as there is but one of its kind; nothing for what is too short."""
+        if len(value) >= _SHORTEST:
+            self._known.setdefault(value, f"<{name}>")
 
     def give_port(self, port: int, owner: str) -> None:
         """The port is this agent's."""
@@ -97,6 +103,8 @@ class Names:
 
     def text(self, text: str, place: str, used: set[str]) -> str:
         """``text`` with names in the place of what they stand for; the same text gives the same outcome ever after."""
+        if len(text) < _LEAST and (len(text) < _SHORTEST or (text not in self._known and not _SIGNS.search(text))):
+            return text
         if (remembered := self._remembered.get(text)) is None:
             found: set[str] = set()
             whole = self._known.get(text)
@@ -111,8 +119,6 @@ class Names:
         return remembered[0]
 
     def _inside(self, text: str, place: str, used: set[str]) -> str:
-        if len(text) < _SHORTEST:
-            return text
         if "://" in text:
             for origin, name in self._origins.items():
                 text = text.replace(origin, name)
@@ -127,6 +133,9 @@ class Names:
 
     def _named(self, match: re.Match[str], place: str) -> str:
         kind, found = match.lastgroup, match[0]
+        if kind == "jws":
+            # Outside of the log, a token stands as its fingerprint: both are one value.
+            kind, found = "token", fingerprint(found)
         known = self._known.get(found) or self._known.get(found.lower())
         if known is not None:
             return known

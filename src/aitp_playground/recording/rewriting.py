@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from aitp_playground.events.model import RunEvent
-from aitp_playground.events.tokens import without_tokens
 from aitp_playground.events.vocabulary import (
     DIGESTS,
     DURATIONS,
@@ -68,9 +67,8 @@ class Rewriter:
         spans = [payload[name] for name in DURATIONS if _is_number(payload.get(name))]
         if spans and isinstance(fields.get("error"), str):
             fields["error"] = _without_spans(fields["error"], spans)
-        told = without_tokens(fields)
         return {
-            name: self._value(value, name, self._inside(name, event, place), used) for name, value in told.items()
+            name: self._value(value, name, self._inside(name, event, place), used) for name, value in fields.items()
         }, used
 
     def text(self, text: str, place: str = OUTSIDE) -> str:
@@ -85,25 +83,25 @@ class Rewriter:
     def _value(self, value: Any, name: str, place: _Place, used: set[str]) -> Any:
         if isinstance(value, str):
             return self._text(value, name, place, used)
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             return self._mapping(value, name, place, used)
-        if isinstance(value, list | tuple):
+        if isinstance(value, list):
             return self._list(value, name, place, used)
         return self._number(value, name, place) if _is_number(value) else value
 
-    def _mapping(self, value: Mapping[str, Any], name: str, place: _Place, used: set[str]) -> dict[str, Any]:
+    def _mapping(self, value: dict[str, Any], name: str, place: _Place, used: set[str]) -> dict[str, Any]:
         if name == "body":
             place = replace(place, ours=False)
-        begun = next(
-            (moment for key in value if key in ISSUED_AT for moment in [seconds_of(value[key])] if moment), None
-        )
-        place = replace(place, since=begun, begun=True) if begun is not None else replace(place, begun=False)
+        moments = [moment for key in ISSUED_AT if key in value and (moment := seconds_of(value[key]))]
+        begun = min(moments, default=None)
+        if begun is not None or place.begun:
+            place = replace(place, since=place.since if begun is None else begun, begun=begun is not None)
         return {
             self._names.text(key, place.prefix, used): self._value(part, key, place, used)
             for key, part in value.items()
         }
 
-    def _list(self, value: list[Any] | tuple[Any, ...], name: str, place: _Place, used: set[str]) -> list[Any]:
+    def _list(self, value: list[Any], name: str, place: _Place, used: set[str]) -> list[Any]:
         told = [self._value(part, name, place, used) for part in value]
         # What holds nothing but ids stands in an order of theirs, which is another in every run.
         return sorted(told) if all(isinstance(part, str) and _NAME.fullmatch(part) for part in told) else told

@@ -48,7 +48,8 @@ def differences(a: Any, b: Any, budget: Budget, path: str = "$") -> tuple[list[D
     found: list[Difference] = []
     more = 0
     for difference in _walk(a, b, path, budget):
-        if len(found) < MOST:
+        if len(found) < MOST and budget.room > 0:
+            budget.room -= 1
             found.append(_bounded(difference))
         else:
             more += 1
