@@ -34,6 +34,8 @@ _SHAPES: Final = re.compile(
     """,
     re.VERBOSE | re.ASCII,
 )
+#: An Ed25519 key's AID may say so, and is the same agent's without it.
+_TAGGED, _UNTAGGED = "aid:pubkey:ed25519:", "aid:pubkey:"
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
 #: Texts of fewer characters than ten digits hold something only with one of these.
 _LEAST: Final = 10
@@ -137,6 +139,8 @@ class Names:
             # Outside of the log, a token stands as its fingerprint: both are one value.
             kind, found = "token", fingerprint(found)
         known = self._known.get(found) or self._known.get(found.lower())
+        if known is None and kind == "aid":
+            known = self._known.get(found.replace(_TAGGED, _UNTAGGED, 1))
         if known is not None:
             return known
         match kind:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -17,6 +21,7 @@ from aitp_playground.recording.form import Given
 from aitp_playground.recording.normal import Log, given_in, normal_form
 from tests.support.made_logs import REF, Event, MadeLog, made_log
 
+ROOT = Path(__file__).resolve().parents[3]
 seeds = st.integers(0, 2**32)
 
 
@@ -85,6 +90,32 @@ def test_a_value_is_found_inside_of_sentences_and_deep_in_an_output() -> None:
     }
     text = text_of(log.changed(lambda events: events[log.find("step.complete", step_id="call")].update(result=deep)))
     assert '{"a":[{"b":"(<aid:analyst>), at 127.0.0.1:<port:writer>; run <run> of <run>"}]}' in text
+
+
+def test_an_aid_with_its_tag_is_the_same_agents() -> None:
+    log = made_log()
+    aid = log.secrets[1].replace("aid:pubkey:", "aid:pubkey:ed25519:")
+    text = text_of(log.changed(lambda events: events[log.find("step.complete", step_id="call")].update(result=[aid])))
+    assert '"output":["<aid:analyst>"]' in text
+
+
+def test_another_process_writes_the_same_bytes() -> None:
+    """The order in which Python's sets are gone through is another in each."""
+    code = (
+        "from tests.support.made_logs import made_log; from aitp_playground.recording.documents import to_lines;"
+        "print(b''.join(to_lines(made_log(3, 4).form(volatile=True))).decode(), end='')"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert told == {text_of(made_log(3, 4), volatile=True).encode()}
 
 
 def test_what_nothing_made_is_called_after_its_place() -> None:
