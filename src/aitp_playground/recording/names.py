@@ -40,6 +40,7 @@ _LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
 #: Texts of fewer characters than ten digits hold something only with one of these.
 _LEAST: Final = 10
 _SIGNS: Final = re.compile(r"[:%]|seq ")
+_MOST_ORIGINS: Final = 8
 #: Characters that are looked through at once: a match keeps every other thread waiting.
 _PIECE: Final = 16 * 1024
 _GAP: Final = re.compile(r"\s")
@@ -88,8 +89,9 @@ class Names:
         self._ports.setdefault(port, f"<port:{owner}>")
 
     def call_origin(self, origin: str, name: str) -> None:
-        """Scheme, host and port of a URL that is not an agent's."""
-        self._origins.setdefault(origin, f"<url:{name}>")
+        """Scheme, host and port of a URL that is no agent's; of the first few, as each is looked for in every URL."""
+        if len(self._origins) < _MOST_ORIGINS:
+            self._origins.setdefault(origin, f"<url:{name}>")
 
     def settle(self) -> None:
         """What is named from now on is named after the place where it is found."""

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from aitp_playground.errors import PayloadTooLarge
 from aitp_playground.events.vocabulary import TYPES, spec
 from aitp_playground.recording import normal
+from aitp_playground.recording.comparing import compared
 from aitp_playground.recording.documents import to_lines
 from aitp_playground.recording.form import Given
 from aitp_playground.recording.normal import Log, given_in, normal_form
@@ -264,6 +265,30 @@ def test_numbers_and_texts_that_json_barely_holds_survive() -> None:
     result = {"huge": 2**90, "b": 1, "lone": "\ud800"}
     form = log.changed(lambda events: events[log.find("step.complete", step_id="call")].update(result=result)).form()
     assert json.loads(form.sections[1].output or b"") == result
+
+
+@pytest.mark.parametrize("shape", ["lists", "mappings"])
+def test_what_is_nested_as_deeply_as_may_be_is_rewritten_and_compared(shape: str) -> None:
+    log = made_log()
+
+    def nested(leaf: str) -> MadeLog:
+        result: object = leaf
+        for _ in range(195):
+            result = [result] if shape == "lists" else {"a": result}
+        return log.changed(lambda events: events[log.find("step.complete", step_id="call")].update(result=result))
+
+    told = compared(nested(log.secrets[1]).form(), nested("else").form())
+    (difference,) = told.sections[0].output
+    assert (difference.a, difference.b) == ("<aid:analyst>", "else")
+
+
+def test_addresses_that_an_agent_makes_up_cost_little() -> None:
+    log = made_log()
+    hook = f"/webhooks/cp/{log.given.run_id}"
+    poll = {"type": "revocation.list_fetched", "agent_id": "writer", "step_id": "call", "payload": {"issuer": "aid:x"}}
+    polls: list[Event] = [{**poll, "source_url": f"http://host-{number}{hook}"} for number in range(3_000)]
+    form = log.changed(lambda events: events.__setitem__(slice(-5, -5), polls)).form()
+    assert sum(told.type == "revocation.list_fetched" for told in form.sections[1].events) == len(polls)
 
 
 def test_what_makes_something_and_what_may_not_come_is_told_of_known_fields() -> None:
