@@ -38,8 +38,8 @@ def command(
     of a run, as `events RUN --json` prints them.
 
     \b
-    Exit codes: 0 the same happened in both, 1 they differ (or the server failed: then nothing is printed),
-    2 wrong usage, unknown run, or one that goes on.
+    Exit codes: 0 the same happened in both, 1 they differ, or the server failed
+    and nothing is printed, 2 wrong usage, unknown run, or one that goes on.
 
     \b
     Example:
