@@ -18,22 +18,26 @@ class Plan:
 
     sections: dict[str | None, dict[Strand, list[int]]] = field(default_factory=lambda: {None: {}})
     _started: list[str] = field(default_factory=list)
-    _early: list[str] = field(default_factory=list)
+    _early: dict[str, None] = field(default_factory=dict)
 
     def add(self, event: RunEvent, position: int) -> None:
         """Put an event where it belongs."""
         step_id = event.get("step_id")
         section = step_id if isinstance(step_id, str) else None
-        if section is not None and section not in self.sections:
-            self.sections[section] = {}
-            (self._started if event.type == "step.started" else self._early).append(section)
-        elif event.type == "step.started" and section in self._early:
-            self._early.remove(section)
-            self._started.append(section)
-        self.sections[section].setdefault(strand_of(event, outside=section is None), []).append(position)
+        strand = strand_of(event, outside=section is None)
+        if section is not None:
+            known = section in self.sections
+            if strand[0] == SERVICE and (not known or section in self._early):
+                # The playground goes through the steps one by one: its first word of one says which is next.
+                self._early.pop(section, None)
+                self._started.append(section)
+            elif not known:
+                self._early[section] = None
+            self.sections.setdefault(section, {})
+        self.sections[section].setdefault(strand, []).append(position)
 
     def ordered(self) -> list[str | None]:
-        """The sections: outside, the steps as they started, and what belongs to none that did."""
+        """The sections: outside, the steps as they came, and those of which the playground says nothing."""
         return [None, *self._started, *sorted(self._early)]
 
 
