@@ -2,7 +2,8 @@
 
 - Runs in a row, 32 in flight: memory and descriptors at each third; the last may be at most 1.05 times the first.
 - Readers of a long run that never read: what each costs, and what is given back when they leave.
-- The tests that are tried three times otherwise: a server killed in the middle of its runs, cancels at any moment.
+- The tests that are tried three times otherwise: a server killed in the middle of its runs, cancels at any moment,
+  the normal forms of every shipped scenario on a machine that has nothing to spare.
 - Requests that are made up from the contract: as many times more of them, and other ones each time.
 """
 
@@ -36,6 +37,7 @@ ROUNDS_OF = (
     "tests/integration/runs/test_cancel.py",
     "tests/integration/cli/test_tail.py",
     "tests/integration/api/test_schemathesis.py",
+    "tests/integration/scenarios/test_normal_forms.py",
 )
 
 

@@ -63,6 +63,14 @@ def test_what_any_event_may_have_and_what_may_follow_the_end_is_told() -> None:
     assert names(head) >= (ANYWHERE - {"payload"}) | FROM_AGENTS | AFTER_TERMINAL | set(TERMINAL_TYPES)
 
 
+def test_which_events_may_as_well_not_come_is_told() -> None:
+    (told,) = re.findall(r"no different: (.*?)\. When runs", (DOCS / "events.md").read_text(), re.DOTALL)
+    always, _, alone = told.partition("no step")
+    volatile = {name: row.volatile for name in TYPES if (row := spec(name))}
+    assert names(always) == {name for name, how in volatile.items() if how == "yes"}
+    assert names(alone) - {"peer"} == {name for name, how in volatile.items() if how == "alone"}
+
+
 # -- step outputs ------------------------------------------------------------------------------------------------------
 
 

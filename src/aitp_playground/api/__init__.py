@@ -7,6 +7,7 @@ from aiohttp import web
 from aitp_playground.api import (
     agents,
     cp,
+    diff,
     documentation,
     events,
     health,
@@ -24,6 +25,7 @@ from aitp_playground.api.answers import refusal_text
 from aitp_playground.api.backend import BACKEND, Backend
 from aitp_playground.api.bodies import MIB, hold_continue
 from aitp_playground.api.contract.document import Route, document
+from aitp_playground.api.diff import TURNS, Turns
 from aitp_playground.api.documentation import CONTRACT, Contract, text_of
 from aitp_playground.api.errors import error_shape
 from aitp_playground.api.headers import secure
@@ -35,6 +37,7 @@ __all__ = ["BACKEND", "STALL", "STREAM_OPTIONS", "Backend", "StreamOptions", "ap
 RESOURCES = (
     scenarios,
     runs,
+    diff,
     stream,
     events,
     agents,
@@ -55,6 +58,7 @@ def application(backend: Backend, *, streams: StreamOptions | None = None) -> we
     app[BACKEND] = backend
     app[STREAM_OPTIONS] = streams or StreamOptions()
     app[STREAMS] = OpenStreams(app[STREAM_OPTIONS])
+    app[TURNS] = Turns()
     app.middlewares.extend([metrics.stopwatch, error_shape, access(backend.settings)])
     app.on_response_prepare.extend([secure, metrics.count])
     app.on_shutdown.append(app[STREAMS].close)

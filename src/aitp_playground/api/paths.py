@@ -31,15 +31,17 @@ def _like(pattern: str) -> Mapping[str, Any]:
 
 _ANY: Mapping[str, Any] = {"type": "string", "minLength": 1}
 RUN_ID = PathPart("run_id", "The id of a run, as `POST /runs` gives it.", _like(_RUN_ID.pattern))
+FIRST_RUN = PathPart("a", "The id of a run that is over.", RUN_ID.schema)
+SECOND_RUN = PathPart("b", "The id of another one, or the same.", RUN_ID.schema)
 PACK = PathPart("pack", "The pack of a scenario.", _like(_PART))
 VERSIONED = PathPart("versioned", "`name@version` of a scenario.", _like(f"{_PART}@{_PART}"))
 TEMPLATE = PathPart("name", "The name of a template.", _ANY)
 AGENT_ID = PathPart("agent_id", "The id of an agent in the scenario.", _ANY)
 
 
-def run_id_of(request: web.Request) -> str:
-    """The run of this path. Raises RunNotFound for what cannot be a run's id."""
-    run_id = request.match_info[RUN_ID.name]
+def run_id_of(request: web.Request, part: PathPart = RUN_ID) -> str:
+    """The run that stands here in this path. Raises RunNotFound for what cannot be a run's id."""
+    run_id = request.match_info[part.name]
     if _RUN_ID.fullmatch(run_id) is None:
         raise RunNotFound("no run has this id")
     return run_id

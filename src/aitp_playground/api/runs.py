@@ -19,12 +19,12 @@ from aitp_playground.api.backend import BACKEND
 from aitp_playground.api.contract.operations import (
     IF_NONE_MATCH,
     OF_A_RUN,
+    RUNS,
     STORE,
     TEXT,
     UNCHANGED,
     Answer,
     SentHeader,
-    Tag,
     operation,
 )
 from aitp_playground.api.documents import (
@@ -55,7 +55,7 @@ from aitp_playground.runs.requests import NewRun
 from aitp_playground.scenarios import kept
 from aitp_playground.store.port import RunRow
 
-TAG = Tag("Runs", "Start, list, show, tell, cancel, delete.")
+TAG = RUNS
 log = structlog.get_logger(__name__)
 _REPLAYED = "Idempotency-Replayed"
 _REVALIDATE = {"Cache-Control": "private, no-cache"}

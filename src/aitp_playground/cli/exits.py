@@ -2,7 +2,7 @@
 
 ======  ==================================================
 0       success
-1       the run failed, or files have faults
+1       the run failed, files have faults, or runs differ
 2       wrong usage, setting, ref or inputs
 3       the run succeeded unproven, with ``--require-proof``
 74      standard output could not be written (a full disk)

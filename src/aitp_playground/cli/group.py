@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("runs", "List what was run, and how it ended."),
     "events": ("events", "Show the events of one run."),
     "narrate": ("narrate", "Tell one run as prose."),
+    "diff": ("diff", "Say how two runs differ."),
     "cancel": ("cancel", "End a run that goes on."),
     "list": ("list_scenarios", "List the scenarios that can be run."),
     "show": ("show", "Show what a scenario does."),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 #: A compact JWS (RFC 7515, section 7.1) anywhere in a text: its header is a JSON object, so it begins like this.
-_TOKEN: Final = re.compile(r"ey[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{16,}")
+TOKEN: Final = re.compile(r"ey[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{16,}")
 _HINT: Final = b"ey"
 
 
@@ -23,7 +23,7 @@ def without_tokens(value: Any) -> Any:
     What holds no token is given back as it is. Raises ``RecursionError`` for what is nested too deep.
     """
     if isinstance(value, str):
-        return _TOKEN.sub(lambda match: fingerprint(match[0]), value) if "ey" in value else value
+        return TOKEN.sub(lambda match: fingerprint(match[0]), value) if "ey" in value else value
     if isinstance(value, Mapping):
         return {without_tokens(name): without_tokens(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

@@ -12,7 +12,15 @@ Columns:
 - ``narrate``: one plain English line (the template language is in :mod:`aitp_playground.events.narration`);
 - ``level``: of the event's log line;
 - ``status``: the status this event gives the run when it is the one that ends it;
-- ``after_terminal``: whether it may follow the event that ended the run.
+- ``after_terminal``: whether it may follow the event that ended the run;
+- ``volatile``: whether it may come in one run and not in another that is no different. ``alone``: only where it belongs
+  to no step and to no exchange with a peer, as an agent's own polls do;
+- ``makes``: the fields whose values come into being with it: whatever else names them is a consequence;
+- ``opens``: whether what agents do follows it, as it does a step's start; all else that the service says of a step is
+  about what they did.
+
+What the values of fields are, as far as it counts when runs are compared, is told by name: :data:`ISSUED_AT` and the
+following. It holds for what this project says itself; in what a worker or somebody outside says, only values count.
 """
 
 from __future__ import annotations
@@ -28,6 +36,7 @@ from aitp_playground.events.narration import Narration, because, peers_resolved,
 Origin = Literal["service", "agent", "control_plane"]
 Level = Literal["debug", "info", "warning", "error"]
 EndStatus = Literal["success", "failed", "cancelled"]
+Volatile = Literal["no", "alone", "yes"]
 
 #: An event of a step carries its ``step_id``, and ``agent`` and ``capability`` where the step has them.
 ANYWHERE = frozenset({"agent_id", "agent", "step_id", "capability", "notes", "payload"})
@@ -48,6 +57,21 @@ NAMING_AGENTS = frozenset(
     {"agent_id", "agent", "initiator", "target"}
     | {"caller", "delegatee", "delegator", "peer", "responder", "target_agent", "via_peer"}
 )
+#: Points in time: of a beginning, of an end, any others.
+ISSUED_AT = frozenset({"iat", "nbf", "issuedAt"})
+ENDS_AT = frozenset({"exp", "expires_at", "expiresAt"})
+MOMENTS = frozenset({"registered_at", "createdAt", "updatedAt", "revokedAt", "jwksCachedAt", "ts"})
+#: How long something took, or how far clocks are apart.
+DURATIONS = frozenset({"ms", "seconds"})
+#: By how much longer something lives than what was before it, whose life has run on meanwhile. Seconds.
+GAINS = frozenset({"extended_by_secs"})
+#: Made out of keys, or of what holds ids and times.
+DIGESTS = frozenset({"sha256", "jkt", "addedBy"})
+#: Places in the log of one run.
+POSITIONS = frozenset({"seq"})
+#: How much a Control Plane holds, also of other runs'; and in an event about its list, which of it was news.
+SHARED = frozenset({"audience_revoked_count", "pinned_key_count", "trust_anchor_count"})
+LISTED = frozenset({"count", "denied", "entries", "entry_count", "lost"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +87,9 @@ class EventSpec:
     level: Level = "info"
     status: EndStatus | None = None
     after_terminal: bool = False
+    volatile: Volatile = "no"
+    makes: frozenset[str] = frozenset()
+    opens: bool = False
 
     @property
     def allowed(self) -> frozenset[str]:
@@ -82,6 +109,9 @@ def _row(
     level: Level = "info",
     status: EndStatus | None = None,
     after_terminal: bool = False,
+    volatile: Volatile = "no",
+    makes: str = "",
+    opens: bool = False,
 ) -> EventSpec:
     return EventSpec(
         event_type,
@@ -93,15 +123,31 @@ def _row(
         level,
         status,
         after_terminal,
+        volatile,
+        frozenset(makes.split()),
+        opens,
     )
 
 
 def _agent(
-    event_type: str, narration: str | Narration, must: str = "", level: Level = "info", payload: str = ""
+    event_type: str,
+    narration: str | Narration,
+    must: str = "",
+    level: Level = "info",
+    payload: str = "",
+    volatile: Volatile = "no",
+    makes: str = "",
 ) -> EventSpec:
-    # Any of them may say how many like it were left out.
     return _row(
-        event_type, narration, origin="agent", must=f"agent_id {must}", payload=f"dropped {payload}", level=level
+        event_type,
+        narration,
+        origin="agent",
+        must=f"agent_id {must}",
+        # Any of them may say how many like it were left out.
+        payload=f"dropped {payload}",
+        level=level,
+        volatile=volatile,
+        makes=makes,
     )
 
 
@@ -115,17 +161,41 @@ _SPEAKER = "{agent_id|initiator|aid_a|'an agent'}"
 
 _ROWS = (
     # -- the run and its agents ---------------------------------------------------------------------------------------
-    _row("run.started", "run started[: {scenario_ref}][, template {template}]", may="scenario_ref template"),
-    _row("oidc.issuer_minted", "the run's own OIDC issuer is ready[: {issuer}]", may="source_url", payload="issuer"),
+    _row(
+        "run.started",
+        "run started[: {scenario_ref}][, template {template}]",
+        may="scenario_ref template",
+        opens=True,
+    ),
+    _row(
+        "oidc.issuer_minted",
+        "the run's own OIDC issuer is ready[: {issuer}]",
+        may="source_url",
+        payload="issuer",
+        opens=True,
+    ),
     _row(
         "agent.spawning",
         "{agent_id}[ ({name} {version})]: starting a process of its own, port {port}"
         "[; {python_missing}, which its manifest asks for, is not there: on the playground's interpreter]",
         must="agent_id port",
         payload="cloud framework name org python_missing version",
+        makes="port",
+        opens=True,
     ),
-    _row("agent.ready", "{agent_id}: ready as {aid}, port {port}", must="agent_id aid port"),
-    _row("trust.peers_resolved", peers_resolved, must="peers"),
+    _row(
+        "agent.ready",
+        "{agent_id}: ready as {aid}, port {port}",
+        must="agent_id aid port",
+        makes="aid",
+        opens=True,
+    ),
+    _row(
+        "trust.peers_resolved",
+        peers_resolved,
+        must="peers",
+        opens=True,
+    ),
     _row("run.complete", "run complete", may="result", status="success"),
     _row("run.failed", "run failed: {error}", must="error", may="cause", level="error", status="failed"),
     _row(
@@ -142,6 +212,7 @@ _ROWS = (
         "{initiator} opens a handshake with {target}[, sent to {source_url}]",
         must="initiator target",
         may="source_url",
+        opens=True,
     ),
     _row(
         "trust.established",
@@ -170,12 +241,14 @@ _ROWS = (
         "{delegatee|target|'another agent'}[, out of what {via_peer} granted it]",
         may="initiator target grants",
         payload="delegatee delegator scope via_peer",
+        opens=True,
     ),
     _row(
         "delegation.redeeming",
         "{delegatee|initiator|agent|'an agent'} takes its delegation to {target|'the issuer'} to redeem it",
         may="initiator target jti",
         payload="delegatee",
+        opens=True,
     ),
     _row(
         "revocation.published",
@@ -201,12 +274,14 @@ _ROWS = (
         "{agent_id|agent|'an agent'} has a new key[: {aid|new_aid}][, before {old_aid}]",
         may="aid aid_a aid_b",
         payload="new_aid old_aid",
+        makes="aid",
     ),
     _row(
         "session.bundle.exported",
         "{agent_id|coordinator|agent|'an agent'} signed a session bundle[ {session_id}][ for {participants}]",
         may="session_id result",
         payload="coordinator participants",
+        makes="session_id",
     ),
     _row(
         "session.bundle.verified",
@@ -227,6 +302,7 @@ _ROWS = (
         must="step_id",
         may="initiator target",
         payload="description step_type",
+        opens=True,
     ),
     _row(
         "step.complete",
@@ -257,6 +333,7 @@ _ROWS = (
         must="step_id",
         may="initiator target",
         payload="target_agent",
+        opens=True,
     ),
     _row(
         "step.probing_with_held_tct",
@@ -265,6 +342,7 @@ _ROWS = (
         must="step_id",
         may="initiator target jti",
         payload="presented_jti target_agent",
+        opens=True,
     ),
     _row(
         "step.access_denied",
@@ -292,6 +370,7 @@ _ROWS = (
         may="initiator target source_url cause",
         level="warning",
         payload="kind mutated_url",
+        opens=True,
     ),
     _row(
         "step.fault_complete",
@@ -301,7 +380,12 @@ _ROWS = (
         payload="kind",
     ),
     # -- the Control Plane --------------------------------------------------------------------------------------------
-    _cp("cp.enroll_started", "{agent_id|agent|'an agent'} enrolls with the Control Plane", may="aid"),
+    _cp(
+        "cp.enroll_started",
+        "{agent_id|agent|'an agent'} enrolls with the Control Plane",
+        may="aid",
+        opens=True,
+    ),
     _cp("cp.enroll_complete", "{agent_id|agent|'an agent'} is enrolled with the Control Plane", may="aid result"),
     _cp(
         "cp.webhook.subscribed",
@@ -322,12 +406,14 @@ _ROWS = (
         may="event_type foreign",
         after_terminal=True,
         payload="*",
+        volatile="yes",
     ),
     _cp(
         "cp.webhook.unsubscribed",
         "the webhook subscription at the Control Plane is removed",
         may="cause error source_url",
         after_terminal=True,
+        volatile="yes",
     ),
     _cp(
         "cp.trust_anchor.provisioned",
@@ -348,6 +434,7 @@ _ROWS = (
         level="warning",
         after_terminal=True,
         payload="operation reason",
+        volatile="yes",
     ),
     # -- what agents report -------------------------------------------------------------------------------------------
     _agent(
@@ -355,6 +442,7 @@ _ROWS = (
         f"{_SPEAKER} and {_PEER} exchanged hellos[, session {{session_id}}]",
         "session_id",
         payload="boundary direction peer peer_aid responder",
+        makes="session_id",
     ),
     _agent(
         "handshake.complete",
@@ -368,6 +456,7 @@ _ROWS = (
         "[ (jti {jti})][, session {session_id}]",
         "session_id jti grants",
         payload="boundary direction identity_type tcts",
+        makes="jti",
     ),
     _agent(
         "handshake.failed",
@@ -381,11 +470,13 @@ _ROWS = (
         f"{_SPEAKER} issued a delegation[ to {{target}}][ for {{scope}}] (jti {{jti}})",
         "jti",
         payload="delegatee_aid delegation delegator_aid parent_jti scope",
+        makes="jti",
     ),
     _agent(
         "delegation.redeemed",
         f"{_SPEAKER} exchanged a delegation for a TCT[ for {{delegatee|subject}}][ (jti {{jti}})]",
         payload="delegatee delegation delegation_jti delegator parent_jti subject tct",
+        makes="jti",
     ),
     _agent(
         "delegation.rejected",
@@ -423,6 +514,7 @@ _ROWS = (
         "tct.renewal.issued",
         f"{_SPEAKER} issued a renewed TCT[ to {{subject|target|peer}}][ (jti {{jti}})]",
         payload="parent_jti peer subject tct",
+        makes="jti",
     ),
     _agent(
         "tct.renewal.refused",
@@ -444,15 +536,24 @@ _ROWS = (
         level="warning",
         payload="caller code peer registry_code sdk_code seconds source status_code subject",
     ),
-    _agent("llm.started", f"{_SPEAKER} asks the language model[ {{model}}]", payload="chars model provider"),
     _agent(
-        "llm.complete", f"{_SPEAKER} has the language model's answer[ ({{model}})]", payload="chars model ms provider"
+        "llm.started",
+        f"{_SPEAKER} asks the language model[ {{model}}]",
+        payload="chars model provider",
+        volatile="yes",
+    ),
+    _agent(
+        "llm.complete",
+        f"{_SPEAKER} has the language model's answer[ ({{model}})]",
+        payload="chars model ms provider",
+        volatile="yes",
     ),
     _agent(
         "llm.failed",
         because(f"{_SPEAKER} got no answer from the language model[ {{model}}]"),
         level="warning",
         payload="model ms provider status",
+        volatile="yes",
     ),
     _agent(
         "cp.enroll_succeeded",
@@ -470,12 +571,14 @@ _ROWS = (
         f"{_SPEAKER} verified a revocation list[ of {{issuer|source_url}}][, {{count|entry_count|entries}} revoked]"
         "[, now denied here: {denied}]",
         payload="count denied entries entry_count issuer peer",
+        volatile="alone",
     ),
     _agent(
         "revocation.refresh_failed",
         because(f"{_SPEAKER} could not fetch a revocation list"),
         level="warning",
         payload="class code fail_mode issuer peer status",
+        volatile="alone",
     ),
     _agent(
         "revocation.verify_failed",
@@ -483,6 +586,7 @@ _ROWS = (
         "cause",
         "warning",
         payload="fail_mode issuer lost peer",
+        volatile="alone",
     ),
 )
 

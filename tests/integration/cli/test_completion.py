@@ -51,9 +51,10 @@ def test_bash_completes(shell: Shell, words: str, expected: set[str]) -> None:
 
 def test_the_runs_of_this_machine_are_completed_and_the_newest_stands_first(shell: Shell) -> None:
     ids = [json.loads(shell("run", REF, "--json").stdout)["run_id"] for _ in range(2)]
-    for command in ("events", "narrate", "cancel", "tail"):
+    for command in ("events", "narrate", "diff", "cancel", "tail"):
         assert completed(shell, f"aitp-playground {command} ") == [f"plain,{run_id}" for run_id in reversed(ids)]
     assert completed(shell, f"aitp-playground events {ids[0][:8]}") == [f"plain,{ids[0]}"]
+    assert completed(shell, f"aitp-playground diff {ids[1]} {ids[0][:8]}") == [f"plain,{ids[0]}"]
     shown = completed(shell, f"aitp-playground events {ids[0][:8]}", "zsh")
     assert shown[:3] == ["plain", ids[0], f"success {REF}"]
 

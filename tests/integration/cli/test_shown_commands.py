@@ -95,6 +95,7 @@ SCRIPTS = [
     *[[line] for line in commands("docs/getting-started.md") if line.startswith(".venv/bin/aitp-playground ")],
     *[[line] for line in commands("docs/control-plane.md") if line.endswith("-via-cp@1.0.0 --with-control-plane")],
     *[block for page in ("README.md", "docs/getting-started.md") for block in blocks(page) if " new " in block[0]],
+    next(block for block in blocks("docs/cli.md", "diff") if block[0].startswith("ONE=")),
     [line for line in commands("docs/docker.md") if line.startswith(("mkdir ", "python3 -c "))],
 ]
 SERVER = next(block for block in blocks("README.md") if block[0].startswith("RUN="))

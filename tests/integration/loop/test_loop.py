@@ -310,6 +310,12 @@ async def test_a_large_log_is_told_in_pieces(watched: Watched, log: str, path: s
         assert await watched.send("GET", path.format(watched.runs[log])) == 200
 
 
+@pytest.mark.parametrize(("one", "other"), [("outputs", "outputs"), ("events", "deliveries"), ("events", "outputs")])
+async def test_large_logs_are_compared_elsewhere(watched: Watched, one: str, other: str) -> None:
+    async with watched.unheld():
+        assert await watched.send("GET", f"/runs/{watched.runs[one]}/diff/{watched.runs[other]}") == 200
+
+
 @pytest.mark.parametrize(
     "query", ["a=1&" * 2_000, "limit=" + "9" * 7_000, "a" * 65_536, "%00" * 2_500, "a=1&" * 16_000]
 )

@@ -11,7 +11,16 @@ from aitp_playground import api
 from .conftest import Client
 
 ROUTES = [(route.method, route.path) for resource in api.RESOURCES for route in resource.ROUTES]
-PLACES = {"run_id": "run-1", "pack": "demo", "versioned": "first@1", "name": "lazy", "agent_id": "a", "sid": "s"}
+PLACES = {
+    "run_id": "run-1",
+    "a": "run-1",
+    "b": "run-2",
+    "pack": "demo",
+    "versioned": "first@1",
+    "name": "lazy",
+    "agent_id": "a",
+    "sid": "s",
+}
 
 
 def at(path: str) -> str:

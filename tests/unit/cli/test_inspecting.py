@@ -22,7 +22,7 @@ from aitp_playground.events.codes import REGISTRY_CODES
 from tests.interop.foreign.keys import Key
 from tests.interop.foreign.tokens import DELEGATION, TCT, VOUCHER, claims_of, delegation, grant, voucher_for
 
-NOW = int(time.time())
+NOW = 1_800_000_000
 KEYS = [Key(), Key("p256"), Key(spelling="tagged")]
 keys = pytest.mark.parametrize("key", KEYS, ids=["ed25519", "p256", "tagged"])
 HOLDER, THIRD = Key(), Key("p256")
@@ -178,34 +178,34 @@ ENVELOPE = AGENT.sign_envelope("error", '{"code": "x"}')
 
 @pytest.mark.parametrize(("text", "kind"), [(MANIFEST, "manifest"), (LIST, "revocation list"), (ENVELOPE, "envelope")])
 def test_a_document_that_holds_says_whose_it_is(text: str, kind: str) -> None:
-    found = looked_at(text)
+    found = looked_at(text, time.time())
     assert (found.kind, found.verdict) == (kind, "good")
     assert AGENT.aid in found.said
 
 
 @pytest.mark.parametrize(
-    ("text", "now", "code"),
+    ("text", "later", "code"),
     [
-        (MANIFEST.replace("demo.a", "demo.b"), NOW, "MANIFEST_SIGNATURE_INVALID"),
-        (MANIFEST, NOW + 10_000, "MANIFEST_EXPIRED"),
-        (MANIFEST.replace("aitp/0.3", "aitp/9"), NOW, "MANIFEST_VERSION_UNKNOWN"),
-        ('{"manifest": {}}', NOW, "MANIFEST_INVALID"),
-        (LIST.replace("00000000-0000", "00000000-0001"), NOW, "REVOCATION_SNAPSHOT_SIGNATURE_INVALID"),
-        (LIST.replace(AGENT.aid, OTHER.aid), NOW, "REVOCATION_SNAPSHOT_SIGNATURE_INVALID"),
-        ('{"revocation_list": {}}', NOW, "REVOCATION_SNAPSHOT_INVALID"),
-        ('{"revocation_list": {"issuer": "x"}}', NOW, "REVOCATION_SNAPSHOT_INVALID"),
-        (ENVELOPE.replace('"x"', '"y"'), NOW, "INVALID_SIGNATURE"),
-        (ENVELOPE.replace(AGENT.aid, OTHER.aid), NOW, "INVALID_SIGNATURE"),
-        ('{"message_type": "error"}', NOW, "INVALID_ENVELOPE"),
-        ('{"message_type": "error", "sender": {"agent_id": "x"}}', NOW, "UNKNOWN_VERSION"),
+        (MANIFEST.replace("demo.a", "demo.b"), 0, "MANIFEST_SIGNATURE_INVALID"),
+        (MANIFEST, 10_000, "MANIFEST_EXPIRED"),
+        (MANIFEST.replace("aitp/0.3", "aitp/9"), 0, "MANIFEST_VERSION_UNKNOWN"),
+        ('{"manifest": {}}', 0, "MANIFEST_INVALID"),
+        (LIST.replace("00000000-0000", "00000000-0001"), 0, "REVOCATION_SNAPSHOT_SIGNATURE_INVALID"),
+        (LIST.replace(AGENT.aid, OTHER.aid), 0, "REVOCATION_SNAPSHOT_SIGNATURE_INVALID"),
+        ('{"revocation_list": {}}', 0, "REVOCATION_SNAPSHOT_INVALID"),
+        ('{"revocation_list": {"issuer": "x"}}', 0, "REVOCATION_SNAPSHOT_INVALID"),
+        (ENVELOPE.replace('"x"', '"y"'), 0, "INVALID_SIGNATURE"),
+        (ENVELOPE.replace(AGENT.aid, OTHER.aid), 0, "INVALID_SIGNATURE"),
+        ('{"message_type": "error"}', 0, "INVALID_ENVELOPE"),
+        ('{"message_type": "error", "sender": {"agent_id": "x"}}', 0, "UNKNOWN_VERSION"),
     ],
 )
-def test_what_is_wrong_with_a_document_has_the_registrys_code(text: str, now: float, code: str) -> None:
-    assert bad(text, now) == code
+def test_what_is_wrong_with_a_document_has_the_registrys_code(text: str, later: int, code: str) -> None:
+    assert bad(text, time.time() + later) == code
 
 
 def test_a_list_that_is_over_is_bad() -> None:
-    assert looked_at(LIST, NOW + 10_000).verdict == "bad"
+    assert looked_at(LIST, time.time() + 10_000).verdict == "bad"
 
 
 def test_a_bundle_shows_its_tokens_and_is_left_to_its_participants() -> None:

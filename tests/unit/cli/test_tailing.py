@@ -16,6 +16,7 @@ from aitp_playground.cli.tailing import log_lines, view
 from aitp_playground.cli.tailing.log_lines import Lines, event_of
 from aitp_playground.cli.tailing.view import View
 from aitp_playground.cli.tailing.wanted import Wanted
+from aitp_playground.cli.terminal import columns as terminal_columns
 from aitp_playground.events.selection import Selection, moment_of
 
 
@@ -86,13 +87,15 @@ class Terminal(io.TextIOWrapper):
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(view, "sys", SimpleNamespace(stdout=Terminal(io.BytesIO(), encoding="utf-8")))
+    stdout = SimpleNamespace(stdout=Terminal(io.BytesIO(), encoding="utf-8"))
+    for module in (view, terminal_columns):
+        monkeypatch.setattr(module, "sys", stdout)
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
 
 
 def width(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
-    monkeypatch.setattr(view.shutil, "get_terminal_size", lambda _: os.terminal_size((columns, 24)))
+    monkeypatch.setattr(terminal_columns.shutil, "get_terminal_size", lambda _: os.terminal_size((columns, 24)))
 
 
 def test_in_a_pipe_there_is_no_colour_and_every_column() -> None:

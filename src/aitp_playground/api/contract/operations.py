@@ -32,6 +32,7 @@ class Tag:
 
 
 #: Groups of more than one resource.
+RUNS = Tag("Runs", "Start, list, show, tell, compare, cancel, delete.")
 EVENTS = Tag("Events", "What happens, as it happens.")
 FOR_AGENTS = Tag("For agents", "What the agents of runs ask. Each has secrets of its own.")
 

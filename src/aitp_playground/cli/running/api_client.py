@@ -84,6 +84,10 @@ class ApiClient:
         """End a run; ``{"run_id", "status", "cancelled", "reason"?}``."""
         return await self._json("POST", f"/runs/{run_id}/cancel")
 
+    async def head(self, run_id: str) -> dict[str, Any]:
+        """The run without its events."""
+        return dict(decode_json(await self._call("GET", f"/runs/{run_id}?events=false", None)))
+
     async def document(self, run_id: str) -> bytes:
         """The whole run."""
         return await self._call("GET", f"/runs/{run_id}", None)

@@ -17,6 +17,8 @@ from aitp_playground.errors import RunNotFound
 from aitp_playground.events.codec import decode, encode_json
 from aitp_playground.net import client_session
 from aitp_playground.observability.narrator import Narrator
+from aitp_playground.recording.form import Given
+from aitp_playground.store.port import RunStatus
 from aitp_playground.store.sqlite import SqliteRunStore
 
 T = TypeVar("T")
@@ -35,6 +37,9 @@ class Records(Protocol):
 
     async def narration(self, run_id: str) -> bytes:
         """The run as prose."""
+
+    async def given(self, run_id: str) -> tuple[Given, RunStatus]:
+        """What the run was started with, and how it stands now."""
 
 
 class AtServer:
@@ -60,6 +65,18 @@ class AtServer:
     async def narration(self, run_id: str) -> bytes:
         """See :class:`Records`."""
         return await self.client.narration(run_id)
+
+    async def given(self, run_id: str) -> tuple[Given, RunStatus]:
+        """See :class:`Records`."""
+        head = await self.client.head(run_id)
+        given = Given(
+            run_id=run_id,
+            ref=head["scenario_ref"],
+            template=head["template"],
+            inputs=head["inputs"],
+            faults=head["fault_injection"],
+        )
+        return given, head["status"]
 
 
 class InDatabase:
@@ -95,6 +112,21 @@ class InDatabase:
         told = [narrator.line(decode(body)) async for body in self.events(run_id)]
         lines = [line for line in told if line is not None]
         return "\n".join([*lines, narrator.summary(), ""]).encode("utf-8", "replace")
+
+    async def given(self, run_id: str) -> tuple[Given, RunStatus]:
+        """See :class:`Records`."""
+        row = await self._store.get(run_id)
+        if row is None:
+            raise RunNotFound(f"no run has the id {run_id!r}")
+        header = row.header
+        given = Given(
+            run_id=run_id,
+            ref=header.scenario_ref,
+            template=header.template,
+            inputs=header.inputs,
+            faults=header.fault_injection,
+        )
+        return given, row.summary.status
 
 
 def with_records(server: str | None, api_key: str | None, work: Callable[[Records], Awaitable[T]]) -> T:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 import time
 import zlib
@@ -12,6 +10,7 @@ from typing import Any, Final
 
 import click
 
+from aitp_playground.cli.terminal.columns import colourful, columns
 from aitp_playground.events.codec import encode_json
 from aitp_playground.events.model import RunEvent
 from aitp_playground.events.narration import plain, value_text
@@ -32,10 +31,8 @@ class View:
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
-        terminal = sys.stdout.isatty()
-        dumb = os.environ.get("TERM", "dumb") in {"dumb", "unknown", ""}
-        self._colour = terminal and not dumb and not os.environ.get("NO_COLOR")
-        self._width = shutil.get_terminal_size((160, 24)).columns if terminal else 160
+        self._colour = colourful()
+        self._width = columns(160)
 
     def line(self, event: Mapping[str, Any], raw: bytes | None = None) -> bytes:
         """``raw``: the event's own bytes, where they are at hand."""

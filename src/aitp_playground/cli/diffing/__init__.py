@@ -1,0 +1,1 @@
+"""``diff``: where the two sides come from, and how a comparison looks."""
