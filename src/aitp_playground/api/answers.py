@@ -49,6 +49,19 @@ class LogReference(TypedDict):
     reference: str
 
 
+class UnknownRuns(TypedDict):
+    """The ids of which there is no run."""
+
+    unknown: list[str]
+
+
+class UnfinishedRun(TypedDict):
+    """The run that is not over yet."""
+
+    run_id: str
+    status: str
+
+
 class OtherRun(TypedDict):
     """The run for which an `Idempotency-Key` was used."""
 
@@ -66,7 +79,15 @@ class Fault(TypedDict):
         str, Field(description="For programs; it does not change."), WithJsonSchema({"enum": list(ERROR_CODES)})
     ]
     message: Annotated[str, Field(description="For people: what is wrong, where, and what to do next.")]
-    details: NotRequired[list[PointedFault] | list[ParameterFault] | list[FileFault] | LogReference | OtherRun]
+    details: NotRequired[
+        list[PointedFault]
+        | list[ParameterFault]
+        | list[FileFault]
+        | LogReference
+        | OtherRun
+        | UnknownRuns
+        | UnfinishedRun
+    ]
 
 
 class Error(TypedDict):

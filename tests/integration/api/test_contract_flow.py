@@ -128,6 +128,22 @@ async def all_that_can_be_asked_of_a_run(world: World, body: dict[str, Any]) -> 
     await ask("GET", "/runs?limit=1&status=success&scenario_ref=" + body["scenario_ref"])
 
 
+async def how_runs_differ(world: World) -> None:
+    ask, run = world.api.ask, {"scenario_ref": "intra-org/trust-gate@1.0.0"}
+    one, other = [(await world.finished(**run))[0] for _ in range(2)]
+    assert (await ask("GET", f"/runs/{one}/diff/{other}"))["equal"] is True
+    failed, _ = await world.finished(**run, fault_injection={"peer_offline": ["writer"]})
+    found = await ask("GET", f"/runs/{one}/diff/{failed}?volatile=true")
+    assert (found["equal"], found["end"]["type"]) == (False, {"a": "run.complete", "b": "run.failed"})
+    assert {step["change"] for step in found["steps"]} >= {"changed", "missing"}
+    assert (await ask("GET", f"/runs/{one}/diff/{uuid.uuid4()}", 404))["error"]["details"]["unknown"]
+    await ask("GET", f"/runs/{one}/diff/{other}?volatile=x", 422)
+    going_on = await world.under_way()
+    unfinished = await ask("GET", f"/runs/{one}/diff/{going_on}", 409)
+    assert unfinished["error"]["details"]["run_id"] == going_on
+    await ask("POST", f"/runs/{going_on}/cancel", 202)
+
+
 async def a_run_under_way_its_agents_what_they_report_and_its_end(world: World) -> None:
     ask, run_id = world.api.ask, await world.under_way()
     [agent] = [row for row in (await ask("GET", "/agents"))["agents"] if row["run_id"] == run_id]
@@ -145,6 +161,12 @@ async def a_run_under_way_its_agents_what_they_report_and_its_end(world: World) 
     for unfit in ({"port": True}, {"port": 1.5}, {"grants": "x"}, {"emitter_seq": True}):
         late = {"emitter_seq": 9002, "events": [{**event, "emitter_seq": 9002, **unfit}]}
         await world.stranger.ask("POST", "/internal/telemetry", 422, headers=token, json=late)
+    span = {"name": "x", "kind": "server", "span_id": "1" * 16, "parent_id": "2" * 16, "start": 1, "end": 2.0}
+    traced = {"emitter_seq": 9001, "events": [], "spans": [span, {**span, "attributes": {"a": 1}, "error": "no"}]}
+    await world.stranger.ask("POST", "/internal/telemetry", headers=token, json=traced)
+    for unfit in ({"span_id": "x"}, {"start": 3}, {"kind": "odd"}, {"error": 7}):
+        wrong = {"emitter_seq": 9001, "events": [], "spans": [{**span, **unfit}]}
+        await world.stranger.ask("POST", "/internal/telemetry", 422, headers=token, json=wrong)
     await world.stranger.ask("POST", "/internal/telemetry", 401, json=batch)
 
     desk = world.running.services.id_tokens
@@ -277,6 +299,7 @@ async def what_is_refused(world: World) -> None:
 async def test_every_operation_answers_as_the_contract_says(world: World) -> None:
     for part in (
         what_can_be_run,
+        how_runs_differ,
         a_run_under_way_its_agents_what_they_report_and_its_end,
         what_the_control_plane_delivers,
         everything_as_one_stream_with_its_gaps_and_resets,
