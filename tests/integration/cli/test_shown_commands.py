@@ -60,6 +60,14 @@ ELSEWHERE = {
         "tests/integration/cli/test_completion.py",
         "test_what_the_shell_is_given_is_a_script_that_it_takes",
     ),
+    r"python3 -c \"import sqlite3; .*|install -m 0600 state/identity\.secret .*": (
+        "tests/integration/cli/test_operations.py",
+        "test_a_copy_that_was_made_of_a_server_at_work_is_one_to_go_on_from",
+    ),
+    r"aitp-playground doctor": (
+        "tests/integration/cli/test_doctor.py",
+        "test_where_all_is_well_it_says_so_and_runs_two_agents",
+    ),
     r"aitp-playground tail --follow": (
         "tests/integration/cli/test_tail.py",
         "test_killed_and_started_again_the_server_costs_no_event_and_none_is_told_twice",
