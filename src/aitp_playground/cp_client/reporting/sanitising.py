@@ -17,6 +17,7 @@ import orjson
 from aitp_playground.cp_client.reporting.mapping import SOURCE, AidBook, moment, told
 from aitp_playground.events.codec import decode
 from aitp_playground.events.model import RunEvent
+from aitp_playground.observability.trace_context import trace_id_of
 from aitp_playground.store.port import StoredEvent
 
 #: UTF-16 units of a payload's JSON, and bytes of a request's body.
@@ -70,7 +71,7 @@ def stub(event: RunEvent, reason: str, columns: Mapping[str, Any] | None = None)
         "run_id": event.run_id,
         "source": SOURCE,
         **{name: columns[name] for name in _ARRIVED if columns and name in columns},
-        "payload": {"id": event.id, "seq": event.seq, "omitted": reason},
+        "payload": {"id": event.id, "seq": event.seq, "trace_id": trace_id_of(event.run_id), "omitted": reason},
     }
     return Outgoing(event.seq, orjson.dumps(fields), "stub", reason)
 
