@@ -29,6 +29,10 @@ from aitp_playground.store.port import TERMINAL, RunRow
 
 TAG = RUNS
 MOST_WAITING = 4
+#: Less than the command compares, in a process of its own: the collector of garbage stops all threads, the longer the
+#: more objects there are.
+MOST_EVENTS = 20_000
+MOST_BYTES = 16 << 20
 _VOLATILE = query.Flag("volatile", "Compare events that may as well not have come, too.", default=False)
 _COMPARING = Threads("comparing", 1)
 
@@ -166,7 +170,7 @@ async def _rows(directory: RunDirectory, *run_ids: str) -> list[RunRow]:
 
 
 async def _log(directory: RunDirectory, row: RunRow) -> Log:
-    log = Log()
+    log = Log(MOST_EVENTS, MOST_BYTES)
     pages = directory.pages(row.header.run_id, until=row.summary.event_count)
     async with contextlib.aclosing(pages):
         async for page in pages:

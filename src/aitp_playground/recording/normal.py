@@ -31,17 +31,18 @@ MOST_BYTES: Final = 32 << 20
 class Log:
     """The stored events of one run, gathered to be compared. Raises PayloadTooLarge for what is too long for that."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_events: int | None = None, most_bytes: int | None = None) -> None:
         self.bodies: list[bytes] = []
         self._size = 0
+        self._most_events = MOST_EVENTS if most_events is None else most_events
+        self._most_bytes = MOST_BYTES if most_bytes is None else most_bytes
 
     def add(self, body: bytes) -> None:
         """Take the next event, as it is stored."""
         self._size += len(body)
-        if len(self.bodies) == MOST_EVENTS or self._size > MOST_BYTES:
-            raise PayloadTooLarge(
-                f"this run is too long to be compared: at most {MOST_EVENTS} events and {MOST_BYTES >> 20} MiB"
-            )
+        if len(self.bodies) == self._most_events or self._size > self._most_bytes:
+            most = f"at most {self._most_events} events and {self._most_bytes >> 20} MiB"
+            raise PayloadTooLarge(f"this run is too long to be compared: {most}")
         self.bodies.append(body)
 
 

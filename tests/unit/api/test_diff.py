@@ -10,7 +10,6 @@ import pytest
 
 from aitp_playground.api import diff
 from aitp_playground.events.codec import decode
-from aitp_playground.recording import normal
 from aitp_playground.store.port import RunStatus, StoredEvent
 from tests.support.made_logs import MadeLog, find, made_log
 
@@ -122,7 +121,7 @@ async def test_a_run_that_is_too_long_is_refused(
     client: Client, directory: MemoryDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add(directory, "one", made_log())
-    monkeypatch.setattr(normal, "MOST_EVENTS", 10)
+    monkeypatch.setattr(diff, "MOST_EVENTS", 10)
     error = (await told(client, "/runs/one/diff/one", 413))["error"]
     assert "at most 10 events" in error["message"]
 
