@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
@@ -24,6 +25,9 @@ from aitp_playground.hosting.launcher import AgentLauncher
 from aitp_playground.hosting.privacy import UNQUOTED
 from aitp_playground.listening import Address, listen, raise_open_files, serving
 from aitp_playground.net import client_session
+from aitp_playground.observability.disk import DiskWatch
+from aitp_playground.observability.fed import Directory
+from aitp_playground.observability.loop_lag import LoopLag, LoopWatch
 from aitp_playground.observability.metrics import Metrics
 from aitp_playground.observability.tracing import NOT_INSTALLED, Tracing, endpoint_of, exporter
 from aitp_playground.runs.board import AgentBoard
@@ -96,8 +100,9 @@ async def playground(
         await together([launcher.start(), store.open()])
 
         metrics = Metrics(step_types=STEP_TYPES)
-        metrics.feed("store_queued_events", lambda: store.pressure[0])
-        metrics.feed("store_last_commit_seconds", lambda: store.pressure[1])
+        _feed_store(metrics, store)
+        metrics.feed("cp_breaker_open", lambda: cp.state == "open")
+        await stack.enter_async_context(_watched(metrics, settings))
         reporter: Reporter | None = None
         if cp.enabled:
             means = Means(client=cp, store=store, metrics=metrics, settle=settings.cp_ingest_settle_secs)
@@ -181,6 +186,38 @@ async def _listen(settings: Settings) -> Address:
         ) from failure
 
 
+@contextlib.asynccontextmanager
+async def _watched(metrics: Metrics, settings: Settings) -> AsyncIterator[None]:
+    """While the loop and the disks are looked at."""
+    async with contextlib.AsyncExitStack() as stack:
+        lag, supervisor = LoopLag(), Supervisor()
+        stack.push_async_callback(supervisor.close, CLOSE_TIMEOUT)
+        supervisor.spawn(lambda: LoopWatch(lag), name="loop-watch", restart=Restart.ON_FAILURE)
+        metrics.feed("loop_lag_seconds", lambda: lag.seconds)
+        for name, directory in _directories(settings).items():
+            disk = DiskWatch(directory)
+            disk.start()
+            stack.push_async_callback(disk.close)
+            metrics.feed("disk_free_bytes", disk.free, name)
+            metrics.feed("disk_size_bytes", disk.size, name)
+        yield
+
+
+def _directories(settings: Settings) -> dict[Directory, Path]:
+    found: dict[Directory, Path] = {"state": settings.state_dir}
+    if settings.database != ":memory:":
+        history = Path(settings.database).expanduser().absolute().parent
+        if history != settings.state_dir.absolute():
+            found["history"] = history
+    return found
+
+
+def _feed_store(metrics: Metrics, store: SqliteRunStore) -> None:
+    metrics.feed("store_queued_events", lambda: store.pressure[0])
+    metrics.feed("store_last_commit_seconds", lambda: store.pressure[1])
+    metrics.feed("store_writable", lambda: store.failures.writable)
+
+
 def _feed_reports(metrics: Metrics, reporter: Reporter) -> None:
     metrics.feed("cp_ingest_runs_waiting", reporter.backlog.__len__)
     metrics.feed("cp_ingest_lag_seconds", lambda: reporter.backlog.lag)
@@ -189,4 +226,6 @@ def _feed_reports(metrics: Metrics, reporter: Reporter) -> None:
 def _feed_runs(metrics: Metrics, directory: RunDirectory, services: RunServices) -> None:
     metrics.feed("runs_running", lambda: directory.load[0])
     metrics.feed("runs_pending", lambda: directory.load[1])
+    metrics.feed("runs_running_limit", lambda: directory.admission.limits[0])
+    metrics.feed("runs_pending_limit", lambda: directory.admission.limits[1])
     metrics.feed("agents_live", lambda: sum(row.status == "ready" for row in services.board.rows()))

@@ -24,7 +24,7 @@ SETTINGS = {name.upper() for name in Settings.model_fields}
 SECRETS = {"CP_API_KEY", "PLAYGROUND_API_KEYS", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"}
 #: Variables of the tools around the playground, not of the playground.
 OTHERS = {"PATH", "PYTHONDONTWRITEBYTECODE"}
-COMPOSE = ("compose.yaml", "compose.control-plane.yaml")
+COMPOSE = ("compose.yaml", "compose.control-plane.yaml", "compose.prometheus.yaml")
 
 
 def compose(name: str) -> dict[str, Any]:
@@ -172,26 +172,46 @@ def test_compose_gives_the_service_no_more_than_it_needs() -> None:
 def test_compose_names_settings_that_exist_and_hands_keys_over_as_files() -> None:
     for name, service, content in services():
         if service == "aitp-playground":
-            assert content["environment"].keys() <= SETTINGS - SECRETS, name
-            assert {secret.upper() for secret in content["secrets"]} <= SECRETS, name
+            assert content.get("environment", {}).keys() <= SETTINGS - SECRETS, name
+            assert {secret.upper() for secret in content.get("secrets", [])} <= SECRETS, name
     assert compose("compose.yaml")["services"]["aitp-playground"]["environment"]["SECRETS_DIR"] == "/run/secrets"
 
 
 def test_compose_declares_what_its_services_refer_to() -> None:
-    declared = {kind: {n for name in COMPOSE for n in compose(name).get(kind, {})} for kind in ("secrets", "volumes")}
+    kinds = ("secrets", "volumes", "configs")
+    declared = {kind: {n for name in COMPOSE for n in compose(name).get(kind, {})} for kind in kinds}
     known = {service for _, service, _ in services()}
 
     for name, service, content in services():
         named = {mount.split(":")[0] for mount in content.get("volumes", [])}
         assert set(content.get("secrets", [])) <= declared["secrets"], (name, service)
         assert named <= declared["volumes"], (name, service)
+        assert {config["source"] for config in content.get("configs", [])} <= declared["configs"], (name, service)
         assert content.get("depends_on", {}).keys() <= known, (name, service)
+        assert content.get("network_mode", "service:aitp-playground").removeprefix("service:") in known
 
 
 def test_compose_lets_running_runs_end_before_it_kills() -> None:
     period = compose("compose.yaml")["services"]["aitp-playground"]["stop_grace_period"]
 
     assert int(period.removesuffix("s")) > Settings.model_fields["shutdown_grace_secs"].default
+
+
+def test_the_prometheus_beside_it_finds_its_files_its_key_and_the_playground() -> None:
+    document = compose("compose.prometheus.yaml")
+    service = document["services"]["prometheus"]
+    placed = {mount["target"]: document["configs"][mount["source"]]["file"] for mount in service["configs"]}
+    [main] = [option.partition("=")[2] for option in service["command"] if option.startswith("--config.file=")]
+    configuration = yaml.safe_load((DEPLOY / placed[main]).read_text())
+    [scraped] = configuration["scrape_configs"]
+
+    for name in configuration["rule_files"]:
+        beside = placed[str(Path(main).parent / name)]
+        assert (DEPLOY / beside).resolve() == (DEPLOY / placed[main]).parent.resolve() / name
+    assert scraped["authorization"]["credentials_file"] in {f"/run/secrets/{name}" for name in service["secrets"]}
+    assert service["network_mode"] == "service:aitp-playground"
+    assert scraped["static_configs"] == [{"targets": [f"127.0.0.1:{image_environment()['PORT']}"]}]
+    assert any(f"={mount.partition(':')[2]}" in " ".join(service["command"]) for mount in service["volumes"])
 
 
 # -- systemd -----------------------------------------------------------------------------------------------------------

@@ -65,6 +65,11 @@ class Logs:
         else:
             self._sink.write(self._console(event, self._render))
 
+    @property
+    def lost(self) -> int:
+        """Lines that were dropped so far, since nobody took them in time."""
+        return self._sink.lost
+
     def flush(self, timeout: float = 2.0) -> bool:
         """Wait until what was logged so far is written; False when ``timeout`` seconds were too short."""
         return self._sink.flush(timeout)

@@ -6,9 +6,8 @@ was not declared counts as ``other``. All series exist from the start, so that a
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Literal, get_args
 
@@ -24,6 +23,7 @@ from prometheus_client import (
 
 from aitp_playground.events.model import RunEvent
 from aitp_playground.events.vocabulary import TERMINAL_TYPES, TYPES, spec
+from aitp_playground.observability.fed import Directory, Fed, FedMetrics, Read
 
 #: What ``GET /metrics`` says its body is.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -34,27 +34,9 @@ TelemetryResult = Literal["accepted", "duplicate", "rejected"]
 DeliveryResult = Literal["stored", "duplicate", "counted", "unsigned", "unknown_run", "too_large", "refused"]
 #: What became of an event on its way to the Control Plane.
 IngestFate = Literal["stored", "already_there", "sanitised", "stub", "dropped"]
-Fed = Literal[
-    "runs_pending",
-    "runs_running",
-    "agents_live",
-    "store_queued_events",
-    "store_last_commit_seconds",
-    "cp_ingest_runs_waiting",
-    "cp_ingest_lag_seconds",
-]
 
 _LAUNCH_RESULTS = ("ready", "failed", "cancelled")
 _STATUS_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
-_FED_HELP: dict[Fed, str] = {
-    "runs_pending": "Runs that wait for a place",
-    "runs_running": "Runs that are going on",
-    "agents_live": "Agent processes alive",
-    "store_queued_events": "Events handed to the store and not yet on disk",
-    "store_last_commit_seconds": "How long the store's latest commit took",
-    "cp_ingest_runs_waiting": "Runs the Control Plane does not have all events of",
-    "cp_ingest_lag_seconds": "How long the longest-waiting of them has waited",
-}
 _RUN_BUCKETS = (0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _LAUNCH_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _HTTP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -93,16 +75,9 @@ class Metrics:
                 self._requests[method, route, status_class] = self._request_counter.labels(method, route, status_class)
             self._request_seconds[method, route] = self._request_histogram.labels(method, route)
 
-    def feed(self, name: Fed, read: Callable[[], float]) -> None:
-        """Let ``read`` say this gauge's value whenever the metrics are rendered; one that fails reads as NaN."""
-
-        def guarded() -> float:
-            try:
-                return float(read())
-            except Exception:  # noqa: BLE001 - one broken source must not hide all the others
-                return math.nan
-
-        self._fed[name].set_function(guarded)
+    def feed(self, name: Fed, read: Read, directory: Directory | Literal[""] = "") -> None:
+        """Let ``read`` say this value whenever the metrics are rendered; one that fails reads as NaN."""
+        self._fed.feed(name, read, directory)
 
     # -- counting -----------------------------------------------------------------------------------------------------
 
@@ -210,7 +185,7 @@ class Metrics:
         self._cp_events = {fate: ingested.labels(fate) for fate in get_args(IngestFate)}
         self._cp_retries = self._counter("cp_ingest_retries", "Attempts to report that failed")
         self._replays = self._counter("idempotent_replays", "Requests answered with an earlier run")
-        self._fed = {name: self._gauge(name, text) for name, text in _FED_HELP.items()}
+        self._fed = FedMetrics(self.registry, "aitp_playground_")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"aitp_playground_{name}", text, labels, registry=self.registry)

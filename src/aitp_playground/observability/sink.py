@@ -52,6 +52,7 @@ class LineSink:
         self._size = 0
         self._dropped = 0
         self._noticed = 0
+        self._lost = 0
         self._writing = False
         self._closed = False
         #: What ended a sink that does not last.
@@ -59,11 +60,17 @@ class LineSink:
         self._thread = threading.Thread(target=self._run, name="line-writer", daemon=True)
         self._thread.start()
 
+    @property
+    def lost(self) -> int:
+        """Lines that were dropped so far."""
+        return self._lost
+
     def write(self, line: bytes) -> None:
         """Hand over a line that ends in a newline. Never waits for the stream."""
         with self._lock:
             if self._closed or self._size + len(line) > self._max_pending:
                 self._dropped += 1
+                self._lost += 1
                 return
             self._lines.append(line)
             self._size += len(line)
@@ -118,7 +125,9 @@ class LineSink:
             gone = isinstance(failure, ValueError) or (isinstance(failure, OSError) and failure.errno in _GONE)
             if gone:
                 # A notice that is lost takes its count back instead of counting for one.
-                self._dropped += rest.count(b"\n") + (self._noticed - 1 if self._noticed else 0)
+                lost = rest.count(b"\n") - (1 if self._noticed else 0)
+                self._dropped += lost + self._noticed
+                self._lost += lost
                 return False
             self._lock.wait_for(lambda: self._closed, self._retry)
             return True

@@ -30,6 +30,11 @@ class Admission:
         """How many runs have a place, and how many wait for one."""
         return len(self._running), len(self._waiting)
 
+    @property
+    def limits(self) -> tuple[int, int]:
+        """How many runs may have a place, and how many wait for one."""
+        return self._at_once, self._most_waiting
+
     @contextmanager
     def opening(self) -> Iterator[None]:
         """Room for one more run while it is being stored. Raises Overloaded."""

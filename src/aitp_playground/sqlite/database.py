@@ -88,7 +88,7 @@ class SqliteDatabase:
 
     @property
     def pressure(self) -> tuple[int, float]:
-        """Events handed over and not yet on disk; seconds that the latest commit took."""
+        """Events handed over and not yet on disk; seconds that the latest commit took, or the one under way if more."""
         return (0, 0.0) if self._writer is None else (self._writer.backlog, self._writer.last_commit)
 
     def write(self, work: Work[T], *, events: int = 0, size: int = 0, always: bool = False) -> asyncio.Future[T]:

@@ -70,8 +70,8 @@ class Writer:
         self._events = 0
         self._bytes = 0
         self._stopping = False
-        #: How long the latest commit took, seconds.
-        self.last_commit = 0.0
+        self._last_commit = 0.0
+        self._begun: float | None = None
         # A daemon: a disk that hangs in fsync must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -80,6 +80,12 @@ class Writer:
     def backlog(self) -> int:
         """Events handed over and not yet committed."""
         return self._events
+
+    @property
+    def last_commit(self) -> float:
+        """Seconds that the latest commit took; the one under way when it is longer already: a disk may hang."""
+        begun = self._begun
+        return self._last_commit if begun is None else max(self._last_commit, time.perf_counter() - begun)
 
     def submit(self, work: Work[T], *, events: int = 0, size: int = 0, always: bool = False) -> asyncio.Future[T]:
         """Queue ``work``; the future has its result once it is committed.
@@ -121,9 +127,9 @@ class Writer:
     def _run(self) -> None:
         try:
             while group := self._take():
-                begun = time.perf_counter()
+                self._begun = begun = time.perf_counter()
                 outcomes = self._commit(group)
-                self.last_commit = time.perf_counter() - begun
+                self._last_commit, self._begun = time.perf_counter() - begun, None
                 always = {operation.future for operation in group if operation.always}
                 # That something could be removed does not say that anything else can be written.
                 telling = [outcome for outcome in outcomes if outcome.error or outcome.future not in always]

@@ -32,6 +32,11 @@ class StoreFailures:
         self.damage: StoreDamaged | None = None
         self._failing = False
 
+    @property
+    def writable(self) -> bool:
+        """Whether the latest commit of what is no removal succeeded; never again once the database is damaged."""
+        return self.damage is None and not self._failing
+
     def unavailable(self, failure: Exception) -> StoreUnavailable:
         """The failure of SQLite, of the file system, or of a thread that does not start."""
         error = StoreUnavailable(f"the run store cannot be used now: {failure}")

@@ -66,14 +66,14 @@ class SqliteRunStore(ChronicleReads):
         reserve_bytes: int = 0,
     ) -> None:
         path = None if database == ":memory:" else Path(database).expanduser().absolute()
-        self._failures = StoreFailures(path)
+        self.failures = StoreFailures(path)
         self._owner = OwnerLock(state_dir / "owners")
         self.owner_id = self._owner.owner_id
         self._outbox = outbox
         #: The database below, for what is no run: its size, its pages.
         self.database = SqliteDatabase(
             path,
-            self._failures,
+            self.failures,
             name="store",
             what="the run history (RUN_HISTORY_DB)",
             max_events=max_waiting_events,
@@ -100,7 +100,7 @@ class SqliteRunStore(ChronicleReads):
 
     @property
     def pressure(self) -> tuple[int, float]:
-        """Events handed over and not yet on disk; seconds that the latest commit took."""
+        """See :attr:`SqliteDatabase.pressure`."""
         return self.database.pressure
 
     async def ping(self) -> None:
@@ -108,8 +108,8 @@ class SqliteRunStore(ChronicleReads):
 
         Raises ``StoreUnavailable``; ``StoreDamaged`` once any read or write has met a damaged page.
         """
-        if self._failures.damage is not None:
-            raise self._failures.damage
+        if self.failures.damage is not None:
+            raise self.failures.damage
         try:
             async with asyncio.timeout(PING_SECONDS):
                 await self.database.write(writes.ping)

@@ -14,9 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from aitp_playground.events.model import RunEvent, draft
 from aitp_playground.events.vocabulary import TYPES
 from aitp_playground.observability import metrics as metrics_module
+from aitp_playground.observability.fed import Directory, Fed
 from aitp_playground.observability.metrics import (
     DeliveryResult,
-    Fed,
     IngestFate,
     Metrics,
     StepEnd,
@@ -63,6 +63,8 @@ def use_everything(metrics: Metrics) -> None:
         metrics.cp_ingest_events(fate, 2)
     metrics.cp_ingest_retry()
     metrics.feed("agents_live", lambda: 3)
+    metrics.feed("disk_free_bytes", lambda: 5, "history")
+    metrics.feed("log_lines_dropped", lambda: 7)
 
 
 def test_no_series_appears_that_was_not_there_from_the_start(metrics: Metrics) -> None:
@@ -144,6 +146,21 @@ def test_a_source_that_fails_hides_no_other_metric(metrics: Metrics) -> None:
     assert value(metrics, "runs_running") == 4
 
 
+def test_what_somebody_else_counts_is_a_counter(metrics: Metrics) -> None:
+    assert value(metrics, "log_lines_dropped_total") == 0
+    metrics.feed("log_lines_dropped", lambda: 3)
+    assert value(metrics, "log_lines_dropped_total") == 3
+
+
+def test_what_is_told_of_each_directory_has_a_series_for_each_and_for_no_other(metrics: Metrics) -> None:
+    metrics.feed("disk_free_bytes", lambda: 5, "history")
+    assert value(metrics, "disk_free_bytes", directory="history") == 5
+    assert value(metrics, "disk_free_bytes", directory="state") == 0
+    for name, directory in (("disk_free_bytes", ""), ("agents_live", "state")):
+        with pytest.raises(ValueError, match="no series"):
+            metrics.feed(name, lambda: 1, directory)  # type: ignore[arg-type]
+
+
 def test_two_services_in_one_process_count_apart(metrics: Metrics) -> None:
     metrics.idempotent_replay()
     assert value(Metrics(), "idempotent_replays_total") == 0
@@ -160,6 +177,11 @@ def test_every_gauge_that_is_declared_is_fed_by_the_service() -> None:
     calls = [node for node in NODES if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
     fed = {call.args[0].value for call in calls if call.func.attr == "feed" and isinstance(call.args[0], ast.Constant)}
     assert fed == set(get_args(Fed))
+
+
+def test_the_gauges_of_each_directory_are_fed_for_each() -> None:
+    words = {node.value for node in NODES if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    assert set(get_args(Directory)) <= words
 
 
 def test_every_way_to_count_is_used_by_the_service() -> None:

@@ -95,6 +95,7 @@ def test_what_nobody_was_there_to_read_is_counted_for_the_next_reader() -> None:
         assert sink.flush(GENEROUS)
         with os.fdopen(again, "rb") as source:
             assert (source.readline(), source.readline()) == (b"for you\n", b"dropped 3\n")
+        assert sink.lost == 3, "the notices that were lost with them are no lines of anybody's"
 
 
 def test_the_bound_holds_while_the_stream_fails() -> None:
@@ -102,6 +103,8 @@ def test_the_bound_holds_while_the_stream_fails() -> None:
         sink.write(b"first\n")
         for _ in range(10_000):
             sink.write(b"x" * 99 + b"\n")
+        # What fits, and what was taken meanwhile, is not lost yet.
+        assert 10_000 - 2 * 10 <= sink.lost < 10_000
         before = threading.active_count()
         sink.close(GENEROUS)
         assert threading.active_count() == before - 1, "the writer gives a failing stream up when it is told to end"

@@ -51,10 +51,13 @@ async def test_a_damaged_database_is_named_with_what_to_do(make_sqlite: MakeSqli
 async def test_from_the_first_damaged_page_on_the_store_is_not_ready(make_sqlite: MakeSqlite, tmp_path: Path) -> None:
     store, run_id, file = await damaged(make_sqlite, tmp_path)
     await store.ping()
+    assert store.failures.writable
     with pytest.raises(StoreDamaged):
         await store.read(run_id, after=1500, limit=3000)
     with pytest.raises(StoreDamaged, match=str(file)):
         await store.ping()
+    await stored_run(store)  # a commit that happens to succeed is no proof
+    assert not store.failures.writable
     assert (await store.get(run_id)) is not None  # what lies on sound pages is still read
 
 

@@ -49,6 +49,7 @@ async def test_a_removal_gets_the_reserve_and_nothing_else_does(make_sqlite: Mak
     assert reserve.stat().st_size == MIB
     with capture_logs() as logs:
         assert await store.delete(run_id)
+        assert not store.failures.writable, "that something could be removed says nothing of other writes"
     assert [line["path"] for line in logs if line["event"] == "store.reserve_used"] == [str(reserve)]
     assert await store.get(run_id) is None
     await asyncio.wait_for(store.room.given_back(), 300)

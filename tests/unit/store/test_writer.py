@@ -13,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from aitp_playground.errors import InvalidRequest, Overloaded, RunNotFound, StoreUnavailable
+from aitp_playground.sqlite import writer as writing
 from aitp_playground.sqlite.database import SqliteDatabase
 from aitp_playground.sqlite.files import connect_writer
 from aitp_playground.sqlite.writer import Work, Writer
@@ -136,6 +137,21 @@ async def test_beyond_the_bound_appends_are_refused_and_a_cancel_is_still_taken(
     assert len((await store.read(run_id)).events) == 16
 
 
+async def test_a_commit_that_does_not_end_shows_while_it_goes_on(
+    commits: tuple[Writer, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(writing.time, "perf_counter", lambda: now[0])
+    writer, _ = commits
+    async with held(writer):
+        now[0] += 50
+        assert writer.last_commit == 50
+        now[0] += 25
+    assert writer.last_commit == 75
+    await writer.submit(insert(1))
+    assert writer.last_commit == 0
+
+
 async def test_bytes_are_bounded_as_well(make_sqlite: MakeSqlite) -> None:
     store: SqliteRunStore = await make_sqlite(max_waiting_bytes=1000)
     run_id = await stored_run(store)
@@ -170,6 +186,7 @@ async def test_a_full_disk_fails_writes_and_ping_and_the_store_recovers_when_the
     pages = await database.write(lambda c: c.execute("PRAGMA page_count").fetchone()[0])
     await database.write(lambda c: c.execute(f"PRAGMA max_page_count={pages + 20}").fetchone())
     await store.ping()
+    assert store.failures.writable
     with capture_logs() as logs:
         appends = [store.append(run_id, events(n, n, "x" * 3000), summary(run_id, n)) for n in range(1, 101)]
         answers = await asyncio.gather(*appends, return_exceptions=True)
@@ -178,12 +195,14 @@ async def test_a_full_disk_fails_writes_and_ping_and_the_store_recovers_when_the
         for _ in range(3):
             with pytest.raises(StoreUnavailable, match="full"):
                 await store.ping()
+            assert not store.failures.writable
         row = await store.get(run_id)
         assert row is not None
         assert row.summary.event_count == stored == len((await store.read(run_id)).events)
         await database.write(lambda c: c.execute("PRAGMA max_page_count=1000000").fetchone())
         await store.ping()
         await store.append(run_id, events(stored + 1, stored + 9), summary(run_id, stored + 9))
+        assert store.failures.writable
     assert [entry["event"] for entry in logs] == ["store.unavailable", "store.available"]
 
 

@@ -62,6 +62,7 @@ async def _serve(settings: Settings, *, with_control_plane: bool) -> None:
             running = await stack.enter_async_context(
                 playground(settings, observers=[lambda _, stored: logs.event_line(stored)])
             )
+            running.metrics.feed("log_lines_dropped", lambda: logs.lost)
             announcements = Announcements()
             stack.push_async_callback(asyncio.to_thread, announcements.close)
             announcements.say(f"aitp-playground listens on {running.url}")
