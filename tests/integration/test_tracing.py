@@ -55,6 +55,16 @@ def the(spans: list[Received], name: str, service: str) -> Received:
     return found
 
 
+async def under_way(running: Playground) -> str:
+    """A run whose only step takes longer than anybody waits here."""
+    asked = NewRun(scenario_ref="lifecycle/act@1.0.0", inputs={"act": "sleep", "seconds": 25})
+    run_id = (await running.directory.submit(asked)).row.header.run_id
+    async for batch in running.directory.stream(run_id):
+        if any(entry.type == "step.started" for entry in batch):
+            break
+    return run_id
+
+
 async def test_spans_are_nested_as_the_calls_were_across_processes(traced: Playground, receiver: Receiver) -> None:
     outcome = await run(traced, GATE)
     spans = await receiver.trace(outcome.run_id)
@@ -126,21 +136,13 @@ async def test_what_fails_and_what_is_cut_off_is_an_error(traced: Playground, re
 
 
 async def test_a_step_in_progress_ends_with_a_cancelled_run(traced: Playground, receiver: Receiver) -> None:
-    submitted = await traced.directory.submit(_sleeper())
-    run_id = submitted.row.header.run_id
-    async for batch in traced.directory.stream(run_id):
-        if any(entry.type == "step.started" for entry in batch):
-            break
+    run_id = await under_way(traced)
     await traced.directory.cancel(run_id)
     outcome = await follow(traced, run_id)
     assert outcome.status == "cancelled"
     spans = await receiver.trace(run_id)
     [step] = [span for span in spans if span.name.startswith("step ")]
     assert step.error == "the run was cancelled"
-
-
-def _sleeper() -> NewRun:
-    return NewRun(scenario_ref="lifecycle/act@1.0.0", inputs={"act": "sleep", "seconds": 25})
 
 
 async def test_a_run_that_was_asked_for_in_another_trace_links_to_it(traced: Playground, receiver: Receiver) -> None:
@@ -158,11 +160,7 @@ async def test_a_run_that_was_asked_for_in_another_trace_links_to_it(traced: Pla
 
 async def test_a_stranger_makes_no_spans(traced: Playground, receiver: Receiver) -> None:
     """Another trace is nothing to an agent, nor is one that nobody samples."""
-    submitted = await traced.directory.submit(_sleeper())
-    run_id = submitted.row.header.run_id
-    async for batch in traced.directory.stream(run_id):
-        if any(entry.type == "step.started" for entry in batch):
-            break
+    run_id = await under_way(traced)
     [row] = [row for row in traced.services.board.rows() if row.run_id == run_id]
     async with aiohttp.ClientSession() as http:
         for parent in (ELSEWHERE, f"00-{run_id.replace('-', '')}-00f067aa0ba902b7-00", "junk", "0" * 9_000):
@@ -267,11 +265,7 @@ async def test_every_line_about_a_run_and_every_report_of_it_bears_the_trace(tmp
 
 
 async def test_spans_are_handed_in_in_bounds_and_checked(traced: Playground, receiver: Receiver) -> None:
-    submitted = await traced.directory.submit(_sleeper())
-    run_id = submitted.row.header.run_id
-    async for batch in traced.directory.stream(run_id):
-        if any(entry.type == "step.started" for entry in batch):
-            break
+    run_id = await under_way(traced)
     good = {"name": "x", "kind": "server", "span_id": "1" * 16, "parent_id": "2" * 16, "start": 1, "end": 2}
     tracing = traced.services.tracing
     assert tracing is not None
