@@ -138,9 +138,7 @@ async def test_every_metric_moves_with_what_it_is_for(
         await while_a_run_goes_on(watch, cp, state)
         await deliveries(watch)
         await a_store_that_cannot_write(watch)
-        async with watch.moves("loop_lag_seconds"):
-            time.sleep(0.5)  # noqa: ASYNC251 - this is what it is for
-        assert (await watch.page())["loop_lag_seconds"] > 0.3
+        await a_loop_that_is_held(watch)
         await a_control_plane_that_is_gone(watch, cp_stack)
         families = {
             sample.name.removeprefix(PREFIX): family.name
@@ -301,6 +299,14 @@ async def a_store_that_cannot_write(watch: Watch) -> None:
     async with watch.moves("store_writable"):
         assert (await ready(watch.http, running))[0] == 200
     assert (await watch.page())["store_writable"] == 1
+
+
+async def a_loop_that_is_held(watch: Watch) -> None:
+    """For longer than a busy machine has held it of late."""
+    worst = (await watch.page())["loop_lag_seconds"]
+    async with watch.moves("loop_lag_seconds"):
+        time.sleep(worst + 0.5)  # noqa: ASYNC251 - this is what it is for
+    assert (await watch.page())["loop_lag_seconds"] > worst + 0.3
 
 
 async def a_control_plane_that_is_gone(watch: Watch, cp_stack: contextlib.AsyncExitStack) -> None:

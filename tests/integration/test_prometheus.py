@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import random
 import shutil
 import socket
 from collections.abc import AsyncIterator
@@ -40,12 +41,19 @@ def configured(directory: Path, target: str, key: str) -> Path:
     return made
 
 
+def free_port() -> int:
+    """Below those that the system hands out by itself, or somebody has it before Prometheus does."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+
+
 @contextlib.asynccontextmanager
 async def prometheus(configuration: Path) -> AsyncIterator[str]:
     """Its address, on this machine alone."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     command = ["prometheus", f"--config.file={configuration}", f"--storage.tsdb.path={configuration.parent / 'data'}"]
     with (configuration.parent / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
@@ -59,9 +67,11 @@ async def prometheus(configuration: Path) -> AsyncIterator[str]:
 
 
 async def asked(http: aiohttp.ClientSession, url: str, path: str, **query: str) -> Any:
-    """The data of an answer; None as long as nobody answers."""
+    """The data of an answer; None as long as it is not there, or begins."""
     try:
         async with http.get(f"{url}/api/v1/{path}", params=query) as answer:
+            if answer.status == 503:
+                return None
             document = await answer.json()
     except aiohttp.ClientConnectionError:
         return None

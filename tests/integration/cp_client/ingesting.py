@@ -26,6 +26,7 @@ from aitp_playground.events.model import EventDraft, RunEvent, draft
 from aitp_playground.events.tokens import without_tokens
 from aitp_playground.net import client_session
 from aitp_playground.observability.metrics import Metrics
+from aitp_playground.observability.trace_context import trace_id_of
 from aitp_playground.runs.state import fold
 from aitp_playground.store.port import RunHeader, RunStore, StoredEvent
 from aitp_playground.store.sqlite import SqliteRunStore
@@ -146,6 +147,7 @@ def assert_same(rows: Sequence[dict[str, Any]], events: Sequence[RunEvent]) -> N
     for row, event in zip(rows, events, strict=True):
         flat = {**event.payload, **event.fields, "id": event.id, "seq": event.seq, "trace_id": trace_of(event)}
         flat.pop("payload", None)
+        flat["trace_id"] = trace_id_of(event.run_id)
         assert (row["type"], row["runId"], row["source"], row["payload"]) == (
             event.type,
             event.run_id,
