@@ -137,15 +137,11 @@ async def settled(store: RunStore, run_id: str) -> None:
     await until(nothing_owed)
 
 
-def trace_of(event: RunEvent) -> str:
-    return event.run_id.replace("-", "")
-
-
 def assert_same(rows: Sequence[dict[str, Any]], events: Sequence[RunEvent]) -> None:
     """Each event is there once, as it is in the run's own log."""
     assert Counter(row["payload"]["id"] for row in rows) == Counter(event.id for event in events)
     for row, event in zip(rows, events, strict=True):
-        flat = {**event.payload, **event.fields, "id": event.id, "seq": event.seq, "trace_id": trace_of(event)}
+        flat = {**event.payload, **event.fields, "id": event.id, "seq": event.seq}
         flat.pop("payload", None)
         flat["trace_id"] = trace_id_of(event.run_id)
         assert (row["type"], row["runId"], row["source"], row["payload"]) == (

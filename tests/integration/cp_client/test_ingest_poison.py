@@ -10,9 +10,10 @@ from aitp_playground.control_plane.server import Running
 from aitp_playground.cp_client.reporting import sanitising
 from aitp_playground.events.model import EventDraft, RunEvent, draft
 from aitp_playground.observability.metrics import Metrics
+from aitp_playground.observability.trace_context import trace_id_of
 from aitp_playground.store.sqlite import SqliteRunStore
 
-from .ingesting import Reports, assert_same, ended, events_of, new_run, reporting, settled, talk, trace_of
+from .ingesting import Reports, assert_same, ended, events_of, new_run, reporting, settled, talk
 
 pytestmark = pytest.mark.usefixtures("hasty")
 Rows = list[dict[str, Any]]
@@ -71,7 +72,7 @@ async def test_an_event_that_is_too_large_or_too_deep_leaves_a_stub_in_its_place
     ]
     rows, events, metrics = await sent(store, cp, reports, poison)
     assert [row["payload"] for row in rows] == [
-        {"id": event.id, "seq": event.seq, "trace_id": trace_of(event), "omitted": reason}
+        {"id": event.id, "seq": event.seq, "trace_id": trace_id_of(event.run_id), "omitted": reason}
         for event, reason in zip(events, ["too_large", "not_encodable", "too_large"], strict=True)
     ]
     assert (rows[0]["sessionId"], rows[0]["aidA"]) == ("s-1", "aid:pubkey:A")
@@ -111,7 +112,7 @@ async def test_the_one_event_that_is_refused_for_reasons_unknown_here_is_found_a
     rows, events, metrics = await sent(store, cp, reports, [*talk(30, None)[1:], poison])
     assert_same(rows[:-1], events[:-1])
     last = events[-1]
-    stub = {"id": last.id, "seq": last.seq, "trace_id": trace_of(last), "omitted": "refused"}
+    stub = {"id": last.id, "seq": last.seq, "trace_id": trace_id_of(last.run_id), "omitted": "refused"}
     assert rows[-1]["payload"] == stub
     assert fates(metrics)["stub"] == 1.0
     assert "dropped" not in fates(metrics)
