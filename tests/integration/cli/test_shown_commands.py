@@ -68,6 +68,14 @@ ELSEWHERE = {
         "tests/integration/cli/test_doctor.py",
         "test_where_all_is_well_it_says_so_and_runs_two_agents",
     ),
+    r"promtool check config deploy/prometheus/.*": (
+        "tests/unit/test_monitoring.py",
+        "test_promtool_takes_the_configuration",
+    ),
+    r"promtool test rules deploy/prometheus/.*": (
+        "tests/unit/test_monitoring.py",
+        "test_promtool_sees_each_alert_fire_and_not_fire",
+    ),
     r"aitp-playground tail --follow": (
         "tests/integration/cli/test_tail.py",
         "test_killed_and_started_again_the_server_costs_no_event_and_none_is_told_twice",

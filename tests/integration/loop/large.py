@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from aitp_playground.api import diff
 from aitp_playground.events.codec import encode_json
 from aitp_playground.store.port import Leftover, RunHeader, RunSummary, StoredEvent
 from aitp_playground.store.sqlite import SqliteRunStore
@@ -20,20 +21,20 @@ def event(seq: int, event_type: str, /, **fields: object) -> StoredEvent:
     return StoredEvent(seq, event_type, 1.0, encode_json({**head, **fields}))
 
 
-def with_large_outputs() -> Iterable[StoredEvent]:
+def with_large_outputs(steps: int = 24) -> Iterable[StoredEvent]:
     """Steps whose outputs are as large as outputs may be, of many small values."""
     yield event(1, "run.started")
-    for number in range(24):
+    for number in range(steps):
         output = {f"key {n}": [n, str(n), {"deeper": None}] for n in range(22_000)}
         yield event(2 + number, "step.complete", step_id=f"s{number}", result=output)
-    yield event(26, "run.complete")
+    yield event(2 + steps, "run.complete")
 
 
-def with_many_events() -> Iterable[StoredEvent]:
+def with_many_events(last: int = 30_000) -> Iterable[StoredEvent]:
     yield event(1, "run.started")
-    for seq in range(2, 30_000):
+    for seq in range(2, last):
         yield event(seq, "capability.invoked", agent_id="a", capability="demo.echo", payload={"caller": "b" * 200})
-    yield event(30_000, "run.complete")
+    yield event(last, "run.complete")
 
 
 def with_large_deliveries() -> Iterable[StoredEvent]:
@@ -53,7 +54,14 @@ async def store(state: Path) -> dict[str, str]:
     opened = SqliteRunStore(str(state / "runs.db"), state_dir=state)
     await opened.open()
     try:
-        logs = {"outputs": with_large_outputs, "events": with_many_events, "deliveries": with_large_deliveries}
+        logs: dict[str, Callable[[], Iterable[StoredEvent]]] = {
+            "outputs": with_large_outputs,
+            "events": with_many_events,
+            "deliveries": with_large_deliveries,
+            # As large as a server compares.
+            "fewer outputs": lambda: with_large_outputs(14),
+            "fewer events": lambda: with_many_events(diff.MOST_EVENTS),
+        }
         for name, make in logs.items():
             runs[name] = run_id = str(uuid.uuid4())
             await opened.create(RunHeader(run_id=run_id, scenario_ref="hostile/echo@1.0.0", created_at=time.time()))
