@@ -80,11 +80,11 @@ async def _run(store: SqliteRunStore, supervisor: Supervisor, observers: Sequenc
     async def idle(_: ActorRef[RunMessage]) -> None:
         await asyncio.Event().wait()
 
-    actor = partial(RunActor, header, log, store, idle, ended=_ignore, crashed=_ignore)
+    actor = partial(RunActor, header, log, store, idle, ended=_ignore)
     return supervisor.spawn(actor, name=f"run:{header.run_id}")
 
 
-def _ignore(_: str) -> None:
+def _ignore() -> None:
     """Nobody keeps a directory here."""
 
 
