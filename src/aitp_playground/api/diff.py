@@ -180,20 +180,11 @@ async def _log(directory: RunDirectory, row: RunRow) -> Log:
 
 
 def _compare(rows: list[RunRow], logs: list[Log], volatile: bool) -> bytes:
-    a, b = (normal_form(_given(row), log.bodies, volatile=volatile) for row, log in zip(rows, logs, strict=True))
-    sides = dict(zip("ab", map(run_line, rows), strict=True))
-    return encode_json({**sides, **compared(a, b).as_dict()})
-
-
-def _given(row: RunRow) -> Given:
-    header = row.header
-    return Given(
-        run_id=header.run_id,
-        ref=header.scenario_ref,
-        template=header.template,
-        inputs=header.inputs,
-        faults=header.fault_injection,
+    a, b = (
+        normal_form(Given.of(row.header), log.bodies, volatile=volatile) for row, log in zip(rows, logs, strict=True)
     )
+    shown = dict(zip("ab", map(run_line, rows), strict=True))
+    return encode_json({**shown, **compared(a, b).as_dict()})
 
 
 ROUTES = [web.get("/runs/{a}/diff/{b}", compare_runs)]

@@ -36,6 +36,7 @@ from aitp_playground.events.narration import Narration, because, peers_resolved,
 Origin = Literal["service", "agent", "control_plane"]
 Level = Literal["debug", "info", "warning", "error"]
 EndStatus = Literal["success", "failed", "cancelled"]
+StepOutcome = Literal["complete", "failed", "skipped"]
 Volatile = Literal["no", "alone", "yes"]
 
 #: An event of a step carries its ``step_id``, and ``agent`` and ``capability`` where the step has them.
@@ -597,6 +598,12 @@ assert len(_TABLE) == len(_ROWS), "an event type has two rows"
 TYPES = tuple(_TABLE)
 AGENT_TYPES = frozenset(row.type for row in _ROWS if row.origin == "agent")
 TERMINAL_TYPES: Mapping[str, EndStatus] = {row.type: row.status for row in _ROWS if row.status is not None}
+#: How a step ended, by the type that says so.
+STEP_ENDS: Mapping[str, StepOutcome] = {
+    "step.complete": "complete",
+    "step.failed": "failed",
+    "step.skipped": "skipped",
+}
 AFTER_TERMINAL = frozenset(row.type for row in _ROWS if row.after_terminal)
 
 _HEAD = frozenset({"seq", "id", "type", "ts", "run_id"})

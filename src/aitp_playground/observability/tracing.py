@@ -19,7 +19,7 @@ import structlog
 
 from aitp_playground.events.model import RunEvent
 from aitp_playground.events.tokens import without_tokens
-from aitp_playground.events.vocabulary import TERMINAL_TYPES
+from aitp_playground.events.vocabulary import STEP_ENDS, TERMINAL_TYPES
 from aitp_playground.observability.spans import MAX_TEXT, Attributes, FinishedSpan, Sink
 from aitp_playground.observability.trace_context import Parent, span_id_of, trace_id_of
 
@@ -39,7 +39,6 @@ MAX_RUNS: Final = 2_000
 #: Events that are told with one span.
 MAX_EVENTS: Final = 128
 CLOSE_SECS: Final = 5.0
-_STEP_ENDS: Final = frozenset({"step.complete", "step.failed", "step.skipped"})
 _TOLD: Final = ("agent_id", "initiator", "target", "capability", "jti", "session_id", "cause", "error")
 _NS: Final = 1_000_000_000
 
@@ -89,7 +88,7 @@ class Tracing:
             labels = {"aitp.step.id": step_id, "aitp.step.type": event.payload.get("step_type")}
             labels |= {"gen_ai.agent.name": event.get("agent"), "aitp.capability": event.get("capability")}
             known.steps[step_id] = _Open(f"step {step_id}", at, _texts(labels))
-        elif event.type in _STEP_ENDS and isinstance(step_id, str):
+        elif event.type in STEP_ENDS and isinstance(step_id, str):
             self._end_step(event.run_id, known, step_id, at, event)
         elif event.type in TERMINAL_TYPES:
             self._end_run(event.run_id, known, at, event)
@@ -124,7 +123,7 @@ class Tracing:
         if opened is None:
             return
         error = event.get("error") if event.type == "step.failed" else None
-        opened.attributes["aitp.step.outcome"] = event.type.removeprefix("step.")
+        opened.attributes["aitp.step.outcome"] = STEP_ENDS[event.type]
         self._export(run_id, opened, step_id, at, error=error)
 
     def _end_run(self, run_id: str, known: _Run, at: int, event: RunEvent) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aitp_playground.events.codec import decode_json
+from aitp_playground.events.vocabulary import STEP_ENDS
 from aitp_playground.recording.alignment import Budget, Pairs, aligned, gaps
 from aitp_playground.recording.comparison import Comparison, EventChange, SectionChange
-from aitp_playground.recording.form import ENDS, NormalForm, Section, Told
+from aitp_playground.recording.form import NormalForm, Section, Told
 from aitp_playground.recording.pairing import paired
 from aitp_playground.recording.values import ABSENT, Difference, differences
 
@@ -101,7 +102,7 @@ def _events(a: Section, b: Section, budget: Budget) -> list[EventChange]:
     ends: tuple[list[Told], list[Told]] = ([], [])
     for side, section in enumerate((a, b)):
         for told in section.events:
-            into = ends if told.type in ENDS else strands.setdefault(told.strand, ([], []))
+            into = ends if told.type in STEP_ENDS else strands.setdefault(told.strand, ([], []))
             into[side].append(told)
     found = [change for in_a, in_b in strands.values() for change in _strand(in_a, in_b, budget)]
     last = _end(ends[0][-1] if ends[0] else None, ends[1][-1] if ends[1] else None, budget)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from aitp_playground.recording.form import SERVICE, Outcome, Told
+from aitp_playground.events.vocabulary import StepOutcome
+from aitp_playground.recording.form import SERVICE, Told
 from aitp_playground.recording.values import Difference
 
 Change = Literal["missing", "extra", "moved", "changed"]
@@ -58,7 +59,7 @@ class SectionChange:
 
     step_id: str | None
     change: Change = "changed"
-    outcome: tuple[Outcome | None, Outcome | None] = (None, None)
+    outcome: tuple[StepOutcome | None, StepOutcome | None] = (None, None)
     output: tuple[Difference, ...] = ()
     more: int = 0
     events: tuple[EventChange, ...] = ()

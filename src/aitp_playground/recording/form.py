@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Self
 
 from aitp_playground.events.codec import decode_json
+from aitp_playground.events.vocabulary import STEP_ENDS, StepOutcome
+from aitp_playground.store.port import RunHeader
 
-Outcome = Literal["complete", "failed", "skipped"]
-ENDS: Mapping[str, Outcome] = {"step.complete": "complete", "step.failed": "failed", "step.skipped": "skipped"}
 #: What stands for the playground where an emitter is named.
 SERVICE = ""
 
@@ -23,6 +23,17 @@ class Given:
     template: str | None = None
     inputs: Mapping[str, Any] | None = None
     faults: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(cls, header: RunHeader) -> Self:
+        """As it is stored."""
+        return cls(
+            run_id=header.run_id,
+            ref=header.scenario_ref,
+            template=header.template,
+            inputs=header.inputs,
+            faults=header.fault_injection,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +73,9 @@ class Section:
     output: bytes | None = None
 
     @property
-    def outcome(self) -> Outcome | None:
+    def outcome(self) -> StepOutcome | None:
         """How the step ended; None outside of the steps, and for a step that has no end."""
-        return next((ENDS[event.type] for event in reversed(self.events) if event.type in ENDS), None)
+        return next((STEP_ENDS[event.type] for event in reversed(self.events) if event.type in STEP_ENDS), None)
 
 
 @dataclass(frozen=True, slots=True)

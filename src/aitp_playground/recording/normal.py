@@ -13,10 +13,10 @@ from aitp_playground.errors import PayloadTooLarge
 from aitp_playground.events.codec import decode
 from aitp_playground.events.model import RunEvent
 from aitp_playground.events.proof import Proof
-from aitp_playground.events.vocabulary import TERMINAL_TYPES, spec
+from aitp_playground.events.vocabulary import STEP_ENDS, TERMINAL_TYPES, spec
 from aitp_playground.recording.canonical import canonical
 from aitp_playground.recording.clock import Clock
-from aitp_playground.recording.form import ENDS, SERVICE, Given, NormalForm, Section, Told
+from aitp_playground.recording.form import SERVICE, Given, NormalForm, Section, Told
 from aitp_playground.recording.learning import Learner
 from aitp_playground.recording.names import Names, shapes_in
 from aitp_playground.recording.order import ACTING, CLOSING, END, OPENING, Order
@@ -110,7 +110,7 @@ def _section(
         for position in strands[strand]:
             event = decode(bodies[position])
             fields, used = rewriter.event(event)
-            if event.type in ENDS and fields.get("result") is not None:
+            if event.type in STEP_ENDS and fields.get("result") is not None:
                 output = canonical(fields.pop("result"))
             _put(order, event, strand[0], fields, used)
             told.append(_told(event, strand, fields))
@@ -135,7 +135,7 @@ def _put(order: Order, event: RunEvent, by: str, fields: Mapping[str, Any], used
 
 
 def _rank(event: RunEvent, by: str) -> int:
-    if event.type in ENDS:
+    if event.type in STEP_ENDS:
         return END
     if by != SERVICE:
         return ACTING

@@ -8,10 +8,9 @@ from typing import Any
 
 from aitp_playground.events.model import RunEvent
 from aitp_playground.events.proof import Proof
-from aitp_playground.events.vocabulary import TERMINAL_TYPES
+from aitp_playground.events.vocabulary import STEP_ENDS, TERMINAL_TYPES
 from aitp_playground.store.port import TERMINAL, RunProof, RunStatus, RunSummary
 
-_STEP_ENDS = {"step.complete", "step.skipped", "step.failed"}
 _DELIVERED = {"cp.webhook.delivered", "cp.webhook.unsubscribed"}
 #: What the events of a step say about it.
 _LABELS = ("agent", "capability", "initiator", "payload")
@@ -64,7 +63,7 @@ class RunState:
         elif event.type == "step.started":
             self.current_step = event.get("step_id")
             self.step_labels = {name: event.fields[name] for name in _LABELS if name in event.fields}
-        elif event.type in _STEP_ENDS:
+        elif event.type in STEP_ENDS:
             self._end_step(event)
         elif event.type in _DELIVERED:
             self.delivered.add(event.id)

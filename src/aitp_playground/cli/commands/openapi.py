@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from aitp_playground.cli.terminal.lines import print_text, say
-from aitp_playground.errors import InvalidRequest
+from aitp_playground.cli.terminal.lines import print_or_write
 
 
 @click.command("openapi")
@@ -24,13 +23,5 @@ def command(output: Path | None) -> int:
     # Imported here: it brings the whole API along.
     from aitp_playground.api import openapi
 
-    text = openapi()
-    if output is None:
-        print_text(text)
-        return 0
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as failure:
-        raise InvalidRequest(f"{output} cannot be written: {failure.strerror}") from failure
-    say(f"made {output}")
+    print_or_write(openapi(), output)
     return 0

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from aitp_playground.cli.terminal.lines import print_text, say
-from aitp_playground.errors import InvalidRequest
+from aitp_playground.cli.terminal.lines import print_or_write
 from aitp_playground.scenarios.file_schema import KINDS, file_schema, text_of
 from aitp_playground.steps import STEP_TYPES
 
@@ -27,13 +26,5 @@ def command(kind: str | None, output: Path | None) -> int:
     Example:
       aitp-playground schema --output scenarios/scenario.schema.json
     """
-    text = text_of(file_schema(STEP_TYPES, kind))
-    if output is None:
-        print_text(text)
-        return 0
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as failure:
-        raise InvalidRequest(f"{output} cannot be written: {failure.strerror}") from failure
-    say(f"made {output}")
+    print_or_write(text_of(file_schema(STEP_TYPES, kind)), output)
     return 0

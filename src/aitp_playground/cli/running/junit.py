@@ -13,8 +13,8 @@ from typing import Any, Final
 from xml.etree import ElementTree as ET
 
 from aitp_playground.events.tokens import without_tokens
+from aitp_playground.events.vocabulary import STEP_ENDS
 
-_ENDS: Final = {"step.complete", "step.failed", "step.skipped"}
 #: What XML 1.0 has no character for (section 2.2).
 _NO_CHARACTER: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LONGEST: Final = 4_000
@@ -87,7 +87,7 @@ def _steps(events: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, A
     for event in events:
         if event["type"] == "step.started":
             started[event["step_id"]] = event
-        elif event["type"] in _ENDS and event.get("step_id") in started:
+        elif event["type"] in STEP_ENDS and event.get("step_id") in started:
             yield started.pop(event["step_id"]), event
 
 

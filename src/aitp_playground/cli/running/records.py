@@ -118,15 +118,7 @@ class InDatabase:
         row = await self._store.get(run_id)
         if row is None:
             raise RunNotFound(f"no run has the id {run_id!r}")
-        header = row.header
-        given = Given(
-            run_id=run_id,
-            ref=header.scenario_ref,
-            template=header.template,
-            inputs=header.inputs,
-            faults=header.fault_injection,
-        )
-        return given, row.summary.status
+        return Given.of(row.header), row.summary.status
 
 
 def with_records(server: str | None, api_key: str | None, work: Callable[[Records], Awaitable[T]]) -> T:

@@ -6,11 +6,13 @@ import codecs
 import contextlib
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
 from aitp_playground.cli.exits import OutputLost
+from aitp_playground.errors import InvalidRequest
 from aitp_playground.events.narration import plain
 
 _LONGEST = 2000
@@ -41,6 +43,19 @@ def print_json(document: Any, *, indent: int | None = 2) -> None:
 def print_text(text: str) -> None:
     """Print a document of our own that ends with its line break. Raises as :func:`say`."""
     _print(text.removesuffix("\n"))
+
+
+def print_or_write(text: str, output: Path | None) -> None:
+    """Print a document of our own, or write it to a file, whatever that held. Raises as :func:`say`, and
+    InvalidRequest for a file that cannot be written."""
+    if output is None:
+        print_text(text)
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as failure:
+        raise InvalidRequest(f"{output} cannot be written: {failure.strerror}") from failure
+    say(f"made {output}")
 
 
 def _print(text: str) -> None:

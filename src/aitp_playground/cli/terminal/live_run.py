@@ -15,11 +15,10 @@ from aitp_playground.cli.process.signals import Interrupts
 from aitp_playground.cli.terminal.patience import lost, written
 from aitp_playground.events.codec import decode
 from aitp_playground.events.model import RunEvent
+from aitp_playground.events.vocabulary import STEP_ENDS
 from aitp_playground.observability.narrator import Narrator
 from aitp_playground.observability.sink import LineSink
 from aitp_playground.store.port import StoredEvent
-
-_STEP_ENDS = frozenset({"step.complete", "step.skipped", "step.failed"})
 
 
 class Display(Protocol):
@@ -98,7 +97,7 @@ class LiveRun:
             self._current = "establishing trust"
         elif event.type == "step.started":
             self._current = str(event.get("step_id"))
-        elif event.type in _STEP_ENDS:
+        elif event.type in STEP_ENDS:
             self._done += 1
 
 
