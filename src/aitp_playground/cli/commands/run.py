@@ -116,6 +116,7 @@ def command(
             require_proof=require_proof,
             with_control_plane=with_control_plane,
             as_line=watch or len(refs) > 1,
+            kept=junit is not None,
         )
         for ref in refs
     ]
@@ -173,7 +174,7 @@ def _report(file: Path | None, orders: Sequence[Order], ended: Sequence[Ended]) 
     if file is not None:
         from aitp_playground.cli.running.junit import write_report
 
-        runs = [json.loads(each.document) for each in ended]
+        runs = [json.loads(each.document) for each in ended if each.document is not None]
         try:
             write_report(file, runs, left_out, require_proof=orders[0].require_proof)
         except OSError as failure:

@@ -52,9 +52,10 @@ async def conduct(
                 if order.with_control_plane and not interrupts.asked.is_set():
                     await _tell_what_the_control_plane_saw(settings, running.directory, view, order, interrupts)
                 code = exit_code(view.row.summary.status, view.proof, require_proof=order.require_proof)
-                ended.append(Ended(run_document(view), code))
+                document = run_document(view) if order.as_json or order.kept else b""
+                ended.append(Ended(code, document if order.kept else None))
                 if order.as_json:
-                    await print_document(ended[-1].document, interrupts, line=order.as_line)
+                    await print_document(document, interrupts, line=order.as_line)
                 elif failure is not None and code == SUCCESS:
                     failures.append(failure)
     finally:

@@ -19,3 +19,5 @@ class Order:
     with_control_plane: bool = False
     #: It is one of several, each of which is a line of JSON.
     as_line: bool = False
+    #: Its document is wanted when all runs are over.
+    kept: bool = False

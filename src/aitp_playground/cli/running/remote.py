@@ -42,7 +42,7 @@ async def conduct(orders: Sequence[Order], server: str, api_key: str | None) -> 
                 body, failure = await _tell(client, await client.submit(request), steps, order, interrupts)
                 document = orjson.loads(body)
                 code = exit_code(document["status"], document["proof"], require_proof=order.require_proof)
-                ended.append(Ended(body, code))
+                ended.append(Ended(code, body if order.kept else None))
                 if order.as_json:
                     await print_document(body, interrupts, line=order.as_line)
                 elif failure is not None and code == SUCCESS:

@@ -25,10 +25,11 @@ def exit_code(status: str, proof: str | None, *, require_proof: bool) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A run that is over: the body of ``GET /runs/{id}``, and what it means for the command."""
+    """A run that is over: what it means for the command, and where its order wants it kept the body of
+    ``GET /runs/{id}``."""
 
-    document: bytes
     code: int
+    document: bytes | None
 
 
 def worst(codes: Iterable[int], *, left_out: bool = False) -> int:
