@@ -28,6 +28,8 @@ from base.process import linux
 DESCRIPTORS = ("AITP_BOOTSTRAP_FD", "AITP_LISTEN_FD", "AITP_LIFELINE_FD")
 
 _AGENTS_DIR = Path(__file__).resolve().parents[2]
+#: Seconds; the clock of a file may be some way behind ours.
+_YOUNG = 3.0
 #: Package -> its files and when each was changed, as they were preloaded.
 _preloaded: dict[str, dict[str, int]] = {}
 
@@ -101,6 +103,7 @@ def _prepare(job: Job) -> None:
     sys.path[:] = [*job.path, *sys.path]
     sys.argv = [job.value]
     _refresh(job.path)
+    sys.dont_write_bytecode |= _in_the_making(job)
 
 
 def _refresh(path: Sequence[str]) -> None:
@@ -125,6 +128,24 @@ def _changed(package: str) -> bool:
     try:
         return any(os.stat(file).st_mtime_ns != stamp for file, stamp in _preloaded.get(package, {}).items())  # noqa: PTH116
     except OSError:
+        return True
+
+
+def _in_the_making(job: Job) -> bool:
+    """Whether a source beside the entrypoint was changed just now.
+
+    The interpreter holds bytecode against its source by size and whole seconds: of a file that is written again within
+    the second, what was compiled before would be run. So nothing compiled is left of a file so young.
+    """
+    package = job.value.partition(".")[0]
+    homes = [Path(entry, package) for entry in job.path] if job.kind == "python_module" else [Path(job.value).parent]
+    home = next((home for home in homes if home.is_dir()), None)
+    if home is None:
+        return False
+    young = time.time() - _YOUNG
+    try:
+        return any(file.name.endswith(".py") and file.stat().st_mtime > young for file in os.scandir(home))
+    except OSError:  # it is being changed at this moment
         return True
 
 

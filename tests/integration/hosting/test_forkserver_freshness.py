@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -100,3 +102,20 @@ async def test_a_worker_package_changed_since_is_prepared_anew(
     ((stock, *_rest, prepared_in),) = [" ".join(await printed(launcher, listener, agents, "visit.py")).split()]
     assert stock == "apples"
     assert prepared_in != str(launcher.server_pid)
+
+
+async def test_code_written_twice_within_a_second_is_run_as_it_was_written_last(
+    launcher: ForkServerLauncher, listener: socket.socket, agents: Path
+) -> None:
+    package = agents / "mine"
+    package.mkdir()
+    moment = time.time() + 60
+    for said in ("first", "later"):
+        for name, text in {"__init__": "", "main": "from mine.words import SAID\nprint(SAID)", "words": said}.items():
+            file = package / f"{name}.py"
+            file.write_text(f"SAID = {text!r}" if name == "words" else text)
+            os.utime(file, (moment, moment))
+        spec = {"entrypoint_type": "python_module", "entrypoint": "mine.main", "cwd": agents, "path": (agents,)}
+        process = await launcher.launch(scripted(listener, "unused", spec=spec))
+        assert await process.wait() == Exit(0)
+        assert process.output().splitlines() == [said]
