@@ -157,6 +157,13 @@ def _state(pid: int) -> str:
         return ""
 
 
+def await_line(running: subprocess.Popen[str], said: str) -> None:
+    """Read its standard error up to a line that holds ``said``."""
+    assert running.stderr is not None
+    while said not in (line := running.stderr.readline()):
+        assert line, f"it ended without saying {said!r}"
+
+
 def await_end(pid: int) -> None:
     """Wait for the end of a process that is not ours."""
     try:

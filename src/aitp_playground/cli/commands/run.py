@@ -1,25 +1,23 @@
-"""``run``: one scenario, in this process."""
+"""``run``: scenarios, one after the other."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from pathlib import Path
 
 import click
 
 from aitp_playground.cli import completion
-from aitp_playground.cli.exits import CANCELLED, FAILED, SUCCESS, UNPROVEN, exit_code_of, explain
+from aitp_playground.cli.exits import exit_code_of, explain
 from aitp_playground.cli.process.settings import load_settings
 from aitp_playground.cli.process.signals import Interrupts
 from aitp_playground.cli.running.inputs import input_options
 from aitp_playground.cli.running.order import Order
-from aitp_playground.cli.running.result import Ended, worst
+from aitp_playground.cli.running.several import Ended, report
 from aitp_playground.cli.running.where import http_url_option
 from aitp_playground.cli.terminal.lines import say
 from aitp_playground.config import Settings
@@ -38,10 +36,17 @@ def _one_line(_ctx: click.Context, _param: click.Parameter, value: str | None) -
     return value
 
 
-def _in_a_directory(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:
+def _writable(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:
     """A report that cannot be written is told before the runs, not after them."""
-    if value is not None and not value.absolute().parent.is_dir():
-        raise click.BadParameter(f"{value.absolute().parent} is no directory")
+    if value is not None:
+        from aitp_playground.cli.running.junit import check_writable
+
+        if not value.absolute().parent.is_dir():
+            raise click.BadParameter(f"{value.absolute().parent} is no directory")
+        try:
+            check_writable(value)
+        except OSError as failure:
+            raise click.BadParameter(f"{value} cannot be written: {failure.strerror}") from failure
     return value
 
 
@@ -73,7 +78,7 @@ def _in_a_directory(_ctx: click.Context, _param: click.Parameter, value: Path | 
     "--junit",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
-    callback=_in_a_directory,
+    callback=_writable,
     help="Write a JUnit report to FILE: a suite per run, a case per step.",
 )
 @click.option("--watch", is_flag=True, help="Run again whenever a file of the scenarios or the agents changes.")
@@ -120,19 +125,18 @@ def command(
         )
         for ref in refs
     ]
-    report = partial(_report, junit, orders)
     if server is not None:
         if with_control_plane or watch:
             flag = "--watch" if watch else "--with-control-plane"
             raise click.UsageError(f"{flag} is for runs in this process, --server names another")
         from aitp_playground.cli.running import remote
 
-        return report(asyncio.run(remote.conduct(orders, server, api_key)))
+        return report(junit, orders, asyncio.run(remote.conduct(orders, server, api_key)))
     settings = load_settings(host="127.0.0.1", port=0)
     settings.refuse_missing_model_key()
     if watch:
-        return asyncio.run(_watch(settings, orders, report))
-    return report(asyncio.run(_run(settings, orders)))
+        return asyncio.run(_watch(settings, orders, junit))
+    return report(junit, orders, asyncio.run(_run(settings, orders)))
 
 
 async def _run(settings: Settings, orders: Sequence[Order], interrupts: Interrupts | None = None) -> Sequence[Ended]:
@@ -145,51 +149,28 @@ async def _run(settings: Settings, orders: Sequence[Order], interrupts: Interrup
             return await conduct(settings, orders, launcher, heeded)
 
 
-async def _watch(settings: Settings, orders: Sequence[Order], report: Callable[[Sequence[Ended]], int]) -> int:
+async def _watch(settings: Settings, orders: Sequence[Order], junit: Path | None) -> int:
     """Run, wait for a change, run again; what is broken meanwhile is told. The last run's code."""
     from aitp_playground.cli.running import watching
 
     roots = watching.roots_of(settings)
+    ours = await asyncio.to_thread(watching.written_by_runs, settings, junit)
     with Interrupts() as interrupts:
         while True:
-            before = await asyncio.to_thread(watching.stamps, roots)
+            before = await asyncio.to_thread(watching.stamps, roots, ours)
             try:
-                code = report(await _run(settings, orders, interrupts))
+                code = report(junit, orders, await _run(settings, orders, interrupts))
             except PlaygroundError as failure:
                 code = exit_code_of(failure)
                 explain(failure)
             if interrupts.asked.is_set():
                 return code
             say(f"watching {len(before)} files; Ctrl-C ends", err=True)
-            found = await watching.changed(roots, before, interrupts)
+            found = await watching.changed(roots, before, interrupts, ours)
             if not found:
                 return code
             more = f" and {len(found) - 1} more" if len(found) > 1 else ""
             say(f"changed: {found[0]}{more}", bold=True, err=True)
-
-
-def _report(file: Path | None, orders: Sequence[Order], ended: Sequence[Ended]) -> int:
-    """What came of several runs in a few words, the report where one is wanted, and the exit code."""
-    left_out = [order.ref for order in orders[len(ended) :]]
-    if file is not None:
-        from aitp_playground.cli.running.junit import write_report
-
-        runs = [json.loads(each.document) for each in ended if each.document is not None]
-        try:
-            write_report(file, runs, left_out, require_proof=orders[0].require_proof)
-        except OSError as failure:
-            raise PlaygroundError(f"{file} cannot be written: {failure.strerror}") from failure
-    code = worst([each.code for each in ended], left_out=bool(left_out))
-    if len(orders) > 1:
-        good = sum(each.code == SUCCESS for each in ended)
-        say(f"{good} of {len(orders)} runs as they should be", bold=True, err=True)
-        for order, each in zip(orders, ended, strict=False):
-            if each.code != SUCCESS:
-                said = {FAILED: "failed", UNPROVEN: "unproven", CANCELLED: "cancelled"}[each.code]
-                say(f"  {order.ref}: {said}", err=True)
-        for ref in left_out:
-            say(f"  {ref}: not come to", err=True)
-    return code
 
 
 def _control_plane(settings: Settings, order: Order) -> AbstractAsyncContextManager[Settings]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -23,30 +26,72 @@ _COUNTED: Final = ("failures", "errors", "skipped")
 Run = Mapping[str, Any]
 
 
-def write_report(file: Path, runs: Sequence[Run], left_out: Sequence[str], *, require_proof: bool) -> None:
-    """The report in place of what ``file`` was: whole, or not at all. Raises OSError.
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A ref and the run it became, as ``GET /runs/{id}`` has it, or why it became none; with neither it was not come
+    to."""
 
-    ``runs``: documents as ``GET /runs/{id}`` has them; ``left_out``: refs that were not come to.
-    """
-    report = ET.ElementTree(_suites(runs, left_out, require_proof=require_proof))
-    descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-    try:
+    ref: str
+    document: bytes | None = None
+    failure: str | None = None
+
+
+def write_report(file: Path, tried: Sequence[Tried], *, require_proof: bool) -> None:
+    """The report in place of what ``file`` held: whole, or not at all. A link stays one; a pipe or a device is
+    written to. Raises OSError."""
+    report = ET.tostring(_suites(tried, require_proof=require_proof), encoding="utf-8", xml_declaration=True)
+    if _is_no_file(file):
+        # A pipe that nobody reads is an error here, not a wait without end.
+        descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC)
+        os.set_blocking(descriptor, True)
         with os.fdopen(descriptor, "wb") as stream:
-            report.write(stream, encoding="utf-8", xml_declaration=True)
-        Path(name).chmod(0o644)
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+            stream.write(report)
+        return
+    file = Path(os.path.realpath(file))
+    with _beside(file) as other:
+        other.write_bytes(report)
+        with suppress(FileNotFoundError):
+            other.chmod(stat.S_IMODE(file.stat().st_mode))
+        other.replace(file)
 
 
-def _suites(runs: Sequence[Run], left_out: Sequence[str], *, require_proof: bool) -> ET.Element:
+def check_writable(file: Path) -> None:
+    """Find out before the runs what would keep their report from being written. Raises OSError."""
+    if not _is_no_file(file):
+        with suppress(FileNotFoundError):
+            file.stat()  # a link may lead in a circle
+        with _beside(Path(os.path.realpath(file))):
+            pass
+
+
+def _is_no_file(file: Path) -> bool:
+    """``/dev/stdout`` may lead to a file, and is not to be replaced all the same."""
+    return file.exists() and (not file.is_file() or file.is_relative_to("/dev"))
+
+
+@contextmanager
+def _beside(file: Path) -> Iterator[Path]:
+    """A new empty file in the same directory, with a mode as the umask says; gone afterwards unless it was moved."""
+    other = file.with_name(f".{secrets.token_hex(8)}.junit")
+    other.touch(0o666, exist_ok=False)
+    try:
+        yield other
+    finally:
+        other.unlink(missing_ok=True)
+
+
+def _suites(tried: Sequence[Tried], *, require_proof: bool) -> ET.Element:
     root = ET.Element("testsuites", name="aitp-playground")
-    for run in runs:
-        root.append(_suite(run, require_proof=require_proof))
-    for ref in left_out:
-        suite = ET.SubElement(root, "testsuite", name=_text(ref))
-        _outcome(_case(suite, ref, "run"), "skipped", "it was not come to")
+    for each in tried:
+        if each.document is not None:
+            root.append(_suite(json.loads(each.document), require_proof=require_proof))
+            continue
+        suite = ET.SubElement(root, "testsuite", name=_text(each.ref))
+        case = _case(suite, each.ref, "run")
+        if each.failure is None:
+            _outcome(case, "skipped", "it was not come to")
+        else:
+            _outcome(case, "error", each.failure, "run")
         _count(suite)
     for name in ("tests", *_COUNTED):
         root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))

@@ -1,4 +1,4 @@
-"""Conducting one run for ``run``: submit, tell, cancel when asked, report."""
+"""Conducting the runs of ``run`` in this process: submit, tell, cancel when asked."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from collections.abc import Sequence
 
 from aitp_playground.api.documents import run_document
 from aitp_playground.cli.control_plane.contents import content_lines, contents_of_runs
-from aitp_playground.cli.exits import SUCCESS, OutputLost
+from aitp_playground.cli.exits import OutputLost
 from aitp_playground.cli.process.cancelling import cancelling
 from aitp_playground.cli.process.signals import Interrupts
 from aitp_playground.cli.process.startup import imported
 from aitp_playground.cli.running.inputs import given_inputs
 from aitp_playground.cli.running.order import Order
-from aitp_playground.cli.running.result import Ended, exit_code, print_document
+from aitp_playground.cli.running.several import Ended, Told, one_by_one
 from aitp_playground.cli.terminal.announcements import Announcements
-from aitp_playground.cli.terminal.lines import say
 from aitp_playground.cli.terminal.live_run import LiveRun
 from aitp_playground.cli.terminal.outputs import digest
 from aitp_playground.cli.terminal.patience import written
@@ -32,39 +31,24 @@ from aitp_playground.service import Playground, playground
 async def conduct(
     settings: Settings, orders: Sequence[Order], launcher: AgentLauncher, interrupts: Interrupts
 ) -> list[Ended]:
-    """One run after the other; what was not begun when the end was asked for is missing at the end.
+    """As :func:`~aitp_playground.cli.running.several.one_by_one`.
 
-    Raises the errors of :mod:`aitp_playground.errors`, before the first run where an order cannot be meant.
+    Raises the errors of :mod:`aitp_playground.errors` before the first run, where an order cannot be meant.
     """
     imported()
     # The narration tells what happens; the log is for what goes wrong, unless a level was asked for.
     level = settings.log_level if "log_level" in settings.model_fields_set else "WARNING"
     logs = configure(level, settings.log_format)
-    ended: list[Ended] = []
-    failures: list[OutputLost] = []
     try:
         async with playground(settings, recover=False, launcher=launcher) as running:
             meant = [await _meant(running, order) for order in orders]
-            for order, request in zip(orders, meant, strict=True):
-                if interrupts.asked.is_set():
-                    break
-                view, failure = await _run(running, order, request, interrupts)
-                if order.with_control_plane and not interrupts.asked.is_set():
-                    await _tell_what_the_control_plane_saw(settings, running.directory, view, order, interrupts)
-                code = exit_code(view.row.summary.status, view.proof, require_proof=order.require_proof)
-                document = run_document(view) if order.as_json or order.kept else b""
-                ended.append(Ended(code, document if order.kept else None))
-                if order.as_json:
-                    await print_document(document, interrupts, line=order.as_line)
-                elif failure is not None and code == SUCCESS:
-                    failures.append(failure)
+
+            async def run(number: int) -> Told:
+                return await _run(running, settings, orders[number], meant[number], interrupts)
+
+            return await one_by_one(orders, run, interrupts)
     finally:
         await asyncio.to_thread(logs.close)
-    if not ended:
-        say("cancelled before the run began", err=True)
-    if failures:
-        raise failures[0]
-    return ended
 
 
 async def _tell_what_the_control_plane_saw(
@@ -90,11 +74,14 @@ async def _meant(running: Playground, order: Order) -> tuple[NewRun, Scenario]:
 
 
 async def _run(
-    running: Playground, order: Order, meant: tuple[NewRun, Scenario], interrupts: Interrupts
-) -> tuple[RunView, OutputLost | None]:
+    running: Playground, settings: Settings, order: Order, meant: tuple[NewRun, Scenario], interrupts: Interrupts
+) -> Told:
     request, scenario = meant
     submitted = await running.directory.submit(request)
-    return await _tell(running.directory, submitted.row.header.run_id, scenario, order, interrupts)
+    view, lost = await _tell(running.directory, submitted.row.header.run_id, scenario, order, interrupts)
+    if order.with_control_plane and not interrupts.asked.is_set():
+        await _tell_what_the_control_plane_saw(settings, running.directory, view, order, interrupts)
+    return Told(view.row.summary.status, view.proof, lambda: run_document(view), lost)
 
 
 async def _tell(

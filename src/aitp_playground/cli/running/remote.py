@@ -9,15 +9,14 @@ from typing import Any
 import orjson
 
 from aitp_playground.api.paths import checked_ref
-from aitp_playground.cli.exits import SUCCESS, OutputLost
+from aitp_playground.cli.exits import OutputLost
 from aitp_playground.cli.process.cancelling import cancelling
 from aitp_playground.cli.process.signals import Interrupts
 from aitp_playground.cli.process.startup import imported
 from aitp_playground.cli.running.api_client import ApiClient
 from aitp_playground.cli.running.inputs import given_inputs
 from aitp_playground.cli.running.order import Order
-from aitp_playground.cli.running.result import Ended, exit_code, print_document
-from aitp_playground.cli.terminal.lines import say
+from aitp_playground.cli.running.several import Ended, Told, one_by_one
 from aitp_playground.cli.terminal.live_run import LiveRun
 from aitp_playground.cli.terminal.outputs import digest
 from aitp_playground.errors import ScenarioNotFound
@@ -30,28 +29,18 @@ async def conduct(orders: Sequence[Order], server: str, api_key: str | None) -> 
     """As :func:`aitp_playground.cli.running.local.conduct`."""
     imported()
     SECRETS.add(api_key or "")
-    ended: list[Ended] = []
-    failures: list[OutputLost] = []
     with Interrupts() as interrupts:
         async with client_session() as http:
             client = ApiClient(http, server, api_key)
             meant = [await _meant(client, order) for order in orders]
-            for order, (request, steps) in zip(orders, meant, strict=True):
-                if interrupts.asked.is_set():
-                    break
-                body, failure = await _tell(client, await client.submit(request), steps, order, interrupts)
+
+            async def run(number: int) -> Told:
+                request, steps = meant[number]
+                body, lost = await _tell(client, await client.submit(request), steps, orders[number], interrupts)
                 document = orjson.loads(body)
-                code = exit_code(document["status"], document["proof"], require_proof=order.require_proof)
-                ended.append(Ended(code, body if order.kept else None))
-                if order.as_json:
-                    await print_document(body, interrupts, line=order.as_line)
-                elif failure is not None and code == SUCCESS:
-                    failures.append(failure)
-    if not ended:
-        say("cancelled before the run began", err=True)
-    if failures:
-        raise failures[0]
-    return ended
+                return Told(document["status"], document["proof"], lambda: body, lost)
+
+            return await one_by_one(orders, run, interrupts)
 
 
 async def _meant(client: ApiClient, order: Order) -> tuple[dict[str, Any], int]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
 
 from aitp_playground.cli.exits import CANCELLED, FAILED, SUCCESS, UNPROVEN
 from aitp_playground.cli.process.signals import Interrupts
@@ -21,21 +19,6 @@ def exit_code(status: str, proof: str | None, *, require_proof: bool) -> int:
             return CANCELLED
         case _:
             return FAILED
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A run that is over: what it means for the command, and where its order wants it kept the body of
-    ``GET /runs/{id}``."""
-
-    code: int
-    document: bytes | None
-
-
-def worst(codes: Iterable[int], *, left_out: bool = False) -> int:
-    """What several runs mean together: cancelled, failed, unproven, success, whichever of them comes first."""
-    found = {*codes, *([CANCELLED] if left_out else [])}
-    return next((code for code in (CANCELLED, FAILED, UNPROVEN) if code in found), SUCCESS)
 
 
 async def print_document(body: bytes, interrupts: Interrupts, *, line: bool = False) -> None:

@@ -29,10 +29,20 @@ def roots_of(settings: Settings) -> list[Path]:
     return [root for root in dict.fromkeys((*scenarios, *agents, agents_dir())) if root.is_dir()]
 
 
-def stamps(roots: Iterable[Path]) -> Stamps:
-    """Every file below these directories with what tells one state of it from another. Blocks."""
+def written_by_runs(settings: Settings, report: Path | None) -> tuple[str, ...]:
+    """How the paths begin that a run writes itself: were they watched, one run would bring about the next."""
+    database = Path(settings.database).resolve()  # and what lies beside it, with a suffix
+    ours = [f"{settings.state_dir.resolve()}{os.sep}", str(database)]
+    return (*ours, str(report.resolve())) if report is not None else tuple(ours)
+
+
+def stamps(roots: Iterable[Path], besides: tuple[str, ...] = ()) -> Stamps:
+    """Every file below these directories, but those that begin like one of ``besides``, with what tells one state of
+    it from another. Blocks."""
     found: dict[Path, tuple[int, int, int]] = {}
     for path in _files(roots):
+        if str(path).startswith(besides):
+            continue
         with suppress(OSError):
             state = path.stat()
             found[path] = (state.st_mtime_ns, state.st_size, state.st_ino)
@@ -48,7 +58,9 @@ def _files(roots: Iterable[Path]) -> Iterator[Path]:
             yield from (Path(folder, name) for name in sorted(names) if not name.startswith(".") and name[-1] != "~")
 
 
-async def changed(roots: Iterable[Path], before: Stamps, interrupts: Interrupts) -> list[Path]:
+async def changed(
+    roots: Iterable[Path], before: Stamps, interrupts: Interrupts, besides: tuple[str, ...] = ()
+) -> list[Path]:
     """What is other than ``before``, once it stays so; nothing when somebody asks for the end."""
     looked_at = tuple(roots)
     last = before
@@ -57,7 +69,7 @@ async def changed(roots: Iterable[Path], before: Stamps, interrupts: Interrupts)
             async with asyncio.timeout(LOOK):
                 await interrupts.asked.wait()
             return []
-        now = await asyncio.to_thread(stamps, looked_at)
+        now = await asyncio.to_thread(stamps, looked_at, besides)
         if now == last and now != before:
             return sorted(path for path in {*now, *before} if now.get(path) != before.get(path))
         last = now
