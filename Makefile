@@ -46,10 +46,11 @@ bench: $(VENV)/.dev ## Measure; against another version pair by pair with AGAINS
 soak: $(VENV)/.dev ## Try for long what only shows after many rounds (RUNS=3000 ROUNDS=50)
 	$(BIN)/python -m tests.bench.soak --runs $(RUNS) --rounds $(ROUNDS)
 
-docs: $(VENV)/.dev ## Write what is made from the code: the schema of scenario files, the API's contract, the reference of step types
+docs: $(VENV)/.dev ## Write what is made from the code: the schema of scenario files, the API's contract, the references of step types and settings
 	$(BIN)/aitp-playground schema --output scenarios/scenario.schema.json
 	$(BIN)/aitp-playground openapi --output docs/openapi.json
 	$(BIN)/python -m tests.support.step_reference docs/steps.md
+	$(BIN)/python -m tests.support.settings_reference docs/settings.md
 
 requirements: $(VENV)/.dev ## Write docs/requirements.md from a run of the tests that show them
 	$(BIN)/python -m pytest tests/interop -q --requirements docs/requirements.md

@@ -1,5 +1,5 @@
-"""Every setting, once. Read from the environment, ``.env`` and ``SECRETS_DIR``, in this order; a wrong value refuses to
-start, naming its variable.
+"""The settings of a process: read from the environment, ``.env`` and ``SECRETS_DIR``, in this order; a wrong value
+refuses to start, naming its variable.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ from difflib import get_close_matches
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
-    NoDecode,
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
     SettingsConfigDict,
@@ -28,20 +27,9 @@ from pydantic_settings import (
 from aitp_playground import resources, settings_values
 from aitp_playground.errors import ConfigurationError
 from aitp_playground.misfits import said
+from aitp_playground.settings_fields import SettingsFields
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
-
-
-#: The longest time and the highest count that a setting takes.
-YEAR_SECS = 31_536_000.0
-MOST = 1_000_000_000
-
-PathText = Annotated[str, AfterValidator(settings_values.in_home)]
-Url = Annotated[str, AfterValidator(settings_values.http_url)]
-Key = Annotated[SecretStr, BeforeValidator(settings_values.key)]
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(settings_values.comma_separated)]
-Seconds = Annotated[float, Field(le=YEAR_SECS, allow_inf_nan=False)]
-Count = Annotated[int, Field(le=MOST)]
 
 
 class _SecretFiles(SecretsSettingsSource):
@@ -60,92 +48,15 @@ class _SecretFiles(SecretsSettingsSource):
             return super().__call__()
 
 
-class Settings(BaseSettings):
+class Settings(SettingsFields):
     """The settings of one process. Variables are the field names in upper case.
 
     Times are seconds unless the name says otherwise; sizes are counts.
     """
 
-    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
-
-    host: Annotated[str, AfterValidator(settings_values.host_name)] = "127.0.0.1"
-    port: int = Field(default=8000, ge=0, le=65535)
-    playground_base_url: Url = ""
-    playground_api_keys: Annotated[
-        tuple[SecretStr, ...],
-        NoDecode,
-        BeforeValidator(settings_values.comma_separated),
-        AfterValidator(settings_values.bearer_keys),
-    ] = ()
-
-    state_dir: Annotated[Path, BeforeValidator(settings_values.state_dir)] = Field(default="", validate_default=True)
-    run_history_db: PathText = ""
-    run_history_reserve_bytes: Count = Field(default=16 * 1024 * 1024, ge=0)
-    scenarios_dir: str = ""
-    secrets_dir: Annotated[str, AfterValidator(settings_values.directory)] = ""
-
-    agent_base_port: int = Field(default=8100, ge=1024, le=65000)
-    agent_python: Annotated[str, AfterValidator(settings_values.program)] = ""
-    agent_launcher: Literal["fork", "exec"] = "fork"
-    agent_pool_size: int = Field(default=4, ge=0, le=64)
-
-    max_concurrent_runs: int = Field(default=16, ge=1, le=512)
-    max_pending_runs: Count = Field(default=1000, ge=0)
-    run_timeout_secs: Seconds = Field(default=600, gt=0)
-    run_retention: Count = Field(default=1000, ge=1)
-    shutdown_grace_secs: Seconds = Field(default=10, ge=0)
-
-    cp_base_url: Url = ""
-    cp_api_key: Key = SecretStr("")
-    cp_timeout_ms: int = Field(default=5000, ge=1, le=3_600_000)
-    cp_aid: str = ""
-    cp_webhook_linger_secs: Seconds = Field(default=300, ge=0)
-    cp_ingest_settle_secs: Seconds = Field(default=5, ge=0)
-
-    revocation_fail_mode: Literal["fail_open", "soft_fail", "fail_closed"] = "fail_open"
-    revocation_safe_caps: Annotated[Words, Field(validate_default=True), AfterValidator(settings_values.names)] = ()
-    issuer_list_fail_mode: Literal["fail_closed", "fail_open"] = "fail_closed"
-    revocation_max_staleness_secs: Seconds = Field(default=300, gt=0)
-    revocation_poll_secs: Seconds = Field(default=60, gt=0)
-    aitp_didweb_insecure_hosts: Words = ()
-
-    llm_provider: Literal["none", "openai", "anthropic"] = "none"
-    openai_api_key: Key = SecretStr("")
-    openai_base_url: Url = "https://api.openai.com/v1"
-    openai_model: str = "gpt-5.4-mini"
-    anthropic_api_key: Key = SecretStr("")
-    anthropic_base_url: Url = "https://api.anthropic.com"
-    anthropic_model: str = "claude-haiku-4-5"
-    llm_timeout_secs: int = Field(default=30, ge=1, le=100)
-
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    log_format: Literal["", "console", "json"] = ""
-
-    @field_validator("log_level", mode="before")
-    @classmethod
-    def _upper(cls, value: Any) -> Any:
-        return value.upper() if isinstance(value, str) else value
-
-    @field_validator("revocation_safe_caps")
-    @classmethod
-    def _needed_by_soft_fail(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        if info.data.get("revocation_fail_mode") == "soft_fail" and not value:
-            raise ValueError(
-                "is empty, and REVOCATION_FAIL_MODE is soft_fail, which without a fresh list serves only the "
-                "capabilities named here. Name them, or set REVOCATION_FAIL_MODE to fail_open, which goes on with all "
-                "of them: that is what soft_fail used to mean"
-            )
-        return value
-
-    @field_validator("scenarios_dir")
-    @classmethod
-    def _path_list(cls, value: str) -> str:
-        return os.pathsep.join(filter(None, map(settings_values.in_home, value.split(os.pathsep))))
-
-    @field_validator("aitp_didweb_insecure_hosts")
-    @classmethod
-    def _no_empty(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(filter(None, value))
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, defer_build=False
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -1,4 +1,4 @@
-"""Every metric moves when that happens which it is for: a real service, real agents, real failures."""
+"""Every metric, with all values of labels, moves with what it is for: a real service, real agents, real failures."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import math
+import re
 import subprocess
 import threading
 import time
@@ -24,7 +25,8 @@ from aitp_playground.control_plane.misbehaviour.switches import Switch, Switches
 from aitp_playground.control_plane.options import Options
 from aitp_playground.control_plane.server import Running, control_plane
 from aitp_playground.observability import disk
-from aitp_playground.observability.metrics import Metrics
+from aitp_playground.observability.metrics import OTHER, Metrics
+from aitp_playground.runs.intake import deliveries
 from aitp_playground.service import Playground, playground
 from aitp_playground.store.sqlite import SqliteRunStore
 
@@ -35,6 +37,8 @@ from .runs.watching import ACT, DUO, PATIENCE, eventually, until, writer
 from .webhooks.calling import body_of, settings_with, subscribe
 
 PREFIX = "aitp_playground_"
+#: Labels whose values are declared in one place, the vocabulary, the step types or the router, and counted by one line.
+DECLARED = {"type", "step_type", "method", "route", "le"}
 Page = dict[str, float]
 
 
@@ -134,19 +138,28 @@ async def test_every_metric_moves_with_what_it_is_for(
         watch = Watch(await stack.enter_async_context(playground(settings)), http, seen)
         await what_settings_say(watch)
         await a_run_from_its_request_to_its_report(watch, cp)
-        await agents_and_steps_that_fail(watch)
-        await while_a_run_goes_on(watch, cp, state)
-        await deliveries(watch)
+        await agents_and_steps_that_come_to_nothing(watch)
+        await answers_of_every_class(watch)
+        await while_a_run_goes_on(watch, cp, state, history)
+        await what_the_control_plane_delivers(watch)
         await a_store_that_cannot_write(watch)
         await a_loop_that_is_held(watch)
         await a_control_plane_that_is_gone(watch, cp_stack)
-        families = {
-            sample.name.removeprefix(PREFIX): family.name
-            for family in watch.running.metrics.registry.collect()
-            for sample in family.samples
-            if family.name.startswith(PREFIX)
-        }
-        assert set(families.values()) - {families[series.partition("{")[0]] for series in watch.seen} == set()
+        missing = what_can_move(watch.running.metrics) - {part for series in watch.seen for part in parts(series)}
+        assert missing == set()
+
+
+def what_can_move(metrics: Metrics) -> set[str]:
+    """Each family, and each value of its labels but for those that are declared elsewhere."""
+    page = read(metrics.render().decode())
+    return {part for series in page if not series.startswith(("process_", "python_")) for part in parts(series)}
+
+
+def parts(series: str) -> set[str]:
+    """A series as its family and, of each label with a value of its own, the family with it."""
+    name = re.sub(r"_(count|sum|bucket)$", "", series.partition("{")[0])
+    labels = re.findall(r'(\w+)="([^"]*)"', series)
+    return {name, *(f"{name} {label}={value}" for label, value in labels if label not in DECLARED and value != OTHER)}
 
 
 def lines_that_nobody_reads(home: Path) -> set[str]:
@@ -205,14 +218,38 @@ async def a_run_from_its_request_to_its_report(watch: Watch, cp: Running) -> Non
         await watch.submit()
 
 
-async def agents_and_steps_that_fail(watch: Watch) -> None:
+async def agents_and_steps_that_come_to_nothing(watch: Watch) -> None:
     async with watch.moves('agent_launches_total{result="failed"}', 'runs_total{status="failed"}'):
         await watch.submit(template="exit")
     async with watch.moves('steps_total{outcome="failed",step_type="workflow"}'):
         await watch.submit(DUO, inputs={"act": "raise"})
+    async with watch.moves('steps_total{outcome="skipped",step_type="meta"}'):
+        await watch.submit(template="idle")
+    with pytest.MonkeyPatch.context() as patch:
+        launching = asyncio.Event()
+
+        async def never(_: object) -> None:
+            launching.set()
+            await asyncio.Event().wait()
+
+        patch.setattr(watch.running.services.launcher, "launch", never)
+        async with watch.moves('agent_launches_total{result="cancelled"}'):
+            run_id = await watch.submit()
+            await asyncio.wait_for(launching.wait(), PATIENCE)
+            await watch.running.directory.cancel(run_id)
 
 
-async def while_a_run_goes_on(watch: Watch, cp: Running, state: Path) -> None:
+async def answers_of_every_class(watch: Watch) -> None:
+    for path, headers, status_class in (
+        ("/openapi.json", {"If-None-Match": "*"}, "3xx"),
+        ("/runs/of-nobody", {}, "4xx"),
+    ):
+        route = path.replace("of-nobody", "{run_id}")
+        async with watch.moves(f'http_requests_total{{method="GET",route="{route}",status_class="{status_class}"}}'):
+            await (await watch.http.get(watch.running.url + path, headers=headers)).read()
+
+
+async def while_a_run_goes_on(watch: Watch, cp: Running, state: Path, history: Path) -> None:
     running = watch.running
     await eventually(lambda: running.directory.load == (0, 0))
     await watch.shows("agents_live", lambda value: value == 0)
@@ -230,8 +267,9 @@ async def while_a_run_goes_on(watch: Watch, cp: Running, state: Path) -> None:
         'telemetry_batches_total{result="duplicate"}', 'events_total{origin="agent",type="capability.invoked"}'
     ):
         assert [await watch.telemetry("raw", 1, text="\0") for _ in range(2)] == [200, 200]
-    async with watch.moves('disk_free_bytes{directory="state"}'):
-        (state / "filler").write_bytes(b"x" * (8 << 20))
+    for directory, place in (("state", state), ("history", history)):
+        async with watch.moves(f'disk_free_bytes{{directory="{directory}"}}'):
+            (place / "filler").write_bytes(b"x" * (8 << 20))
     await an_event_that_is_refused(watch, cp, waiting)
     await a_commit_that_takes_long(watch)
     running.services.tokens.forget("raw")
@@ -273,26 +311,34 @@ async def a_commit_that_takes_long(watch: Watch) -> None:
     assert await told == 200
 
 
-async def deliveries(watch: Watch) -> None:
+async def what_the_control_plane_delivers(watch: Watch) -> None:
     running = watch.running
     run_id = await watch.submit()
     await until(running, run_id, "run.complete")
     hook = await subscribe(running, run_id)
+    told = 'events_total{origin="control_plane",type="cp.webhook.delivered"}'
+    async with watch.moves(told, 'webhook_deliveries_total{result="stored"}'):
+        assert await hook.post(body_of("once")) == 200
     for result, status, post in (
-        ("stored", 200, {"body": body_of("once")}),
         ("duplicate", 200, {"body": body_of("once")}),
         ("unsigned", 401, {"body": body_of(), "signed": "sha256=" + "0" * 64}),
         ("unknown_run", 404, {"body": body_of(), "run_id": str(uuid.uuid4())}),
         ("too_large", 413, {"body": b" " * (2 << 20)}),
+        ("refused", 415, {"body": body_of(), "encoding": "br"}),
     ):
         async with watch.moves(f'webhook_deliveries_total{{result="{result}"}}'):
             assert await hook.post(**post) == status
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deliveries, "MOST_FOREIGN", 0)
+        async with watch.moves('webhook_deliveries_total{result="counted"}'):
+            assert await hook.post(body_of(runId=str(uuid.uuid4()))) == 200
 
 
 async def a_store_that_cannot_write(watch: Watch) -> None:
     running = watch.running
     recover = fail_writes(running)
-    async with watch.moves("store_writable"):
+    not_ready = 'http_requests_total{method="GET",route="/readyz",status_class="5xx"}'
+    async with watch.moves("store_writable", not_ready):
         assert (await ready(watch.http, running))[0] == 503
     assert (await watch.page())["store_writable"] == 0
     recover()

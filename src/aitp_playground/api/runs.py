@@ -246,9 +246,7 @@ async def _story(directory: RunDirectory, run_id: str) -> AsyncGenerator[bytes]:
     narrator = Narrator()
     async with contextlib.aclosing(directory.pages(run_id, until=view.row.summary.event_count)) as pages:
         async for page in pages:
-            lines = [line for line in (narrator.line(decode(event.body)) for event in page) if line is not None]
-            # Lone surrogates, which an agent may report, become question marks.
-            yield "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
+            yield narrator.lines(decode(event.body) for event in page)
     yield f"{narrator.summary()}\n".encode()
 
 

@@ -36,7 +36,7 @@ DeliveryResult = Literal["stored", "duplicate", "counted", "unsigned", "unknown_
 IngestFate = Literal["stored", "already_there", "sanitised", "stub", "dropped"]
 
 _LAUNCH_RESULTS = ("ready", "failed", "cancelled")
-_STATUS_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
+_STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
 _RUN_BUCKETS = (0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _LAUNCH_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _HTTP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from aitp_playground.events.model import RunEvent
 from aitp_playground.events.narration import plain
@@ -47,6 +47,12 @@ class Narrator:
         self._take_in(event)
         indent = "  " if self._inside_step(event) else ""
         return f"{_clock(self._since_start(event.ts))}  {indent}{row.narrate(event)}"
+
+    def lines(self, events: Iterable[RunEvent]) -> bytes:
+        """The lines of several, each with its end, in UTF-8."""
+        told = (self.line(event) for event in events)
+        # Lone surrogates, which an agent may report, become question marks.
+        return "".join(f"{line}\n" for line in told if line is not None).encode("utf-8", "replace")
 
     def summary(self) -> str:
         """What came of it so far: status, proof of a successful run, steps, agents, duration."""
@@ -87,16 +93,6 @@ class Narrator:
     def _since_start(self, ts: float) -> float:
         elapsed = ts - (self._first or 0.0)
         return elapsed if math.isfinite(elapsed) else 0.0
-
-
-def narrate(events: Iterable[RunEvent]) -> Iterator[str]:
-    """The lines of ``events``, without line ends, and at last the summary."""
-    narrator = Narrator()
-    for event in events:
-        line = narrator.line(event)
-        if line is not None:
-            yield line
-    yield narrator.summary()
 
 
 def _clock(seconds: float) -> str:

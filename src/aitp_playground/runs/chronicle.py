@@ -63,7 +63,7 @@ class Chronicle:
         """What comes behind ``after``, without end, gap or double; a page may have no entries but removed runs.
 
         ``run_id``: only this run is of interest. What is behind is then read of it alone; what is new comes with that
-        of others, who read it as well. Raises what the store raises.
+        of others, who read it as well. Of removed runs it alone is told. Raises what the store raises.
         """
         self._followers += 1
         if self._reading is None or self._reading.done():
@@ -101,7 +101,7 @@ class Chronicle:
         for begin, page in self._recent:
             if begin <= after < page.after:
                 later = tuple(entry for entry in page.entries if entry.position > after)
-                return ChroniclePage(later, page.after, page.more, page.removed, page.forgotten)
+                return ChroniclePage(later, page.after, page.more)
         return None
 
     async def _wait(self) -> None:
@@ -129,9 +129,12 @@ class Chronicle:
             self._waiting.wake()
 
     def _take(self, begin: Position, page: ChroniclePage) -> None:
-        self._recent.append((begin, page))
         self._at = page.after
-        self._bytes += _size(page)
+        # Which holes a reader is to be told of depends on where it is and on the run it asked for: at those, which are
+        # rare among what is new, each asks the store.
+        if not page.removed and not page.forgotten:
+            self._recent.append((begin, page))
+            self._bytes += _size(page)
         while self._bytes > RECENT_BYTES and len(self._recent) > 1:
             self._bytes -= _size(self._recent.popleft()[1])
         self._waiting.wake()

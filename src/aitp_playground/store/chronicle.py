@@ -45,7 +45,7 @@ def page(
     connection: sqlite3.Connection, after: Position, limit: int, max_bytes: int, run_id: str | None = None
 ) -> ChroniclePage:
     """What follows ``after``, as it was at one moment: at most ``limit`` events and ``max_bytes`` bytes of them, but
-    one at least if there is one. Of one run alone, no other's commits are looked at, and no holes told."""
+    one at least if there is one. Of one run alone, no other's commits are looked at, and no other's holes told."""
     alone = not connection.in_transaction
     if alone:
         connection.execute("BEGIN")
@@ -69,19 +69,26 @@ def _page(
             break
         entries.append(entry)
     upto = entries[-1].position if more else max(after, end)
-    if run_id is not None:
-        return ChroniclePage(tuple(entries), upto, more)
-    removed = [
-        run_id
-        for (run_id,) in connection.execute(
+    removed = tuple(
+        gone
+        for (gone,) in connection.execute(
             "SELECT run_id FROM removed_runs"
             " WHERE (last_commit, last_seq) > (?, ?) AND (last_commit, last_seq) <= (?, ?)"
-            " ORDER BY last_commit, last_seq",
-            (after.commit, after.seq, upto.commit, upto.seq),
+            " AND run_id = coalesce(?, run_id) ORDER BY last_commit, last_seq",
+            (after.commit, after.seq, upto.commit, upto.seq, run_id),
         )
-    ]
-    forgotten: int = connection.execute("SELECT forgotten FROM chronicle").fetchone()[0]
-    return ChroniclePage(tuple(entries), upto, more, tuple(removed), forgotten >= max(1, after.commit))
+    )
+    return ChroniclePage(tuple(entries), upto, more, removed, _forgotten(connection, after, run_id))
+
+
+def _forgotten(connection: sqlite3.Connection, after: Position, run_id: str | None) -> bool:
+    """Whether runs whose ids are not known any more had events behind ``after``; of one run, whether it may be such a
+    one: neither there nor remembered as removed."""
+    last: int = connection.execute("SELECT forgotten FROM chronicle").fetchone()[0]
+    if last < max(1, after.commit):
+        return False
+    known = "SELECT 1 FROM runs WHERE run_id = ?1 UNION ALL SELECT 1 FROM removed_runs WHERE run_id = ?1"
+    return run_id is None or connection.execute(known, (run_id,)).fetchone() is None
 
 
 # CROSS JOIN is SQLite's word for this order of the tables: commits one by one, and the events of each.

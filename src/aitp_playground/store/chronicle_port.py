@@ -60,4 +60,5 @@ class ChronicleStore(Protocol):
         self, after: Position, *, limit: int = 1000, max_bytes: int = PAGE_BYTES, run_id: str | None = None
     ) -> ChroniclePage:
         """What was committed behind a position, of one run or of all: at most ``limit`` events and ``max_bytes`` bytes
-        of them, but at least one if there is one. Of one run, nothing is said of others that were removed."""
+        of them, but at least one if there is one. Of one run, nothing is said of others that were removed, and
+        ``forgotten`` means that it may be among those."""

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse
 
+from aitp_playground.api.backend import BACKEND
+from aitp_playground.runs import chronicle as chronicle_module
 from aitp_playground.store.port import StoredEvent
 from aitp_playground.store.sqlite import SqliteRunStore
 from tests.unit.store.building import stored_run, summary
 
-from .conftest import Client
+from .conftest import Client, eventually
 from .memory import MemoryDirectory
 
 
@@ -144,6 +146,38 @@ async def test_where_runs_were_removed_a_gap_is_told(client: Client, store: Sqli
     found = await stored(client, after=first)
     assert [one for one in found if one["type"] == "stream.gap"] == [{"id": None, "type": "stream.gap", "runs": ["b"]}]
     assert told([one for one in found if one["type"] != "stream.gap"]) == [("a", 2), ("a", 3)]
+
+
+async def test_of_one_run_its_own_gap_is_told_and_no_others(
+    client: Client, store: SqliteRunStore, two_runs: None
+) -> None:
+    last = (await stored(client, run_id="b"))[-1]["id"]
+    await store.delete("b")
+    gap = {"id": None, "type": "stream.gap", "runs": ["b"]}
+    assert await stored(client, run_id="b") == [gap]
+    assert await stored(client, run_id="b", after=last) == []
+    assert await stored(client, run_id="never") == []
+    assert told(await stored(client, run_id="a")) == [("a", 1), ("a", 2), ("a", 3)]
+
+
+@pytest.mark.parametrize(("run_id", "first"), [("a", "step.started"), ("b", "stream.gap")])
+async def test_a_follower_of_one_run_is_told_of_its_gap_and_no_others(
+    client: Client,
+    store: SqliteRunStore,
+    two_runs: None,
+    monkeypatch: pytest.MonkeyPatch,
+    run_id: str,
+    first: str,
+) -> None:
+    monkeypatch.setattr(chronicle_module, "FOREIGN_POLL", 60)
+    chronicle = client.app[BACKEND].chronicle
+    async with asyncio.timeout(300), client.get("/events", params={"run_id": run_id}) as response:
+        await eventually(lambda: chronicle._waiting)
+        await add(store, "b", event(4, run_id="b"))
+        await store.delete("b")
+        await add(store, "a", event(4, run_id="a"))
+        chronicle.wake()
+        assert json.loads((await _data(response)).removeprefix(b"data: "))["type"] == first
 
 
 @pytest.mark.parametrize("place", ["0123456789abcdef.1.1", "{store}.999.0"])

@@ -153,6 +153,7 @@ def test_gaps_and_resets_are_told_in_words() -> None:
     assert b"removed are missing here: a, b and others" in shown.line(
         {"type": "stream.gap", "runs": ["a", "b"], "more": True}
     )
+    assert b"missing here: nobody knows any more which" in shown.line({"type": "stream.gap", "runs": [], "more": True})
     assert b"begins at its start" in shown.line({"type": "stream.reset"})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aitp_playground.events.model import RunEvent, draft
-from aitp_playground.observability.narrator import Narrator, narrate
+from aitp_playground.observability.narrator import Narrator
 
 
 def run(*steps: tuple[float, str, dict[str, Any]]) -> list[RunEvent]:
@@ -13,6 +13,11 @@ def run(*steps: tuple[float, str, dict[str, Any]]) -> list[RunEvent]:
         RunEvent(seq=n, id=str(n), type=kind, ts=1_700_000_000.0 + at, run_id="r", fields=draft(kind, **fields).fields)
         for n, (at, kind, fields) in enumerate(steps, 1)
     ]
+
+
+def narrate(events: list[RunEvent]) -> list[str]:
+    narrator = Narrator()
+    return [*narrator.lines(events).decode().splitlines(), narrator.summary()]
 
 
 STORY = run(
@@ -31,7 +36,7 @@ STORY = run(
 
 
 def test_a_line_for_each_event_with_its_time_and_one_that_sums_up() -> None:
-    lines = list(narrate(STORY))
+    lines = narrate(STORY)
     assert len(lines) == len(STORY) + 1
     assert lines[3].startswith("+0.042s  writer: ready as aid:pubkey:")
     assert (
@@ -41,7 +46,7 @@ def test_a_line_for_each_event_with_its_time_and_one_that_sums_up() -> None:
 
 
 def test_what_happens_inside_a_step_is_indented_also_when_an_agent_reports_it() -> None:
-    lines = [line.split("s  ", 1)[1] for line in list(narrate(STORY))[:-1]]
+    lines = [line.split("s  ", 1)[1] for line in narrate(STORY)[:-1]]
     assert [line.startswith("  ") for line in lines] == [False] * 5 + [True, True] + [False] * 3
     assert lines[5].strip() == "writer refused researcher's call to write.content: no TCT was presented (tct_missing)"
 
@@ -60,7 +65,7 @@ def test_an_event_cannot_forge_a_second_line_or_drive_the_terminal() -> None:
 
 def test_what_arrives_after_the_end_does_not_lengthen_the_run() -> None:
     late = run((0, "run.started", {}), (1, "run.complete", {}), (99, "cp.webhook.delivered", {"delivery_id": "d"}))
-    assert list(narrate(late))[-1].endswith("; 1.000 s")
+    assert narrate(late)[-1].endswith("; 1.000 s")
 
 
 def test_a_run_that_is_not_over_says_so() -> None:
@@ -73,18 +78,18 @@ def test_a_failed_run_counts_its_failed_step() -> None:
     failed = run(
         (0, "run.started", {}), (1, "step.failed", {"step_id": "s", "error": "no"}), (2, "run.failed", {"error": "no"})
     )
-    assert list(narrate(failed))[-1].startswith("run failed: 0 steps completed, 0 skipped, 1 failed")
+    assert narrate(failed)[-1].startswith("run failed: 0 steps completed, 0 skipped, 1 failed")
 
 
 def test_a_successful_run_that_checked_a_claim_is_proven_and_one_that_checked_none_says_so() -> None:
     claim = (0.5, "step.complete", {"step_id": "a", "result": {}, "checked": 1})
     begin, end = (0, "run.started", {}), (1, "run.complete", {})
-    assert list(narrate(run(begin, claim, end)))[-1].startswith("run success, proven:")
-    assert list(narrate(run(begin, end)))[-1].startswith("run success, unproven (no claim was checked")
+    assert narrate(run(begin, claim, end))[-1].startswith("run success, proven:")
+    assert narrate(run(begin, end))[-1].startswith("run success, unproven (no claim was checked")
 
 
 def test_an_empty_log_is_summed_up_without_an_error() -> None:
-    assert list(narrate([])) == ["run not over: 0 steps completed, 0 skipped, 0 failed; 0 agents; 0.000 s"]
+    assert narrate([]) == ["run not over: 0 steps completed, 0 skipped, 0 failed; 0 agents; 0.000 s"]
 
 
 def test_a_long_error_is_told_with_its_beginning_and_its_end() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 
 import pytest
@@ -100,6 +100,52 @@ async def test_a_follower_that_is_behind_reads_for_itself_and_then_joins(
         while len(found) < 39:
             found += [entry.event.seq for entry in (await anext(slow)).entries]
     assert found == list(range(1, 40))
+
+
+async def test_of_what_is_new_each_is_told_of_the_holes_it_asked_for(
+    store: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chronicle_module, "FOREIGN_POLL", 60)
+    chronicle = Chronicle(store)
+    for run_id in ("a", "b", "c"):
+        await stored_run(store, 0, run_id=run_id)
+    head = await chronicle.head()
+    async with AsyncExitStack() as closing, asyncio.timeout(300):
+        following = []
+        for run_id in (None, "a", "b", "c"):
+            pages = await closing.enter_async_context(aclosing(chronicle.follow(head, run_id)))
+            following.append(asyncio.create_task(anext(pages)))
+        await until(lambda: len(chronicle._waiting) == 4)
+        for run_id in ("b", "c"):
+            await add(store, run_id, 1, 1)
+        await store.delete("b")
+        await add(store, "a", 1, 1, chronicle)
+        # The reader of c, like all others, gets its own event, and no word of b.
+        pages = await asyncio.gather(*following)
+    assert [page.removed for page in pages] == [("b",), (), ("b",), ()]
+    own = [[entry.run_id for entry in page.entries] for page in pages]
+    assert own == [["c", "a"], ["a"], [], ["c"]]
+
+
+async def test_a_hole_that_was_passed_is_not_told_to_who_comes_back_behind_it(
+    store: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chronicle_module, "FOREIGN_POLL", 60)
+    chronicle = Chronicle(store)
+    for run_id in ("a", "b"):
+        await stored_run(store, 0, run_id=run_id)
+    head = await chronicle.head()
+    async with aclosing(chronicle.follow(head)) as first, asyncio.timeout(300):
+        before = asyncio.create_task(anext(first))
+        await until(lambda: len(chronicle._waiting) == 1)
+        await add(store, "b", 1, 1)
+        passed = (await store.chronicle(head)).entries[-1].position
+        await store.delete("b")
+        await add(store, "a", 1, 1, chronicle)
+        assert (await before).removed == ("b",)
+        async with aclosing(chronicle.follow(passed)) as second:
+            page = await anext(second)
+    assert ([entry.run_id for entry in page.entries], page.removed) == (["a"], ())
 
 
 async def test_what_another_process_commits_is_seen_without_being_told(store: Counted, tmp_path: Path) -> None:

@@ -143,6 +143,19 @@ async def test_a_hole_is_told_once_and_where_it_ends(store: SqliteRunStore, inte
     assert told(pages) == [entry for entry in interleaved if entry[0] == "b"]
 
 
+async def test_who_reads_one_run_is_told_of_its_hole_and_of_no_other(
+    store: SqliteRunStore, interleaved: list[tuple[str, int]]
+) -> None:
+    [before] = await everything(store)
+    await store.delete("b")
+    for after, expected in ((START, ("b",)), (before.entries[-2].position, ("b",)), (before.entries[-1].position, ())):
+        page = await store.chronicle(after, run_id="b")
+        assert (page.entries, page.removed, page.forgotten) == ((), expected, False)
+        assert (await store.chronicle(page.after, run_id="b")).removed == ()
+    for run_id in ("a", "never"):
+        assert (await store.chronicle(START, run_id=run_id)).removed == ()
+
+
 async def test_places_are_not_given_twice_after_the_newest_run_is_gone(store: SqliteRunStore) -> None:
     await stored_run(store, 3, run_id="a")
     head = await store.chronicle_head()
@@ -182,6 +195,11 @@ async def test_so_many_removed_runs_are_known_by_name_and_the_rest_is_said_to_be
     assert "first" not in page.removed
     assert page.forgotten
     assert not (await store.chronicle(middle)).forgotten
+    # Of one run it is said only where nothing else is known of it, and to nobody who has come by.
+    await stored_run(store, 1, run_id="there")
+    for run_id, forgotten in (("first", True), ("never", True), ("last", False), ("there", False)):
+        assert (await store.chronicle(START, run_id=run_id)).forgotten is forgotten, run_id
+        assert not (await store.chronicle(middle, run_id=run_id)).forgotten
 
 
 async def test_what_was_stored_by_an_earlier_release_counts_as_a_commit_a_run(tmp_path: Path) -> None:

@@ -109,9 +109,8 @@ class InDatabase:
     async def narration(self, run_id: str) -> bytes:
         """See :class:`Records`."""
         narrator = Narrator()
-        told = [narrator.line(decode(body)) async for body in self.events(run_id)]
-        lines = [line for line in told if line is not None]
-        return "\n".join([*lines, narrator.summary(), ""]).encode("utf-8", "replace")
+        told = narrator.lines([decode(body) async for body in self.events(run_id)])
+        return told + f"{narrator.summary()}\n".encode()
 
     async def given(self, run_id: str) -> tuple[Given, RunStatus]:
         """See :class:`Records`."""

@@ -59,7 +59,7 @@ class View:
         if event.get("type") == "stream.gap":
             runs = event.get("runs")
             names = ", ".join(plain(str(run), 40) for run in runs) if isinstance(runs, list) else ""
-            others = " and others" if event.get("more") else ""
+            others = (" and others" if names else "nobody knows any more which") if event.get("more") else ""
             return self._styled(f"-- events of runs that were removed are missing here: {names}{others}", fg="yellow")
         return self._styled("-- this is another history than before: it begins at its start", fg="yellow")
 
