@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Final
 
@@ -45,7 +46,10 @@ class Exporter:
 
     def samples(self, trace_id: str) -> bool:
         """What ``OTEL_TRACES_SAMPLER`` says of a trace that begins."""
-        decision = self._sampler.should_sample(None, int(trace_id, 16), "run").decision
+        # A ratio is decided by the low 64 bits of an id, as if all of them were random. In a run's they begin with the
+        # variant of a UUID, always binary 10: half of the runs would be none of them, and three quarters all.
+        random = int.from_bytes(hashlib.sha256(trace_id.encode()).digest()[:16])
+        decision = self._sampler.should_sample(None, random, "run").decision
         return decision is Decision.RECORD_AND_SAMPLE
 
     def export(self, span: FinishedSpan) -> None:
