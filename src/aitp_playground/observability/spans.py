@@ -18,7 +18,8 @@ MAX_TEXT: Final = 1_000
 _MAX_NAME: Final = 200
 _KINDS: Final = ("client", "internal", "server")
 _SPAN_ID: Final = re.compile(r"(?!0{16})[0-9a-f]{16}")
-_LAST: Final = (1 << 63) - 1
+#: The latest time of a span, in nanoseconds.
+LAST: Final = (1 << 63) - 1
 
 Attributes = Mapping[str, str | int | float | bool]
 
@@ -64,7 +65,7 @@ def handed_in(run_id: str, agent_id: str, spans: Sequence[Mapping[str, Any]]) ->
 def span_schema() -> dict[str, Any]:
     """What is taken of one span, as a JSON Schema; that it does not end before it starts is no matter of a schema."""
     span_id = {"type": "string", "pattern": "^(?!0{16})[0-9a-f]{16}$"}
-    moment = {"type": "integer", "minimum": 1, "maximum": _LAST}
+    moment = {"type": "integer", "minimum": 1, "maximum": LAST}
     return {
         "type": "object",
         "required": ["name", "kind", "span_id", "parent_id", "start", "end"],
@@ -90,7 +91,7 @@ def _handed_in(run_id: str, agent_id: str, number: int, told: Mapping[str, Any])
     for part in ("span_id", "parent_id"):
         if not isinstance(told.get(part), str) or not _SPAN_ID.fullmatch(told[part]):
             raise InvalidRequest(f"spans[{number}].{part}: sixteen hexadecimal digits, not all of them 0")
-    if type(start) is not int or type(end) is not int or not 0 < start <= end <= _LAST:
+    if type(start) is not int or type(end) is not int or not 0 < start <= end <= LAST:
         raise InvalidRequest(f"spans[{number}]: start and end are nanoseconds since 1970, one after the other")
     attributes, error = told.get("attributes", {}), told.get("error")
     if not isinstance(attributes, Mapping) or len(attributes) > MAX_ATTRIBUTES:
