@@ -16,6 +16,7 @@ MAX_SPANS: Final = 1_000
 MAX_ATTRIBUTES: Final = 32
 MAX_TEXT: Final = 1_000
 _MAX_NAME: Final = 200
+_MAX_ATTRIBUTE_NAME: Final = 100
 _KINDS: Final = ("client", "internal", "server")
 _SPAN_ID: Final = re.compile(r"(?!0{16})[0-9a-f]{16}")
 #: The latest time of a span, in nanoseconds.
@@ -102,7 +103,7 @@ def _handed_in(run_id: str, agent_id: str, number: int, told: Mapping[str, Any])
         trace_id=trace_id_of(run_id),
         span_id=told["span_id"],
         parent_id=told["parent_id"],
-        name=name[:_MAX_NAME],
+        name=without_tokens(name)[:_MAX_NAME],
         kind=str(kind),
         start=start,
         end=end,
@@ -114,9 +115,10 @@ def _handed_in(run_id: str, agent_id: str, number: int, told: Mapping[str, Any])
 
 def _plain(attributes: Mapping[str, Any]) -> dict[str, str | int | float | bool]:
     kept: dict[str, str | int | float | bool] = {}
-    for name, value in attributes.items():
+    for given, value in attributes.items():
+        name = without_tokens(given)[:_MAX_ATTRIBUTE_NAME]
         if isinstance(value, str):
-            kept[name[:100]] = without_tokens(value)[:MAX_TEXT]
+            kept[name] = without_tokens(value)[:MAX_TEXT]
         elif isinstance(value, bool | float) or (isinstance(value, int) and -(1 << 63) <= value < 1 << 63):
-            kept[name[:100]] = value
+            kept[name] = value
     return kept

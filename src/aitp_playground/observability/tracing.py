@@ -142,7 +142,7 @@ class Tracing:
                 trace_id=trace_id_of(run_id),
                 span_id=span_id_of(run_id, step_id),
                 parent_id=None if step_id is None else span_id_of(run_id),
-                name=opened.name[:MAX_TEXT],
+                name=without_tokens(opened.name)[:MAX_TEXT],
                 kind="internal",
                 start=opened.start or end,
                 end=max(end, opened.start),
