@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -54,6 +54,21 @@ class Sink(Protocol):
 
     def shutdown(self) -> None:
         """Send what waits. Blocks."""
+
+
+class Seen:
+    """The spans that one agent has handed in. What got no answer in time comes again, though it was taken."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, None] = {}
+
+    def new(self, spans: Iterable[FinishedSpan]) -> list[FinishedSpan]:
+        """Those that were not here before. As many are remembered as a batch may hold: an agent sends one at a time."""
+        new = {span.span_id: span for span in spans if span.span_id not in self._ids}
+        self._ids |= dict.fromkeys(new)
+        for span_id in list(self._ids)[:-MAX_SPANS]:
+            del self._ids[span_id]
+        return list(new.values())
 
 
 def handed_in(run_id: str, agent_id: str, spans: Sequence[Mapping[str, Any]]) -> list[FinishedSpan]:

@@ -7,33 +7,13 @@ from typing import Any
 
 from aitp_playground.events.model import RunEvent, draft
 from aitp_playground.events.tokens import fingerprint
-from aitp_playground.observability.spans import FinishedSpan, handed_in
+from aitp_playground.observability.spans import MAX_SPANS, Seen, handed_in
 from aitp_playground.observability.tracing import Tracing
+from tests.support.spans import Kept, told
 
 RUN = "00000000-0000-4000-8000-000000000001"
 TOKEN = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJlc2lnbmF0dXJl"
 SHOWN = fingerprint(TOKEN)
-
-
-class Kept:
-    """A sink that keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.spans: list[FinishedSpan] = []
-
-    def samples(self, _trace_id: str) -> bool:
-        return True
-
-    def export(self, span: FinishedSpan) -> None:
-        self.spans.append(span)
-
-    def shutdown(self) -> None:
-        pass
-
-
-def told(**fields: Any) -> dict[str, Any]:
-    span = {"name": "x", "kind": "server", "span_id": "1" * 16, "parent_id": "2" * 16, "start": 1, "end": 2}
-    return span | fields
 
 
 def event(event_type: str, **fields: Any) -> RunEvent:
@@ -66,3 +46,14 @@ def test_a_token_stands_nowhere_in_a_span_that_is_made_of_events() -> None:
     assert [span.name for span in sink.spans] == [f"step {SHOWN}", f"run {SHOWN}"]
     # A step's own span id is made of its id, so it is no text that could show one.
     assert TOKEN not in repr([replace(span, span_id="") for span in sink.spans])
+
+
+def test_of_the_spans_that_were_seen_as_many_are_remembered_as_a_batch_may_hold() -> None:
+    spans = handed_in(RUN, "worker", [told(span_id=f"{n:016x}") for n in range(1, MAX_SPANS + 1)])
+    [later] = handed_in(RUN, "worker", [told(span_id="f" * 16)])
+    seen = Seen()
+    assert seen.new(spans[:10]) == spans[:10]
+    assert seen.new(spans) == spans[10:]
+    assert seen.new([later, later]) == [later]
+    assert seen.new(spans[1:]) == [], "the batch before is known"
+    assert seen.new(spans[:1]) == spans[:1], "and what gave way to it is not"
