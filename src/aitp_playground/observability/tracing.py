@@ -8,8 +8,10 @@ of its own; what it cannot send it drops.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -103,9 +105,21 @@ class Tracing:
 
     async def close(self) -> None:
         """Send what waits, for a while."""
+        loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+        def shut_down() -> None:
+            try:
+                self._sink.shutdown()
+            finally:
+                with contextlib.suppress(RuntimeError):  # the loop is closed by now
+                    loop.call_soon_threadsafe(done.set)
+
+        # No thread of an executor: the end of the loop and of the process waits for those, and a receiver that takes a
+        # request and never answers holds this one for longer than anybody is to wait.
+        threading.Thread(target=shut_down, name="tracing-close", daemon=True).start()
         try:
             async with asyncio.timeout(CLOSE_SECS):
-                await asyncio.to_thread(self._sink.shutdown)
+                await done.wait()
         except TimeoutError:
             log.warning("tracing.left_behind", seconds=CLOSE_SECS)
 
