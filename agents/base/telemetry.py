@@ -16,7 +16,7 @@ import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final, Literal
 
 import aiohttp
 
@@ -32,6 +32,8 @@ BATCH_EVENTS = 500
 BATCH_BYTES = 512 << 10
 #: Spans that go along with a batch.
 BATCH_SPANS = 200
+#: Statuses that say that something in a batch is at fault: sent again as it is, it would be refused again.
+REFUSED: Final = frozenset({400, 413, 422})
 POST_TIMEOUT = 5.0
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 2.0
@@ -91,6 +93,9 @@ class Telemetry:
         self._refusals = Allowance(REFUSALS_AT_ONCE, REFUSALS_PER_SECOND)
         self._withheld: Counter[str] = Counter()
         self._batch_limit = BATCH_EVENTS
+        self._span_limit = BATCH_SPANS
+        #: What goes alone next, since a batch of both was refused.
+        self._alone: Literal["events", "spans"] | None = None
         self._work = asyncio.Event()
         self._hurry = asyncio.Event()
         self._progress = asyncio.Condition()
@@ -173,32 +178,42 @@ class Telemetry:
             pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _send_batch(self) -> bool:
-        """Send the oldest events. False: try again later."""
-        batch, spans = self._take(), self._tracer.take(BATCH_SPANS)
+        """Send the oldest events and spans. False: try again later.
+
+        Of a batch that is refused each kind goes alone, in halves, until the one entry at fault is passed over.
+        """
+        batch = self._take()
+        spans = [] if batch and self._alone == "events" else self._tracer.take(self._span_limit)
+        if spans and self._alone == "spans":
+            batch = []
         if not batch and not spans:
             self._work.clear()
             return True
         status = await self._post(batch, spans)
-        if status in (200, 400, 413, 422):
-            self._tracer.settle(spans)
+        if status == 200:
+            self._batch_limit, self._span_limit = BATCH_EVENTS, BATCH_SPANS
+            self._alone = "events" if self._alone == "spans" else None
+        elif status in REFUSED and len(batch) + len(spans) == 1:
+            self._alone = None
+            passed_over = f"event {batch[0][0]}" if batch else "a span"
+            sys.stderr.write(f"telemetry: {passed_over} was refused with status {status}\n")
         else:
             self._tracer.give_back(spans)
-        if status == 200:
-            self._batch_limit = BATCH_EVENTS
-            await self._acknowledge(len(batch))
-            return True
-        if status in (400, 413, 422):
-            return not batch or await self._give_way(batch, status)
-        return False
-
-    async def _give_way(self, batch: list[tuple[int, bytes]], status: int) -> bool:
-        """The receiver cannot take this batch: halve it, until the one event it is about is passed over."""
-        if len(batch) > 1:
-            self._batch_limit = len(batch) // 2
-            return True
-        sys.stderr.write(f"telemetry: event {batch[0][0]} was refused with status {status}\n")
-        await self._acknowledge(1)
+            if status in REFUSED:
+                self._send_less(len(batch), len(spans))
+            return status in REFUSED
+        self._tracer.settle(spans)
+        await self._acknowledge(len(batch))
         return True
+
+    def _send_less(self, events: int, spans: int) -> None:
+        """Than so many together, which were refused."""
+        if events and spans:
+            self._alone = "spans"
+        elif events:
+            self._batch_limit = events // 2
+        else:
+            self._span_limit = spans // 2
 
     def _take(self) -> list[tuple[int, bytes]]:
         batch: list[tuple[int, bytes]] = []

@@ -168,9 +168,14 @@ async def playground(
 
 
 async def _tracing() -> Tracing | None:
-    if endpoint_of() is None:
+    """None where nobody wants traces, or none can be exported: that is no reason not to serve."""
+    if (endpoint := endpoint_of()) is None:
         return None
-    found = await asyncio.to_thread(exporter)
+    try:
+        found = await asyncio.to_thread(exporter, endpoint)
+    except ConfigurationError as failure:
+        log.warning("tracing.misconfigured", error=failure.message)
+        return None
     if found is None:
         log.warning("tracing.not_installed", hint=NOT_INSTALLED)
         return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -14,7 +16,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from aitp_playground import __version__
-from aitp_playground.observability.spans import FinishedSpan
+from aitp_playground.observability.spans import LAST, Attributes, FinishedSpan
 from aitp_playground.observability.trace_context import Parent
 
 _KINDS: Final[Mapping[str, SpanKind]] = {
@@ -24,6 +26,7 @@ _KINDS: Final[Mapping[str, SpanKind]] = {
 }
 _NAME: Final = "aitp-playground"
 _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
+_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class Exporter:
@@ -45,24 +48,30 @@ class Exporter:
 
     def samples(self, trace_id: str) -> bool:
         """What ``OTEL_TRACES_SAMPLER`` says of a trace that begins."""
-        decision = self._sampler.should_sample(None, int(trace_id, 16), "run").decision
+        # A ratio is decided by the low 64 bits of an id, as if all of them were random. In a run's they begin with the
+        # variant of a UUID, always binary 10: half of the runs would be none of them, and three quarters all.
+        random = int.from_bytes(hashlib.sha256(trace_id.encode()).digest()[:16])
+        decision = self._sampler.should_sample(None, random, "run").decision
         return decision is Decision.RECORD_AND_SAMPLE
 
     def export(self, span: FinishedSpan) -> None:
-        """Into the queue of the batch processor, which drops what finds no room."""
+        """Into the queue of the batch processor, which drops what finds no room.
+
+        What protobuf cannot hold would cost the batch: lone surrogates, which JSON can, and times of more than 64 bits.
+        """
         self._processor.on_end(
             ReadableSpan(
-                name=span.name,
+                name=_utf8(span.name),
                 context=_context(span.trace_id, span.span_id),
                 parent=None if span.parent_id is None else _context(span.trace_id, span.parent_id),
                 resource=self._resource_of(span.agent),
-                attributes=span.attributes,
-                events=[Event(name, attributes, at) for name, at, attributes in span.events],
+                attributes=_encodable(span.attributes),
+                events=[Event(name, _encodable(attributes), min(at, LAST)) for name, at, attributes in span.events],
                 links=[] if span.link is None else [Link(_linked(span.link))],
                 kind=_KINDS[span.kind],
-                status=Status(StatusCode.UNSET) if span.error is None else Status(StatusCode.ERROR, span.error),
-                start_time=span.start,
-                end_time=span.end,
+                status=_status(span.error),
+                start_time=min(span.start, LAST),
+                end_time=min(span.end, LAST),
                 instrumentation_scope=self._scope,
             )
         )
@@ -80,6 +89,18 @@ class Exporter:
                 self._resources.clear()
             self._resources[agent] = self._resource.merge(Resource({SERVICE_NAME: agent}))
         return self._resources[agent]
+
+
+def _utf8(text: str) -> str:
+    return _LONE_SURROGATE.sub("\ufffd", text)
+
+
+def _encodable(attributes: Attributes) -> Attributes:
+    return {_utf8(name): _utf8(value) if isinstance(value, str) else value for name, value in attributes.items()}
+
+
+def _status(error: str | None) -> Status:
+    return Status(StatusCode.UNSET) if error is None else Status(StatusCode.ERROR, _utf8(error))
 
 
 def _context(trace_id: str, span_id: str) -> SpanContext:

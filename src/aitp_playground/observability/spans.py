@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -16,9 +16,11 @@ MAX_SPANS: Final = 1_000
 MAX_ATTRIBUTES: Final = 32
 MAX_TEXT: Final = 1_000
 _MAX_NAME: Final = 200
+_MAX_ATTRIBUTE_NAME: Final = 100
 _KINDS: Final = ("client", "internal", "server")
 _SPAN_ID: Final = re.compile(r"(?!0{16})[0-9a-f]{16}")
-_LAST: Final = (1 << 63) - 1
+#: The latest time of a span, in nanoseconds.
+LAST: Final = (1 << 63) - 1
 
 Attributes = Mapping[str, str | int | float | bool]
 
@@ -54,6 +56,21 @@ class Sink(Protocol):
         """Send what waits. Blocks."""
 
 
+class Seen:
+    """The spans that one agent has handed in. What got no answer in time comes again, though it was taken."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, None] = {}
+
+    def new(self, spans: Iterable[FinishedSpan]) -> list[FinishedSpan]:
+        """Those that were not here before. As many are remembered as a batch may hold: an agent sends one at a time."""
+        new = {span.span_id: span for span in spans if span.span_id not in self._ids}
+        self._ids |= dict.fromkeys(new)
+        for span_id in list(self._ids)[:-MAX_SPANS]:
+            del self._ids[span_id]
+        return list(new.values())
+
+
 def handed_in(run_id: str, agent_id: str, spans: Sequence[Mapping[str, Any]]) -> list[FinishedSpan]:
     """What an agent of a run reports. Raises InvalidRequest naming the entry."""
     if len(spans) > MAX_SPANS:
@@ -64,7 +81,7 @@ def handed_in(run_id: str, agent_id: str, spans: Sequence[Mapping[str, Any]]) ->
 def span_schema() -> dict[str, Any]:
     """What is taken of one span, as a JSON Schema; that it does not end before it starts is no matter of a schema."""
     span_id = {"type": "string", "pattern": "^(?!0{16})[0-9a-f]{16}$"}
-    moment = {"type": "integer", "minimum": 1, "maximum": _LAST}
+    moment = {"type": "integer", "minimum": 1, "maximum": LAST}
     return {
         "type": "object",
         "required": ["name", "kind", "span_id", "parent_id", "start", "end"],
@@ -90,7 +107,7 @@ def _handed_in(run_id: str, agent_id: str, number: int, told: Mapping[str, Any])
     for part in ("span_id", "parent_id"):
         if not isinstance(told.get(part), str) or not _SPAN_ID.fullmatch(told[part]):
             raise InvalidRequest(f"spans[{number}].{part}: sixteen hexadecimal digits, not all of them 0")
-    if type(start) is not int or type(end) is not int or not 0 < start <= end <= _LAST:
+    if type(start) is not int or type(end) is not int or not 0 < start <= end <= LAST:
         raise InvalidRequest(f"spans[{number}]: start and end are nanoseconds since 1970, one after the other")
     attributes, error = told.get("attributes", {}), told.get("error")
     if not isinstance(attributes, Mapping) or len(attributes) > MAX_ATTRIBUTES:
@@ -101,7 +118,7 @@ def _handed_in(run_id: str, agent_id: str, number: int, told: Mapping[str, Any])
         trace_id=trace_id_of(run_id),
         span_id=told["span_id"],
         parent_id=told["parent_id"],
-        name=name[:_MAX_NAME],
+        name=without_tokens(name)[:_MAX_NAME],
         kind=str(kind),
         start=start,
         end=end,
@@ -113,9 +130,10 @@ def _handed_in(run_id: str, agent_id: str, number: int, told: Mapping[str, Any])
 
 def _plain(attributes: Mapping[str, Any]) -> dict[str, str | int | float | bool]:
     kept: dict[str, str | int | float | bool] = {}
-    for name, value in attributes.items():
+    for given, value in attributes.items():
+        name = without_tokens(given)[:_MAX_ATTRIBUTE_NAME]
         if isinstance(value, str):
-            kept[name[:100]] = without_tokens(value)[:MAX_TEXT]
+            kept[name] = without_tokens(value)[:MAX_TEXT]
         elif isinstance(value, bool | float) or (isinstance(value, int) and -(1 << 63) <= value < 1 << 63):
-            kept[name[:100]] = value
+            kept[name] = value
     return kept

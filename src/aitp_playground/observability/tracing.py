@@ -8,15 +8,18 @@ of its own; what it cannot send it drops.
 from __future__ import annotations
 
 import asyncio
-import importlib.util
+import contextlib
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import structlog
 
+from aitp_playground.errors import ConfigurationError
 from aitp_playground.events.model import RunEvent
 from aitp_playground.events.tokens import without_tokens
 from aitp_playground.events.vocabulary import STEP_ENDS, TERMINAL_TYPES
@@ -103,9 +106,21 @@ class Tracing:
 
     async def close(self) -> None:
         """Send what waits, for a while."""
+        loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+        def shut_down() -> None:
+            try:
+                self._sink.shutdown()
+            finally:
+                with contextlib.suppress(RuntimeError):  # the loop is closed by now
+                    loop.call_soon_threadsafe(done.set)
+
+        # No thread of an executor: the end of the loop and of the process waits for those, and a receiver that takes a
+        # request and never answers holds this one for longer than anybody is to wait.
+        threading.Thread(target=shut_down, name="tracing-close", daemon=True).start()
         try:
             async with asyncio.timeout(CLOSE_SECS):
-                await asyncio.to_thread(self._sink.shutdown)
+                await done.wait()
         except TimeoutError:
             log.warning("tracing.left_behind", seconds=CLOSE_SECS)
 
@@ -142,7 +157,7 @@ class Tracing:
                 trace_id=trace_id_of(run_id),
                 span_id=span_id_of(run_id, step_id),
                 parent_id=None if step_id is None else span_id_of(run_id),
-                name=opened.name[:MAX_TEXT],
+                name=without_tokens(opened.name)[:MAX_TEXT],
                 kind="internal",
                 start=opened.start or end,
                 end=max(end, opened.start),
@@ -173,18 +188,29 @@ def endpoint_of(environment: Mapping[str, str] = os.environ) -> str | None:
     return next((address for name in ENDPOINTS if (address := environment.get(name, "").strip())), None)
 
 
-def installed() -> bool:
-    """Whether the extra is there; looks, and loads none of it."""
-    try:
-        return all(importlib.util.find_spec(name) for name in ("opentelemetry.sdk", "opentelemetry.exporter.otlp"))
-    except ImportError:
-        return False
+def receiver_of(endpoint: str) -> str:
+    """Its host, and its port if it names one: the rest may hold a password.
+
+    Raises ConfigurationError where it is no address.
+    """
+    with contextlib.suppress(ValueError):  # brackets that do not close, a port that is none
+        address = urlsplit(endpoint)
+        if address.scheme in ("http", "https") and address.hostname:
+            return f"{address.hostname}:{address.port}" if address.port else address.hostname
+    raise ConfigurationError(f"what {' or '.join(ENDPOINTS)} names is no http:// or https:// address")
 
 
-def exporter() -> Exporter | None:
-    """The exporter that the standard variables describe; None where its package is missing. Imports it: blocks."""
+def exporter(endpoint: str) -> Exporter | None:
+    """The exporter that the standard variables describe; None where its package is missing. Imports it: blocks.
+
+    ``endpoint`` is what :func:`endpoint_of` says. Raises ConfigurationError where one of them says what cannot be.
+    """
     try:
         from aitp_playground.observability.otel import Exporter
     except ImportError:
         return None
-    return Exporter()
+    receiver_of(endpoint)
+    try:
+        return Exporter()
+    except Exception as failure:
+        raise ConfigurationError(f"the OpenTelemetry SDK refuses what an OTEL_* variable says: {failure}") from failure

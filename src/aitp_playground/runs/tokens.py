@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from aitp_playground.actors import ActorRef
 from aitp_playground.errors import Unauthorized
+from aitp_playground.observability.spans import Seen
 from aitp_playground.runs.messages import RunMessage
 
 
@@ -15,11 +16,12 @@ def _digest(token: str) -> bytes:
 
 
 class Bearer(NamedTuple):
-    """An agent of a run: the run's actor, the agent's id, the run's."""
+    """An agent of a run: the run's actor, the agent's id, the run's, and which spans it has handed in."""
 
     run: ActorRef[RunMessage]
     agent_id: str
     run_id: str
+    spans: Seen
 
 
 class TelemetryTokens:
@@ -34,7 +36,7 @@ class TelemetryTokens:
 
     def admit(self, token: str, run: ActorRef[RunMessage], agent_id: str, run_id: str) -> None:
         """From now on ``token`` speaks for this agent of this run."""
-        self._known[_digest(token)] = Bearer(run, agent_id, run_id)
+        self._known[_digest(token)] = Bearer(run, agent_id, run_id, Seen())
 
     def forget(self, token: str) -> None:
         """The agent is gone."""

@@ -54,7 +54,8 @@ def _faults(event: dict[str, Any]) -> list[str]:
 
 
 class TelemetrySink:
-    """A receiver that keeps what it took, and fails as told: ``failures`` holds statuses (or None to hang up)."""
+    """A receiver that keeps what it took, and fails as told: ``failures`` holds statuses (or None to hang up), and
+    ``refuse`` gives one for a body that it does not like."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
@@ -63,6 +64,7 @@ class TelemetrySink:
         self.faults: list[str] = []
         self.tokens: set[str] = set()
         self.failures: list[int | None] = []
+        self.refuse: Callable[[dict[str, Any]], int | None] = lambda _body: None
         self.lose_answers = 0
         self.gate = asyncio.Event()
         self.gate.set()
@@ -98,6 +100,8 @@ class TelemetrySink:
                 request.transport.close()
                 return web.Response()
             return web.Response(status=status)
+        if refusal := self.refuse(body):
+            return web.Response(status=refusal)
         async with self._changed:
             self.tokens.add(token)
             self.batches.append(body)

@@ -153,6 +153,19 @@ def test_traces_that_nothing_exports(shell: Shell) -> None:
     assert "traces" not in findings(shell, "--quick", **asked, OTEL_SDK_DISABLED="true")[1]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"OTEL_BSP_MAX_QUEUE_SIZE": "-1"}, "max_queue_size must be a positive integer"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:port"}, "no http:// or https:// address"),
+    ],
+    ids=["queue", "endpoint"],
+)
+def test_traces_with_a_variable_that_says_what_cannot_be(shell: Shell, wrong: dict[str, str], said: str) -> None:
+    asked = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", **wrong}
+    found(shell, "traces", "warning", said, "correct that variable", **asked)
+
+
 def test_a_control_plane_that_is_away(shell: Shell) -> None:
     found(shell, "Control Plane", "warning", "refused", "CP_BASE_URL", CP_BASE_URL=f"http://127.0.0.1:{unused_port()}")
 

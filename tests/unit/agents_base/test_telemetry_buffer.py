@@ -11,7 +11,7 @@ import pytest
 
 from base.http import step_mark
 from base.http.peer_client import PeerClient
-from base.http.tracing import Tracer
+from base.http.tracing import Span, Tracer
 from base.process.bootstrap import TelemetryConfig
 from base.telemetry import MAX_EVENT_BYTES, REFUSALS_AT_ONCE, Telemetry
 from tests.integration.agents.harness import TelemetrySink
@@ -99,6 +99,34 @@ async def test_batch_the_receiver_cannot_take_is_halved_until_one_event_is_left_
     assert await telemetry.flush(5.0)
     await telemetry.close()
     assert [event["emitter_seq"] for event in sink.events] == [2, 3, 4, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+@pytest.mark.parametrize(
+    ("bad_events", "bad_spans"),
+    [({5}, set()), (set(), {250}), ({1, 30}, {1, 2, 300}), (set(range(1, 31)), set())],
+    ids=["event", "span", "several", "every event"],
+)
+async def test_an_entry_that_the_receiver_refuses_costs_itself_alone(
+    sink: TelemetrySink, client: PeerClient, status: int, bad_events: set[int], bad_spans: set[int]
+) -> None:
+    def refuse(body: dict[str, Any]) -> int | None:
+        at_fault = bad_events & {event["emitter_seq"] for event in body["events"]}
+        return status if at_fault or bad_spans & {span["start"] for span in body.get("spans", [])} else None
+
+    sink.refuse = refuse
+    tracer = Tracer("", str)
+    telemetry = Telemetry(TelemetryConfig(sink.url, "secret"), client.session, tracer)
+    for _ in range(30):
+        telemetry.emit("capability.denied")
+    for number in range(1, 301):
+        tracer._keep(Span("x", "server", f"{number:016x}", "1" * 16, start=number, end=number))
+    telemetry.start()
+    assert await telemetry.flush(60.0)
+    await telemetry.close()
+    assert [event["emitter_seq"] for event in sink.events] == [n for n in range(1, 31) if n not in bad_events]
+    spans = [span["start"] for batch in sink.batches for span in batch.get("spans", [])]
+    assert spans == [n for n in range(1, 301) if n not in bad_spans], "each once, in order"
 
 
 async def test_flush_says_whether_everything_arrived(telemetry: Telemetry, sink: TelemetrySink) -> None:

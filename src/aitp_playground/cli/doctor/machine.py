@@ -15,14 +15,13 @@ import tempfile
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from aitp_playground import __version__, sdk
 from aitp_playground.cli.doctor.findings import Finding, error, ok, warning
 from aitp_playground.config import Settings
 from aitp_playground.errors import ConfigurationError, StoreUnavailable
 from aitp_playground.events.narration import plain
-from aitp_playground.observability.tracing import NOT_INSTALLED, endpoint_of, installed
+from aitp_playground.observability.tracing import NOT_INSTALLED, endpoint_of, exporter, receiver_of
 from aitp_playground.private_files import OTHERS
 from aitp_playground.store.schema import check
 
@@ -209,12 +208,16 @@ def traces(_settings: Settings) -> Iterator[Finding]:
     """Whether traces go where the standard variables say."""
     if (endpoint := endpoint_of()) is None:
         return
-    address = urlsplit(endpoint)
-    where = f"{address.hostname}:{address.port}" if address.port else str(address.hostname)
-    if not installed():
+    try:
+        made = exporter(endpoint)
+    except ConfigurationError as failure:
+        yield warning("traces", f"none are exported: {failure.message}", "correct that variable, or unset it")
+        return
+    if made is None:
         yield warning("traces", NOT_INSTALLED, "pip install 'aitp-playground[otel]' (in a checkout: make otel)")
-    else:
-        yield ok("traces", f"exported to {plain(where)}")
+        return
+    made.shutdown()
+    yield ok("traces", f"exported to {plain(receiver_of(endpoint))}")
 
 
 def language_model(settings: Settings) -> Iterator[Finding]:

@@ -66,14 +66,12 @@ class TelemetryDoor:
         spans: Sequence[Mapping[str, Any]] = (),
     ) -> dict[str, Any]:
         """Take an agent's telemetry batch; the token fixes run and agent. On disk before it returns
-        ``{"accepted": n, "emitter_seq": last}``; spans go to who exports them, if anybody does. Raises Unauthorized,
-        InvalidRequest, Overloaded."""
+        ``{"accepted": n, "emitter_seq": last}``; then its spans go to who exports them, if anybody does, each once
+        however often the batch is sent. Raises Unauthorized, InvalidRequest, Overloaded."""
         try:
-            ref, agent_id, run_id = self._tokens.who(token)
+            ref, agent_id, run_id, seen = self._tokens.who(token)
             batch = telemetry_drafts(agent_id, emitter_seq, events)
             traced = handed_in(run_id, agent_id, spans)
-            if self._tracing is not None:
-                self._tracing.take(run_id, traced)
             taken, last = await ref.ask(Telemetry(agent_id, batch), timeout=TELEMETRY_TIMEOUT)
         except (MailboxFull, AskTimeout):
             self._count("rejected")
@@ -84,6 +82,10 @@ class TelemetryDoor:
         except PlaygroundError:
             self._count("rejected")
             raise
+        # Not before: a batch that is refused comes again. Nor by what is new of its events: of one that was taken too
+        # late for an answer none is new the second time, and its spans were not exported.
+        if self._tracing is not None:
+            self._tracing.take(run_id, seen.new(traced))
         self._count("accepted" if taken or not batch else "duplicate")
         return {"accepted": taken, "emitter_seq": last}
 
