@@ -211,14 +211,6 @@ def test_a_list_that_is_over_is_bad() -> None:
     assert looked_at(LIST, time.time() + 10_000).verdict == "bad"
 
 
-def test_a_bundle_shows_its_tokens_and_is_left_to_its_participants() -> None:
-    bundle = {"session_bundle": {"coordinator": "x", "participants": [{"aid": "y", "tct": tct(KEYS[0])}, 7]}}
-    found = looked_at(json.dumps(bundle))
-    assert (found.kind, found.verdict) == ("session bundle", "unknown")
-    assert found.inner is not None
-    assert [each.verdict for each in found.inner.values()] == ["good"]
-
-
 @pytest.mark.parametrize(
     ("raw", "said"),
     [

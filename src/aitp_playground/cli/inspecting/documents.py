@@ -9,9 +9,10 @@ from typing import Any, Final
 import aitp
 
 from aitp_playground import strict_json
+from aitp_playground.cli.inspecting.bundles import inspect_bundle
 from aitp_playground.cli.inspecting.findings import Inspected
 from aitp_playground.cli.inspecting.jws import Malformed
-from aitp_playground.cli.inspecting.tokens import inspect_inner, inspect_token
+from aitp_playground.cli.inspecting.tokens import inspect_token
 from aitp_playground.errors import InvalidRequest
 from aitp_playground.events.codes import REGISTRY_CODES
 
@@ -71,12 +72,14 @@ def _list(document: Mapping[str, Any], text: str, now: float) -> Inspected:
     issuer = body.get("issuer")
     if not isinstance(issuer, str):
         return _bad("revocation list", body, "REVOCATION_SNAPSHOT_INVALID", "it names no issuer")
+    entries = body.get("entries")
+    number = len(entries) if isinstance(entries, list) else 0
     notes = ("that this is the issuer to ask is its own word", "a newer list may say more: compare published_at")
     return _judged(
         "revocation list",
         body,
         lambda: aitp.verify_revocation_list(text, issuer, int(now)),
-        f"it is of {issuer}, and revokes {len(body.get('entries', ()))} tokens",
+        f"it is of {issuer}, and revokes {number} tokens",
         notes,
     )
 
@@ -92,15 +95,7 @@ def _envelope(document: Mapping[str, Any], text: str, _now: float) -> Inspected:
 
 
 def _bundle(document: Mapping[str, Any], _text: str, now: float) -> Inspected:
-    body = _inside(document, "session_bundle")
-    rows = body.get("participants")
-    tokens = {
-        f"participant {number}": inspect_inner(token, now, "TCT_SIGNATURE_INVALID")
-        for number, row in enumerate(rows if isinstance(rows, list) else (), 1)
-        if isinstance(row, Mapping) and isinstance(token := row.get("tct"), str)
-    }
-    said = "it verifies against its coordinator's manifest and revocation list, which are not here"
-    return Inspected(kind="session bundle", verdict="unknown", said=said, document=document, inner=tokens)
+    return inspect_bundle(document, _inside(document, "session_bundle"), now)
 
 
 _FORMS: Final[Mapping[str, Callable[[Mapping[str, Any], str, float], Inspected]]] = {
