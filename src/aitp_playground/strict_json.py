@@ -50,7 +50,7 @@ def loads(raw: bytes | str) -> Any:
     try:
         orjson.dumps(buried(document))
     except orjson.JSONEncodeError as fault:
-        if _deep(document):
+        if deeper_than(document, MAX_DEPTH):
             raise TooDeep(f"it is nested deeper than {MAX_DEPTH} levels") from None
         raise NotExact(_lowered(str(fault))) from None
     return document
@@ -61,6 +61,21 @@ def buried(document: Any) -> Any:
     for _ in range(_HEADROOM):
         document = [document]
     return document
+
+
+def deeper_than(document: Any, levels: int) -> bool:
+    """Whether lists and objects are nested deeper than so many levels in some JSON."""
+    level = [document]
+    for _ in range(levels):
+        level = [
+            part
+            for item in level
+            if isinstance(item, dict | list)
+            for part in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not level:
+            return False
+    return any(isinstance(item, dict | list) for item in level)
 
 
 def is_text(value: str) -> bool:
@@ -84,20 +99,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise NotExact(f"the key {name[:_SHOWN]!r} is repeated")
         members[name] = value
     return members
-
-
-def _deep(document: Any) -> bool:
-    level = [document]
-    for _ in range(MAX_DEPTH):
-        level = [
-            part
-            for item in level
-            if isinstance(item, dict | list)
-            for part in (item.values() if isinstance(item, dict) else item)
-        ]
-        if not level:
-            return False
-    return any(isinstance(item, dict | list) for item in level)
 
 
 def _lowered(text: str) -> str:

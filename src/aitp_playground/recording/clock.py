@@ -12,6 +12,8 @@ _DAY: Final = 86_400.0
 _BEFORE, _AFTER = _DAY, 400 * _DAY
 #: From here on a number is taken for milliseconds.
 _MILLISECONDS: Final = 1e11
+#: The year 10000 in milliseconds; beyond lie numbers with which there is no reckoning, as far as infinity.
+_FARTHEST: Final = 253_402_300_800_000
 _MINUTE: Final = 60
 _STEP: Final = 5
 
@@ -24,7 +26,8 @@ class Clock:
 
     def near(self, moment: float) -> bool:
         """Whether this is a time at which something of the run can be, or end."""
-        return self._from <= (moment / 1000 if moment > _MILLISECONDS else moment) <= self._until
+        seconds = seconds_of(moment)
+        return seconds is not None and self._from <= seconds <= self._until
 
     def text_is_near(self, text: str) -> bool:
         """The same for an ISO 8601 time."""
@@ -33,10 +36,13 @@ class Clock:
 
 
 def seconds_of(value: Any) -> float | None:
-    """A time as Unix seconds: a number, or an ISO 8601 text (UTC without a zone); None for anything else."""
+    """A time as Unix seconds: a number, or an ISO 8601 text (UTC without a zone); None for anything else, also for a
+    number that no clock shows."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
+        if not -_FARTHEST < value < _FARTHEST:
+            return None
         return value / 1000 if value > _MILLISECONDS else float(value)
     if not isinstance(value, str) or not 16 <= len(value) <= 40:
         return None

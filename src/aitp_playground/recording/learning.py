@@ -42,7 +42,7 @@ class Learner:
 
     def owns(self, aid: Any) -> bool:
         """Whether this is the AID of an agent of the run."""
-        return aid in self._owners
+        return isinstance(aid, str) and aid in self._owners
 
     def see(self, event: RunEvent) -> None:
         """Take note of what this event says about values."""
@@ -54,10 +54,12 @@ class Learner:
         label = _label(event)
         jti, session = event.get("jti"), event.get("session_id")
         if makes or event.type == "handshake.complete":
-            for token in _tokens(event):
-                note(("jti", token["jti"]), (label, token["iss"], token["sub"]))
-            for token in _tokens(event, of="cnf"):
-                self._mention(("jkt", token["cnf"]["jkt"]), (token["sub"],))
+            for issuer, subject, token in _tokens(event):
+                if isinstance(of_token := token.get("jti"), str):
+                    note(("jti", of_token), (label, issuer, subject))
+                cnf = token.get("cnf")
+                if isinstance(key := cnf.get("jkt") if isinstance(cnf, Mapping) else None, str):
+                    self._mention(("jkt", key), (subject,))
         if isinstance(jti, str):
             note(("jti", jti), (label, *_issuer_and_holder(event)))
         if isinstance(session, str):
@@ -101,7 +103,7 @@ class Learner:
 
     def _addresses(self, event: RunEvent) -> None:
         port, agent = event.get("port"), event.get("agent_id")
-        if isinstance(port, int) and isinstance(agent, str):
+        if type(port) is int and isinstance(agent, str):
             self._names.give_port(port, agent)
         url = event.get("source_url")
         if isinstance(url, str):
@@ -141,13 +143,12 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else _UNKNOWN
 
 
-def _tokens(event: RunEvent, of: str = "jti") -> Generator[Mapping[str, Any]]:
-    """Claims in the event that name their issuer, their subject and ``of``: an id, or a key."""
+def _tokens(event: RunEvent) -> Generator[tuple[str, str, Mapping[str, Any]]]:
+    """Claims in the event that name their issuer and their subject, after these. An agent may say anything there."""
     for claims in _mappings(event.payload, 0):
-        if all(isinstance(claims.get(name), str) for name in ("iss", "sub")):
-            about = claims.get(of)
-            if isinstance(about, str) or (isinstance(about, Mapping) and isinstance(about.get("jkt"), str)):
-                yield claims
+        issuer, subject = claims.get("iss"), claims.get("sub")
+        if isinstance(issuer, str) and isinstance(subject, str):
+            yield issuer, subject, claims
 
 
 def _mappings(value: Any, depth: int) -> Generator[Mapping[str, Any]]:

@@ -122,14 +122,16 @@ class Rewriter:
                 return _DURATION
             if name in POSITIONS:
                 return "<seq>"
-            if name in GAINS:
-                return gained(value)
             if name in SHARED:
                 return "<count>"
             if name == "port" and isinstance(value, int):
                 return self._names.port(value)
-            if name in ENDS_AT:
-                return self._lifetime(seconds_of(value) or 0.0, place)
+            # With what no clock shows there is no reckoning.
+            if (moment := seconds_of(value)) is not None:
+                if name in GAINS:
+                    return gained(value)
+                if name in ENDS_AT:
+                    return self._lifetime(moment, place)
         return TIME if self._clock.near(value) else value
 
     def _lifetime(self, end: float, place: _Place) -> str:

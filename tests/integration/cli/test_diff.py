@@ -102,7 +102,7 @@ def test_what_cannot_be_compared_is_wrong_usage(shell: Shell, nowhere: dict[str,
     broken.write_text("[]\n")
     empty.write_text("\n")
     two.write_text(events + events.replace(one, UNKNOWN))
-    for file, why in ((broken, "no events of a run"), (empty, "no events of a run"), (two, "of another run")):
+    for file, why in ((broken, "line 1 is no event of a run"), (empty, "no events of a run"), (two, "of another run")):
         refused = shell("diff", one, str(file), env=nowhere)
         assert (refused.returncode, refused.stdout) == (2, ""), file
         assert why in refused.stderr

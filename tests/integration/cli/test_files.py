@@ -219,10 +219,22 @@ def test_every_command_explains_itself_with_an_example(shell: Shell, command: st
     assert re.search(rf"Examples?:\n    aitp-playground {command}\b", shown)
 
 
+def _bundle(coordinator: aitp.AitpAgent) -> str:
+    """A session bundle with one participant: the peer to which a handshake gave a token."""
+    peer = aitp.AitpAgent.generate()
+    for each in (coordinator, peer):
+        made = each.build_manifest("A", "http://localhost:1/aitp/handshake/", ["demo.a"], ttl_secs=600)
+    asking, asked = coordinator.new_session(pinned_keys=[peer.aid]), peer.new_responder(pinned_keys=[coordinator.aid])
+    ack, session = asked.process_hello(asking.build_hello(made, ["demo.a"]))
+    _, given = asked.process_commit(asking.process_hello_ack(ack, session), revoked_jtis=set())
+    tct = json.loads(given)["tct"]
+    return aitp.SessionBundleBuilder(coordinator).participant(peer.aid, tct).build()
+
+
 def test_what_is_signed_is_read_from_a_file_from_standard_input_and_from_an_address(shell: Shell) -> None:
     agent = aitp.AitpAgent.generate()
     manifest = agent.build_manifest("A", "http://localhost:1/aitp/handshake/", ["demo.a"], ttl_secs=600)
-    bundle = json.dumps({"session_bundle": {"participants": []}})
+    bundle = _bundle(agent)
     for text, code in ((manifest, 0), (manifest.replace("demo.a", "demo.b"), 1), ("{}", 2), (bundle, 3)):
         (shell.home / "signed.json").write_text(text)
         done = shell("inspect", "signed.json")

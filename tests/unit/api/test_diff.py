@@ -10,8 +10,10 @@ import pytest
 
 from aitp_playground.api import diff
 from aitp_playground.events.codec import decode
+from aitp_playground.events.vocabulary import AGENT_TYPES
 from aitp_playground.store.port import RunStatus, StoredEvent
-from tests.support.made_logs import MadeLog, find, made_log
+from tests.support.made_logs import Event, MadeLog, find, made_log
+from tests.support.odd_values import ODD
 
 from .conftest import Client, Connect
 from .memory import MemoryDirectory
@@ -71,6 +73,23 @@ async def test_what_the_runs_were_given_is_compared_too(client: Client, director
         {"path": "inputs.topic", "a": "x", "b": "y"},
         {"path": "faults.k", "b": ["w"]},
     ]
+
+
+@pytest.mark.parametrize("value", ODD.values(), ids=ODD)
+async def test_nothing_that_an_agent_says_makes_it_fail(client: Client, directory: MemoryDirectory, value: Any) -> None:
+    claims = {"iss": "aid:pubkey:x", "sub": "aid:pubkey:y", "jti": value, "cnf": value, "exp": value, "iat": value}
+    payload = {**claims, "issuer": value, "tcts": [claims], "peer": value, "port": value, "ms": value}
+
+    def say(events: list[Event]) -> None:
+        events[2:2] = [
+            {"type": event_type, "agent_id": "writer", "payload": payload} for event_type in sorted(AGENT_TYPES)
+        ]
+
+    add(directory, "one", made_log())
+    add(directory, "other", made_log().changed(say))
+    for path in ("/runs/one/diff/other", "/runs/other/diff/other", "/runs/other/diff/one"):
+        answer = await told(client, path)
+        assert answer["equal"] is (path == "/runs/other/diff/other")
 
 
 async def test_what_may_as_well_not_have_come_counts_when_it_is_asked_for(

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-from aitp_playground.cli.diffing.sides import Side
+import pytest
+
+from aitp_playground.cli.diffing.sides import Side, of_file
 from aitp_playground.cli.diffing.view import View
+from aitp_playground.errors import InvalidRequest
 from aitp_playground.recording.comparing import compared
 from aitp_playground.recording.comparison import Comparison
 from aitp_playground.recording.normal import Log
 from tests.support.made_logs import Event, find, made_log
+from tests.support.odd_values import ODD
 
 
 def shown(edit: Callable[[list[Event]], None], change: Callable[[Comparison], Comparison] = lambda one: one) -> str:
@@ -98,3 +105,68 @@ def test_nothing_drives_the_terminal() -> None:
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert all(line.isprintable() for line in text.splitlines())
+
+
+HEAD = {"seq": 1, "id": "x", "type": "run.started", "ts": 1_800_000_000.5, "run_id": "r"}
+
+
+def nested(levels: int) -> bytes:
+    """An event that is so deep: itself, its payload and the lists in there."""
+    return (
+        json.dumps({**HEAD, "payload": {"x": "<>"}})
+        .encode()
+        .replace(b'"<>"', b"[" * (levels - 2) + b"]" * (levels - 2))
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        (b"hello", "it is no JSON"),
+        (b"\xff", "it is no JSON"),
+        (b"1" * 5000, "it is no JSON"),
+        (b"[1]", "it is no JSON object"),
+        (b"{}", "it has no seq"),
+        *(
+            (json.dumps({**HEAD, name: value}).encode(), f"its {name} is not ")
+            for name, odd in {
+                "seq": ["1", True, 1.5, None, []],
+                "id": [5, None, {}],
+                "type": [5, None, ["run.started"]],
+                "ts": ["x", True, None, [], -1, 10**400, 1e300],
+                "run_id": [5, None, []],
+            }.items()
+            for value in odd
+        ),
+        (b'{"seq":1,"id":"x","type":"t","run_id":"r","ts":NaN}', "its ts is not a time"),
+        *((nested(levels), "it is nested deeper than 254 levels") for levels in (255, 300, 900, 3_000, 100_000)),
+    ],
+)
+def test_a_file_that_holds_no_events_says_where_and_why(tmp_path: Path, line: bytes, wrong: str) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_bytes(json.dumps(HEAD).encode() + b"\n\n" + line + b"\n")
+    with pytest.raises(InvalidRequest, match=f"events.jsonl: line 3 is no event of a run, .*: {wrong}"):
+        of_file(file)
+
+
+def test_a_file_has_events_and_of_one_run(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_bytes(b"\n")
+    with pytest.raises(InvalidRequest, match="has no events of a run"):
+        of_file(file)
+    file.write_text(f"{json.dumps(HEAD)}\n{json.dumps({**HEAD, 'run_id': 'other'})}")
+    with pytest.raises(InvalidRequest, match="line 2 is of another run"):
+        of_file(file)
+
+
+@pytest.mark.parametrize(
+    "odd", [*(json.dumps({**HEAD, "payload": value}).encode() for value in ODD.values()), nested(254)]
+)
+def test_whatever_else_a_file_holds_is_compared_and_shown(tmp_path: Path, odd: bytes) -> None:
+    file, plain = tmp_path / "odd.jsonl", tmp_path / "plain.jsonl"
+    file.write_bytes(odd)
+    plain.write_text(json.dumps(HEAD))
+    sides: list[Any] = [(side, side.form(volatile=True)) for side in map(of_file, (file, plain))]
+    comparison = compared(sides[0][1], sides[1][1])
+    assert list(View().lines(*sides, comparison))
+    assert json.dumps(comparison.as_dict())

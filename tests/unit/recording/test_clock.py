@@ -44,6 +44,9 @@ def test_a_gain(seconds: float, told: str) -> None:
         (True, None),
         ("yesterday, at about noon", None),
         ("2027", None),
+        (10**400, None),
+        (-(10**400), None),
+        (float("inf"), None),
         (None, None),
     ],
 )
@@ -57,5 +60,6 @@ def test_what_is_near() -> None:
     assert clock.near((BEGAN + 3600) * 1000)
     assert not clock.near(BEGAN - 7 * 86_400)
     assert not clock.near(42)
+    assert not clock.near(10**400)
     assert clock.text_is_near("2027-01-15T08:00:00Z")
     assert not clock.text_is_near("1999-01-15T08:00:00Z")

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -60,19 +58,11 @@ def command(source: str, as_json: bool) -> int:
 
 def _read(source: str, most: int) -> bytes:
     """Raises ConfigurationError, for exit code 2."""
+    from aitp_playground.cli.inspecting.reading import read_source
+
     if source.startswith(("http://", "https://")):
         return asyncio.run(_fetched(source, most))
-    try:
-        if source == "-":
-            raw = sys.stdin.buffer.read(most + 1)
-        else:
-            with Path(source).open("rb") as stream:
-                raw = stream.read(most + 1)
-    except OSError as failure:
-        raise ConfigurationError(f"{source} cannot be read: {failure.strerror}") from failure
-    if len(raw) > most:
-        raise ConfigurationError(f"{source} is larger than {most} bytes")
-    return raw
+    return read_source(source, most)
 
 
 async def _fetched(url: str, most: int) -> bytes:

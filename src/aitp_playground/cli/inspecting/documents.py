@@ -9,7 +9,9 @@ from typing import Any, Final
 import aitp
 
 from aitp_playground import strict_json
+from aitp_playground.cli.inspecting.bundles import inspect_bundle
 from aitp_playground.cli.inspecting.findings import Inspected
+from aitp_playground.cli.inspecting.jws import Malformed
 from aitp_playground.cli.inspecting.tokens import inspect_token
 from aitp_playground.errors import InvalidRequest
 from aitp_playground.events.codes import REGISTRY_CODES
@@ -32,13 +34,13 @@ def inspect(raw: bytes, now: float) -> Inspected:
     except UnicodeDecodeError:
         raise InvalidRequest("this is no text in UTF-8") from None
     if _TOKEN.fullmatch(text):
-        return inspect_token(text, now)
+        return _token(text, now)
     try:
         document = strict_json.loads(text.encode())
     except strict_json.NotExact as fault:
         raise InvalidRequest(f"this is neither a token nor JSON: {fault}") from None
     if isinstance(document, str) and _TOKEN.fullmatch(document):
-        return inspect_token(document, now)
+        return _token(document, now)
     if not isinstance(document, dict):
         raise InvalidRequest("this is JSON, and no object")
     for member, look in _FORMS.items():
@@ -48,6 +50,13 @@ def inspect(raw: bytes, now: float) -> Inspected:
         "this is no manifest, revocation list, envelope or session bundle: none of the members "
         f"{', '.join(_FORMS)} is there"
     )
+
+
+def _token(text: str, now: float) -> Inspected:
+    try:
+        return inspect_token(text, now)
+    except Malformed as fault:
+        raise InvalidRequest(f"this has the three parts of a token and is none: {fault}") from None
 
 
 def _manifest(document: Mapping[str, Any], text: str, now: float) -> Inspected:
@@ -63,12 +72,14 @@ def _list(document: Mapping[str, Any], text: str, now: float) -> Inspected:
     issuer = body.get("issuer")
     if not isinstance(issuer, str):
         return _bad("revocation list", body, "REVOCATION_SNAPSHOT_INVALID", "it names no issuer")
+    entries = body.get("entries")
+    number = len(entries) if isinstance(entries, list) else 0
     notes = ("that this is the issuer to ask is its own word", "a newer list may say more: compare published_at")
     return _judged(
         "revocation list",
         body,
         lambda: aitp.verify_revocation_list(text, issuer, int(now)),
-        f"it is of {issuer}, and revokes {len(body.get('entries', ()))} tokens",
+        f"it is of {issuer}, and revokes {number} tokens",
         notes,
     )
 
@@ -84,15 +95,7 @@ def _envelope(document: Mapping[str, Any], text: str, _now: float) -> Inspected:
 
 
 def _bundle(document: Mapping[str, Any], _text: str, now: float) -> Inspected:
-    body = _inside(document, "session_bundle")
-    rows = body.get("participants")
-    tokens = {
-        f"participant {number}": inspect_token(token, now)
-        for number, row in enumerate(rows if isinstance(rows, list) else (), 1)
-        if isinstance(row, Mapping) and isinstance(token := row.get("tct"), str)
-    }
-    said = "it verifies against its coordinator's manifest and revocation list, which are not here"
-    return Inspected(kind="session bundle", verdict="unknown", said=said, document=document, inner=tokens)
+    return inspect_bundle(document, _inside(document, "session_bundle"), now)
 
 
 _FORMS: Final[Mapping[str, Callable[[Mapping[str, Any], str, float], Inspected]]] = {

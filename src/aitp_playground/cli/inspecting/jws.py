@@ -34,16 +34,16 @@ class Jws:
     header: dict[str, Any]
     claims: dict[str, Any]
     signed: bytes
-    signature: bytes
+    signature: str
 
     @classmethod
     def parse(cls, text: str) -> Jws:
-        """Raises :class:`Malformed`."""
+        """Raises :class:`Malformed`. What stands in the place of the signature is looked at when it is verified."""
         parts = text.split(".")
         if len(parts) != 3:
             raise Malformed(f"a compact JWS has three parts, this has {len(parts)}")
         header, claims = (_object(part, name) for part, name in zip(parts, ("header", "payload"), strict=False))
-        return cls(header, claims, f"{parts[0]}.{parts[1]}".encode(), _decoded(parts[2], "signature"))
+        return cls(header, claims, f"{parts[0]}.{parts[1]}".encode(), parts[2])
 
     def is_signed_by(self, aid: object) -> bool:
         """Whether the key in this AID made the signature, by the algorithm that goes with it."""
@@ -51,19 +51,20 @@ class Jws:
             return False
         key = aid.removeprefix(_PREFIX)
         try:
+            signature = _decoded(self.signature, "signature")
             if key.startswith(_P256):
-                self._verify_p256(_decoded(key.removeprefix(_P256), "key"))
+                self._verify_p256(_decoded(key.removeprefix(_P256), "key"), signature)
             else:
                 raw = _decoded(key.removeprefix(_ED25519), "key")
-                Ed25519PublicKey.from_public_bytes(raw).verify(self.signature, self.signed)
+                Ed25519PublicKey.from_public_bytes(raw).verify(signature, self.signed)
         except (InvalidSignature, ValueError, Malformed):
             return False
         return True
 
-    def _verify_p256(self, point: bytes) -> None:
-        if len(self.signature) != 64:
+    def _verify_p256(self, point: bytes, signature: bytes) -> None:
+        if len(signature) != 64:
             raise InvalidSignature
-        r, s = (int.from_bytes(half) for half in (self.signature[:32], self.signature[32:]))
+        r, s = (int.from_bytes(half) for half in (signature[:32], signature[32:]))
         public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
         public.verify(encode_dss_signature(r, s), self.signed, ec.ECDSA(SHA256()))
 

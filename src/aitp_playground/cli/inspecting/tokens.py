@@ -12,30 +12,22 @@ from typing import Any, Final
 
 import aitp
 
+from aitp_playground.cli.inspecting.claims import CLAIMS, DELEGATION, OF_CHAINS, TCT, VOUCHER, wrong_claims
 from aitp_playground.cli.inspecting.findings import Inspected
 from aitp_playground.cli.inspecting.jws import Jws, Malformed, algorithm_of
 
 VERSION: Final = "aitp/0.3"
 _NAMES: Final = {
-    "aitp-tct+jwt": "trust context token (TCT)",
-    "aitp-grant+jwt": "grant voucher",
-    "aitp-delegation+jwt": "delegation",
+    TCT: "trust context token (TCT)",
+    VOUCHER: "grant voucher",
+    DELEGATION: "delegation",
     "JWT": "ID token",
 }
-#: Type → the claims that it must have, besides ``ver``, ``iss`` and ``exp``, and may have.
-_CLAIMS: Final[Mapping[str, tuple[frozenset[str], frozenset[str]]]] = {
-    "aitp-tct+jwt": (frozenset({"sub", "aud", "iat", "jti", "grants", "cnf"}), frozenset({"ext"})),
-    "aitp-grant+jwt": (frozenset({"sub", "iat", "grants", "src_jti"}), frozenset({"ext"})),
-    "aitp-delegation+jwt": (
-        frozenset({"sub", "aud", "scope", "cnf", "voucher"}),
-        frozenset({"ext", "jti", "chain", "iat"}),
-    ),
-}
-#: Type → the registry's codes for a signature that does not verify, and for an end that is over.
+#: Type → the registry's codes for a form or signature that is wrong, and for an end that is over.
 _CODES: Final = {
-    "aitp-tct+jwt": ("TCT_SIGNATURE_INVALID", "TCT_EXPIRED"),
-    "aitp-grant+jwt": ("DELEGATION_INVALID_VOUCHER", "DELEGATION_EXPIRED"),
-    "aitp-delegation+jwt": ("DELEGATION_INVALID_SIGNATURE", "DELEGATION_EXPIRED"),
+    TCT: ("TCT_SIGNATURE_INVALID", "TCT_EXPIRED"),
+    VOUCHER: ("DELEGATION_INVALID_VOUCHER", "DELEGATION_EXPIRED"),
+    DELEGATION: ("DELEGATION_INVALID_SIGNATURE", "DELEGATION_EXPIRED"),
 }
 _SELF_SAID: Final = "that this is the issuer to ask is its own word: compare the AID with the one that you know"
 _HELD: Final = "who shows it has to prove possession of the subject's key besides"
@@ -43,43 +35,48 @@ _ON_A_LIST: Final = "whether it was revoked is on its issuer's revocation list"
 
 
 def inspect_token(text: str, now: float) -> Inspected:
-    """What a compact JWS is, and whether it holds at ``now`` (Unix seconds)."""
-    try:
-        token = Jws.parse(text)
-    except Malformed as fault:
-        return Inspected(
-            kind="token",
-            verdict="bad",
-            code="TCT_SIGNATURE_INVALID",
-            said=f"it is not well formed: {fault}",
-            document={},
-        )
+    """What a compact JWS is, and whether it holds at ``now`` (Unix seconds). Raises Malformed for what is none."""
+    token = Jws.parse(text)
     kind = str(token.header.get("typ"))
     found = {"kind": _NAMES.get(kind, "token"), "header": token.header, "document": token.claims}
     if kind == "JWT":
         said = "its issuer's keys are known to the agents of its run alone, so it cannot be judged here"
         return Inspected(verdict="unknown", said=said, **found)  # type: ignore[arg-type]
-    if kind not in _CLAIMS:
+    if kind not in CLAIMS:
         said = f"the protocol has no token of type {kind[:60]!r}"
         return Inspected(verdict="bad", code="TOKEN_TYP_MISMATCH", said=said, **found)  # type: ignore[arg-type]
     inner = _inner(kind, token.claims, now)
     for code, said in _defects(kind, token, inner, now):
         return Inspected(verdict="bad", code=code, said=said, inner=inner, **found)  # type: ignore[arg-type]
     said = f"it is signed by {token.claims['iss']}, and not over"
-    notes = (_SELF_SAID, _ON_A_LIST, _HELD) if kind == "aitp-tct+jwt" else (_SELF_SAID,)
+    notes = (_SELF_SAID, _ON_A_LIST, _HELD) if kind == TCT else (_SELF_SAID,)
     return Inspected(verdict="good", said=said, notes=notes, inner=inner, **found)  # type: ignore[arg-type]
+
+
+def inspect_inner(text: str, now: float, code: str) -> Inspected:
+    """The same of a token that stands in a signed thing: ``code`` is the registry's for what is no compact JWS."""
+    try:
+        return inspect_token(text, now)
+    except Malformed as fault:
+        said = f"it is not well formed: {fault}"
+        return Inspected(kind="token", verdict="bad", code=code, said=said, document={})
 
 
 def _inner(kind: str, claims: Mapping[str, Any], now: float) -> dict[str, Inspected]:
     voucher = claims.get("voucher")
-    if kind != "aitp-delegation+jwt" or not isinstance(voucher, str):
+    if kind != DELEGATION or not isinstance(voucher, str):
         return {}
-    return {"voucher": inspect_token(voucher, now)}
+    return {"voucher": inspect_inner(voucher, now, _CODES[VOUCHER][0])}
 
 
 def _defects(kind: str, token: Jws, inner: Mapping[str, Inspected], now: float) -> Iterator[tuple[str, str]]:
     """``(the registry's code, a sentence)``, the first of which counts."""
     claims, (forged, over) = token.claims, _CODES[kind]
+    if kind == DELEGATION and (chained := sorted(OF_CHAINS & claims.keys())):
+        yield (
+            "DELEGATION_MULTIHOP_NOT_SUPPORTED",
+            f"it is a link of a chain of delegations: it has {', '.join(chained)}",
+        )
     issuer = claims.get("iss")
     if not isinstance(issuer, str):
         yield forged, "it names no issuer"
@@ -88,28 +85,36 @@ def _defects(kind: str, token: Jws, inner: Mapping[str, Inspected], now: float) 
         yield "TOKEN_ALG_MISMATCH", f"its header has to be alg {algorithm_of(issuer)} and typ, and nothing else"
     if not token.is_signed_by(issuer):
         yield forged, f"its signature is not by the key of {issuer}"
-    if claims.get("ver") != VERSION:
-        yield "UNKNOWN_VERSION", f"it is of version {str(claims.get('ver'))[:60]!r}, and {VERSION} is spoken"
-    must, may = _CLAIMS[kind]
-    must |= {"ver", "iss", "exp"}
-    if missing := sorted(must - claims.keys()):
-        yield forged, f"it lacks {', '.join(missing)}"
+    if isinstance(claims.get("ver"), str) and claims["ver"] != VERSION:
+        yield "UNKNOWN_VERSION", f"it is of version {claims['ver'][:60]!r}, and {VERSION} is spoken"
+    # What follows takes claims for what they have to be.
+    for said in wrong_claims(kind, claims):
+        yield forged, said
+        return
+    must, may = CLAIMS[kind]
     if unknown := sorted(claims.keys() - must - may):
         yield "UNKNOWN_FIELD", f"the standard knows no {', '.join(unknown)[:200]}"
-    if "cnf" in must and not _is_bound(claims):
-        yield "TCT_CNF_MISMATCH", "it is bound to another key than that of its subject (cnf.jkt)"
-    if kind == "aitp-delegation+jwt":
+    if "cnf" in must:
+        yield from _of_binding(claims)
+    if kind == DELEGATION:
         yield from _of_delegation(claims, inner)
-    if type(claims.get("exp")) is not int or claims["exp"] <= now:
+    if claims["exp"] <= now:
         yield over, "it is over"
-    if type(claims.get("iat", 0)) is not int or claims.get("iat", 0) > now:
+    if claims.get("iat", 0) > now:
         yield "TIMESTAMP_EXPIRED", "it is of a time that has not come yet: a clock is ahead, or another one behind"
+
+
+def _of_binding(claims: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if unknown := sorted(claims["cnf"].keys() - {"jkt"}):
+        yield "UNKNOWN_FIELD", f"the standard knows no {', '.join(unknown)[:200]} in cnf"
+    if claims["cnf"].get("jkt") != aitp.compute_aid_jkt(claims["sub"]):
+        yield "TCT_CNF_MISMATCH", "it is bound to another key than that of its subject (cnf.jkt)"
 
 
 def _of_delegation(claims: Mapping[str, Any], inner: Mapping[str, Inspected]) -> Iterator[tuple[str, str]]:
     """What ties a delegation to its voucher (RFC-AITP-0006, section 4)."""
     voucher = inner.get("voucher")
-    if claims.get("sub") == claims.get("iss"):
+    if claims["sub"] == claims["iss"]:
         yield "DELEGATION_INVALID_SIGNATURE", "it is for the one who made it"
     if voucher is None or voucher.kind != "grant voucher":
         yield "DELEGATION_INVALID_VOUCHER", "it has no grant voucher"
@@ -118,23 +123,12 @@ def _of_delegation(claims: Mapping[str, Any], inner: Mapping[str, Inspected]) ->
         yield voucher.code, f"its voucher does not hold: {voucher.said}"
         return
     granted = voucher.document
-    if granted.get("sub") != claims["iss"] or granted.get("iss") != claims["aud"]:
+    if granted["sub"] != claims["iss"] or granted["iss"] != claims["aud"]:
         yield (
             "DELEGATION_INVALID_VOUCHER",
             "its voucher is not the delegator's, or not of the one whom it is to be shown",
         )
-    if beyond := sorted(_texts(claims.get("scope")) - _texts(granted.get("grants"))):
+    if beyond := sorted(set(claims["scope"]) - set(granted["grants"])):
         yield "DELEGATION_SCOPE_EXCEEDED", f"its voucher does not grant {', '.join(beyond)[:200]}"
-    if type(claims.get("exp")) is int and claims["exp"] > granted["exp"]:
+    if claims["exp"] > granted["exp"]:
         yield "DELEGATION_EXPIRED", "it would outlive its voucher"
-
-
-def _is_bound(claims: Mapping[str, Any]) -> bool:
-    try:
-        return bool(claims["cnf"]["jkt"] == aitp.compute_aid_jkt(str(claims["sub"])))
-    except (KeyError, TypeError, ValueError, RuntimeError):
-        return False
-
-
-def _texts(values: object) -> set[str]:
-    return {value for value in values if isinstance(value, str)} if isinstance(values, list) else set()
