@@ -34,6 +34,10 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A character that the terminal has no code for is shown as an escape.
             stream.reconfigure(errors="backslashreplace")
+    if "_AITP_PLAYGROUND_COMPLETE" in os.environ:
+        from aitp_playground.cli.bash_completion import register
+
+        register()
     code = _execute()
     _let_go(sys.stdout)
     _let_go(sys.stderr)

@@ -52,6 +52,29 @@ def runs(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[
     return []
 
 
+def runs_and_files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The same, and files."""
+    return [*runs(ctx, param, incomplete), CompletionItem(incomplete, type="file")]
+
+
+def files(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The shell's own."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+def json_or_file(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """``@FILE``: the shell's own would have to stand alone."""
+    with contextlib.suppress(Exception):
+        if not incomplete.startswith("@"):
+            return []
+        folder, _, begun = incomplete[1:].rpartition("/")
+        found = sorted(os.scandir(folder or ("/" if incomplete[1:2] == "/" else ".")), key=lambda entry: entry.name)
+        before = incomplete[: len(incomplete) - len(begun)]
+        named = (entry for entry in found if entry.name.startswith(begun) and (begun or entry.name[0] != "."))
+        return [CompletionItem(f"{before}{entry.name}{'/' if entry.is_dir() else ''}") for entry in named]
+    return []
+
+
 def _catalog() -> Catalog:
     from aitp_playground.config import Settings
     from aitp_playground.scenarios.catalog import Catalog

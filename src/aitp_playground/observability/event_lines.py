@@ -15,6 +15,7 @@ from typing import Any, Final
 from aitp_playground.events.codec import decode_json, encode_json
 from aitp_playground.events.tokens import may_hold_token, without_tokens
 from aitp_playground.events.vocabulary import spec
+from aitp_playground.observability.redaction import Vetted
 from aitp_playground.observability.trace_context import trace_id_of
 from aitp_playground.store.port import StoredEvent
 
@@ -74,7 +75,7 @@ def shortened(value: Any, depth: int = _MAX_DEPTH) -> Any:
     if isinstance(value, str):
         left = len(value) - MAX_TEXT
         return value if left <= 0 else f"{value[:MAX_TEXT]}{_CUT} ({left} more characters)"
-    if not isinstance(value, Mapping | list | tuple):
+    if not isinstance(value, Mapping | list | tuple) or isinstance(value, Vetted):
         return value
     if depth == 0:
         return _CUT

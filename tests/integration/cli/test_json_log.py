@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from aitp_playground import resources
+from aitp_playground.config import Settings
 
 from .serving import ask, serving
 from .shell import TIMEOUT, Shell
@@ -107,6 +108,9 @@ def test_the_start_is_told_with_the_settings_in_effect_and_without_secrets(
     life: tuple[list[dict[str, Any]], str],
 ) -> None:
     started = one(life, "service.started")
+    assert started["settings"].keys() == {name.upper() for name in Settings.model_fields}
+    told = [started["settings"][name] for name in ("PLAYGROUND_API_KEYS", "CP_API_KEY", "OPENAI_API_KEY")]
+    assert told == ["1 set", "set", ""]
     assert started["settings"]["SHUTDOWN_GRACE_SECS"] == 0
     assert started["settings"]["MAX_CONCURRENT_RUNS"] == 16
     assert started["url"].startswith("http://127.0.0.1:")

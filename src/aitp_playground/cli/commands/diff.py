@@ -24,8 +24,8 @@ def _run_or_file(_ctx: click.Context, _param: click.Parameter, value: str) -> st
 
 
 @click.command("diff")
-@click.argument("a", metavar="RUN|FILE", callback=_run_or_file, shell_complete=completion.runs)
-@click.argument("b", metavar="RUN|FILE", callback=_run_or_file, shell_complete=completion.runs)
+@click.argument("a", metavar="RUN|FILE", callback=_run_or_file, shell_complete=completion.runs_and_files)
+@click.argument("b", metavar="RUN|FILE", callback=_run_or_file, shell_complete=completion.runs_and_files)
 @click.option("--volatile", is_flag=True, help="Also events that may as well not have come, as an agent's own polls.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, as GET /runs/{a}/diff/{b} answers it.")
 @client_options

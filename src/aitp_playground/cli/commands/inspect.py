@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import click
 
+from aitp_playground.cli import completion
 from aitp_playground.cli.exits import FAILED, SUCCESS, UNPROVEN
 from aitp_playground.cli.terminal.lines import print_json, say
 from aitp_playground.errors import ConfigurationError
@@ -23,7 +24,7 @@ _SHOWN: Final = 50
 
 
 @click.command("inspect")
-@click.argument("source", metavar="FILE|URL|-")
+@click.argument("source", metavar="FILE|URL|-", shell_complete=completion.files)
 @click.option(
     "--json",
     "as_json",

@@ -13,6 +13,7 @@ import structlog
 from aitp_playground import __version__
 from aitp_playground.cli.process.settings import load_settings
 from aitp_playground.config import Settings
+from aitp_playground.observability.redaction import Vetted
 
 
 @click.command("serve")
@@ -70,9 +71,8 @@ async def _serve(settings: Settings, *, with_control_plane: bool) -> None:
                 announcements.say(f"its Control Plane listens on {settings.cp_base_url}")
             for line in fail_modes(settings):
                 announcements.say(line)
-            log.info(
-                "service.started", version=__version__, pid=os.getpid(), url=running.url, settings=settings.shown()
-            )
+            in_effect = Vetted(settings.shown())
+            log.info("service.started", version=__version__, pid=os.getpid(), url=running.url, settings=in_effect)
             await interrupts.asked.wait()
             log.info("service.draining", signal=interrupts.name, grace_secs=settings.shutdown_grace_secs)
         log.info("service.stopped")

@@ -40,7 +40,7 @@ def _since(_ctx: click.Context, _param: click.Parameter, value: str | None) -> s
 
 
 @click.command("tail")
-@click.argument("source", required=False, metavar="[RUN|FILE|-]", shell_complete=completion.runs)
+@click.argument("source", required=False, metavar="[RUN|FILE|-]", shell_complete=completion.runs_and_files)
 @click.option("--type", "types", multiple=True, metavar="PATTERN", help="Only these types, as in 'step.*'; repeatable.")
 @click.option("--agent", metavar="ID", help="Only what names this agent.")
 @click.option("--step", metavar="ID", help="Only what belongs to this step.")

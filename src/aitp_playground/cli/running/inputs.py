@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from aitp_playground.cli import completion
 from aitp_playground.errors import InputsInvalid, MalformedRequest
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -25,6 +26,7 @@ def input_options(command: F) -> F:
         "document",
         callback=lambda _context, _option, given: None if given is None else read_document(given),
         metavar="JSON|@FILE",
+        shell_complete=completion.json_or_file,
         help="All inputs as a JSON object, or @FILE to read it from a file (@- for standard input).",
     )(command)
     return click.option(
