@@ -56,6 +56,23 @@ def test_without_a_server_the_history_of_this_machine_is_shown(shell: Shell) -> 
     assert (gone.returncode, gone.stdout) == (1, "")
 
 
+def test_the_beginning_of_an_id_is_enough(shell: Shell) -> None:
+    nowhere = {"PORT": str(unused_port())}
+    with serving(shell) as (_, url):
+        run_id = json.loads(ask(f"{url}/runs", {"scenario_ref": REF}))["run_id"]
+        ask(f"{url}/runs/{run_id}/events")
+        there = {"PORT": url.rpartition(":")[2]}
+        for env in (there, nowhere):
+            for command in ("events", "narrate", "tail"):
+                assert shell(command, run_id[:8], env=env).stdout == shell(command, run_id, env=env).stdout != ""
+                unknown = shell(command, "0" * 8, env=env)
+                assert (unknown.returncode, unknown.stdout) == (2, ""), command
+                assert "begins with '00000000'" in unknown.stderr
+            assert shell("diff", run_id[:8].upper(), run_id, env=env).returncode == 0
+        assert "was over before" in shell("cancel", run_id[:13], env=there).stdout
+        assert shell("events", run_id[:3]).returncode == 2
+
+
 def test_a_run_is_cancelled_once(shell: Shell) -> None:
     ref = shell.write_sleeper()
     with serving(shell) as (_, url):

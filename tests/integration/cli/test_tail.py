@@ -18,7 +18,7 @@ from aiohttp.test_utils import unused_port
 from tests.support.rounds import ROUNDS
 
 from .serving import ask, serving
-from .shell import TIMEOUT, Shell
+from .shell import TIMEOUT, Shell, await_line
 
 REF = "intra-org/trust-gate@1.0.0"
 
@@ -97,6 +97,23 @@ def test_killed_and_started_again_the_server_costs_no_event_and_none_is_told_twi
             wait_for(lambda: any(event["run_id"] == last and event["type"] == "run.complete" for event in told(file)))
             wait_for(lambda: len(told(file)) >= len(history(shell)))
     assert [(event["run_id"], event["seq"]) for event in told(file)] == history(shell)
+
+
+def test_a_server_that_is_away_is_spoken_of(shell: Shell) -> None:
+    port = str(unused_port())
+    with serving(shell, "--port", port) as (server, url):
+        following = shell.start("tail", "--server", url, "--follow", "--since", "1d")
+        try:
+            run_to_its_end(url)
+            assert following.stdout is not None
+            assert following.stdout.readline()
+            server.kill()
+            await_line(following, "is away: Connection refused; trying again for 60 s")
+            with serving(shell, "--port", port):
+                await_line(following, "it is there again")
+        finally:
+            following.kill()
+            following.communicate()
 
 
 def test_of_runs_that_go_on_it_begins_with_their_last_events(shell: Shell, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_in_a_pipe_there_is_no_colour_and_every_column() -> None:
     assert "\x1b" not in line
 
 
-@pytest.mark.parametrize(("columns", "shown"), [(120, (True, True)), (80, (False, True)), (40, (False, False))])
+@pytest.mark.parametrize(("columns", "shown"), [(120, (True, True)), (80, (True, True)), (40, (True, False))])
 def test_on_a_narrow_terminal_less_is_shown(
     terminal: None, monkeypatch: pytest.MonkeyPatch, columns: int, shown: tuple[bool, bool]
 ) -> None:

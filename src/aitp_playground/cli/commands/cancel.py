@@ -32,6 +32,7 @@ def command(run: str, server: str | None, api_key: str | None) -> int:
 async def _cancel(run: str, server: str | None, api_key: str | None) -> int:
     # Imported here: --help needs no HTTP client.
     from aitp_playground.cli.running.api_client import ApiClient, Unreachable
+    from aitp_playground.cli.running.run_ids import whole_id
     from aitp_playground.cli.terminal.lines import say
     from aitp_playground.errors import InvalidRequest
     from aitp_playground.net import client_session
@@ -39,7 +40,9 @@ async def _cancel(run: str, server: str | None, api_key: str | None) -> int:
     asked = where(server, load_settings())
     try:
         async with client_session() as http:
-            outcome = await ApiClient(http, asked.url, api_key).cancel(run)
+            client = ApiClient(http, asked.url, api_key)
+            run = await whole_id(client, run)
+            outcome = await client.cancel(run)
     except Unreachable as failure:
         message = f"{failure.message}; only a playground that runs can end a run (--server URL)"
         raise InvalidRequest(message) from failure

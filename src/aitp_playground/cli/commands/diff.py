@@ -9,14 +9,17 @@ import click
 from aitp_playground.cli import completion
 from aitp_playground.cli.exits import FAILED, SUCCESS
 from aitp_playground.cli.running.client_options import client_options
+from aitp_playground.cli.running.run_ids import may_name_a_run
 from aitp_playground.uuids import is_uuid
 
 
 def _run_or_file(_ctx: click.Context, _param: click.Parameter, value: str) -> str | Path:
-    """The id of a run, or a file; a file that is called like a run is ``./…``."""
+    """The id of a run, or its beginning, or a file; a file that is called like a run is ``./…``."""
     if is_uuid(value):
         return value
     if not Path(value).is_file():
+        if may_name_a_run(value):
+            return value
         raise click.BadParameter(
             f"{value!r} is neither the id of a run (aitp-playground runs lists them) nor a file with events"
         )
@@ -49,11 +52,12 @@ def command(
     from aitp_playground.cli.diffing.sides import Side, of_file, of_run
     from aitp_playground.cli.diffing.view import View
     from aitp_playground.cli.running.records import Records, with_records
+    from aitp_playground.cli.running.run_ids import whole_id
     from aitp_playground.cli.terminal.lines import print_json, print_text
     from aitp_playground.recording.comparing import compared
 
     async def read(records: Records) -> dict[str, Side]:
-        return {run: await of_run(records, run) for run in (a, b) if isinstance(run, str)}
+        return {run: await of_run(records, await whole_id(records, run)) for run in (a, b) if isinstance(run, str)}
 
     files = {path: of_file(path) for path in (a, b) if isinstance(path, Path)}
     runs = with_records(server, api_key, read) if len(files) < len({a, b}) else {}

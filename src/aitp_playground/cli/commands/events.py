@@ -10,6 +10,7 @@ import click
 from aitp_playground.cli import completion
 from aitp_playground.cli.running.client_options import client_options, run_id_argument
 from aitp_playground.cli.running.records import Records, with_records
+from aitp_playground.cli.running.run_ids import whole_id
 from aitp_playground.cli.tailing.view import View
 from aitp_playground.cli.tailing.wanted import Wanted
 from aitp_playground.events.selection import LEVELS
@@ -42,7 +43,7 @@ def command(
     wanted, view = Wanted(types=types, agent=agent, step=step, level=level), View(as_json=as_json)
 
     async def tell(records: Records) -> int:
-        async for body in records.events(run):
+        async for body in records.events(await whole_id(records, run)):
             event = json.loads(body)
             if wanted.holds(event):
                 sys.stdout.buffer.write(view.line(event, body))

@@ -9,6 +9,7 @@ import click
 from aitp_playground.cli import completion
 from aitp_playground.cli.running.client_options import client_options, run_id_argument
 from aitp_playground.cli.running.records import Records, with_records
+from aitp_playground.cli.running.run_ids import whole_id
 
 
 @click.command("narrate")
@@ -23,7 +24,7 @@ def command(run: str, server: str | None, api_key: str | None) -> int:
     """
 
     async def tell(records: Records) -> int:
-        text = (await records.narration(run)).decode("utf-8", "replace")
+        text = (await records.narration(await whole_id(records, run))).decode("utf-8", "replace")
         sys.stdout.buffer.write(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace"))
         sys.stdout.buffer.flush()
         return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import sys
 from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import aclosing
@@ -18,6 +17,7 @@ from aitp_playground.cli.process.settings import load_settings
 from aitp_playground.cli.process.signals import Interrupts
 from aitp_playground.cli.running.client_options import client_options
 from aitp_playground.cli.running.result import exit_code
+from aitp_playground.cli.running.run_ids import may_name_a_run, whole_id
 from aitp_playground.cli.running.where import Where, where
 from aitp_playground.cli.tailing.view import View
 from aitp_playground.cli.tailing.wanted import Wanted
@@ -25,9 +25,9 @@ from aitp_playground.config import Settings
 from aitp_playground.errors import InvalidRequest
 from aitp_playground.events.selection import LEVELS, moment_of
 from aitp_playground.events.vocabulary import TERMINAL_TYPES
+from aitp_playground.uuids import is_uuid
 
 Told = tuple[Mapping[str, Any], bytes | None]
-_RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 
 
 def _since(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
@@ -77,7 +77,7 @@ def command(
     """
     wanted = Wanted(types=types, **filters, follow=sys.stdout.isatty() if follow is None else follow)
     view = View(as_json=as_json)
-    if source is not None and not _RUN_ID.fullmatch(source):
+    if source is not None and not _names_a_run(source):
         if source != "-" and not Path(source).exists():
             raise InvalidRequest(f"{source!r} is neither the id of a run nor a file")
         path = None if source == "-" else Path(source)
@@ -92,6 +92,11 @@ def command(
         raise InvalidRequest(f"no playground is at {asked.url}, and only one that runs can be followed (--server URL)")
     click.echo(f"no playground is at {asked.url}; this is the history in {settings.database}", err=True)
     return asyncio.run(_until_interrupted(_tell_history(source, wanted, view, settings))) or SUCCESS
+
+
+def _names_a_run(source: str) -> bool:
+    """A file that is called like the beginning of an id is a file."""
+    return is_uuid(source) or (may_name_a_run(source) and not Path(source).exists())
 
 
 async def _until_interrupted(telling: Coroutine[Any, Any, int | None]) -> int | None:
@@ -118,7 +123,7 @@ async def _tell_log(path: Path | None, wanted: Wanted, view: View) -> int:
 async def _tell_runs(run_id: str | None, wanted: Wanted, view: View, asked: Where, api_key: str | None) -> int | None:
     """None when nobody is there, and nobody in particular was asked."""
     # Imported here: who reads a log needs no HTTP client.
-    from aitp_playground.cli.running.api_client import Unreachable
+    from aitp_playground.cli.running.api_client import ApiClient, Unreachable
     from aitp_playground.cli.tailing.sources import of_run, of_server
     from aitp_playground.net import client_session
 
@@ -126,6 +131,7 @@ async def _tell_runs(run_id: str | None, wanted: Wanted, view: View, asked: Wher
         try:
             if run_id is None:
                 return await _show(of_server(http, asked.url, api_key, wanted, patient=asked.named), view)
+            run_id = await whole_id(ApiClient(http, asked.url, api_key), run_id)
             return await _show(of_run(http, asked.url, api_key, run_id, patient=asked.named), view, wanted)
         except Unreachable as failure:
             if asked.named or failure.was_there:

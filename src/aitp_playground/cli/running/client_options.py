@@ -27,9 +27,9 @@ def client_options(command: _F) -> _F:
 
 
 def run_id_argument(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
-    """A callback: a run's id stands in a path."""
-    from aitp_playground.uuids import is_uuid
+    """A callback: a run's id, or the beginning of one."""
+    from aitp_playground.cli.running.run_ids import may_name_a_run
 
-    if not is_uuid(value):
+    if not may_name_a_run(value):
         raise click.BadParameter(f"{value!r} is not the id of a run (aitp-playground runs lists them)")
     return value

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Mapping
 import aiohttp
 
 from aitp_playground.cli.running.api_client import Unreachable, refusal_of, what_failed
+from aitp_playground.cli.terminal.lines import say
 from aitp_playground.net import read_bounded
 
 #: Seconds for which a server that is away is waited for.
@@ -37,13 +38,16 @@ class ServerStream:
         """``data`` of each frame; None whenever everything is connected (again). Ends with the stream's own end.
 
         Raises InvalidRequest for what the server refuses, and PlaygroundError once it is away for ``PATIENCE`` seconds,
-        or at once unless ``patient``.
+        or at once unless ``patient``. That it is away for longer than a restart takes, and when it is back, is said on
+        standard error.
         """
         gone_since: float | None = None
         attempt, was_there = 0, False
         while True:
             try:
                 async for data in self._once():
+                    if attempt > len(_PAUSES):
+                        say("it is there again", err=True)
                     gone_since, attempt, was_there, patient = None, 0, True, True
                     if data == b'{"type":"stream.end"}':
                         return
@@ -56,6 +60,8 @@ class ServerStream:
             if not patient or now - gone_since > PATIENCE:
                 message = f"{self._url} cannot be reached: {what_failed(failure)}"
                 raise Unreachable(message, was_there=was_there) from failure
+            if attempt == len(_PAUSES):
+                say(f"{self._url} is away: {what_failed(failure)}; trying again for {PATIENCE:.0f} s", err=True)
             await asyncio.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
             attempt += 1
 

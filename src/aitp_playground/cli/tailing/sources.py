@@ -13,6 +13,7 @@ import aiohttp
 
 from aitp_playground.cli.running.api_client import ApiClient
 from aitp_playground.cli.running.records import InDatabase, history
+from aitp_playground.cli.running.run_ids import whole_id
 from aitp_playground.cli.tailing.log_lines import event_of, lines_of_file, lines_of_stream
 from aitp_playground.cli.tailing.server_stream import ServerStream
 from aitp_playground.cli.tailing.wanted import Wanted
@@ -80,7 +81,8 @@ async def of_history(settings: Settings, wanted: Wanted, run_id: str | None) -> 
     """What is in this machine's database now. Raises RunNotFound."""
     async with history(settings) as store:
         if run_id is not None:
-            async with aclosing(InDatabase(store).events(run_id)) as bodies:
+            records = InDatabase(store)
+            async with aclosing(records.events(await whole_id(records, run_id))) as bodies:
                 async for body in bodies:
                     yield json.loads(body), body
             return

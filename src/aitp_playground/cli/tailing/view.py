@@ -19,8 +19,8 @@ from aitp_playground.events.vocabulary import spec
 
 _COLOURS: Final = ("cyan", "magenta", "blue", "green", "bright_cyan", "bright_magenta", "bright_blue", "bright_green")
 _LEVELS: Final = {"warning": "yellow", "error": "red"}
-#: Below these widths the run, and then whoever speaks, is left out.
-_WIDE, _NARROW = 100, 60
+#: Below this width whoever speaks is left out: which run it is cannot be told from anything else.
+_NARROW = 60
 _SPEAKER: Final = 14
 _TYPE: Final = 20
 _MOST_FIELDS: Final = 8
@@ -44,8 +44,7 @@ class View:
     def _columns(self, event: Mapping[str, Any]) -> str:
         event_type = plain(str(event.get("type", "")), 60)
         parts = [self._styled(_clock(event.get("ts")), dim=True)]
-        if self._width >= _WIDE:
-            parts.append(self._styled(plain(str(event.get("run_id", "")))[:8].ljust(8), dim=True))
+        parts.append(self._styled(plain(str(event.get("run_id", "")))[:8].ljust(8), dim=True))
         if self._width >= _NARROW:
             speaker = next((str(event[name]) for name in ("agent_id", "agent", "initiator") if event.get(name)), "")
             shown = plain(speaker, _SPEAKER)
