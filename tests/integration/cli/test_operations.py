@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.support.shown_commands import commands
 
 from .serving import ask, serving
-from .shell import Shell
+from .shell import TIMEOUT, Shell
 
 REF = "intra-org/trust-gate@1.0.0"
 
@@ -28,12 +28,12 @@ def test_a_copy_that_was_made_of_a_server_at_work_is_one_to_go_on_from(shell: Sh
         later = shell.document("run", REF, "--server", url, "--json")
         place = tail_place(url)
     state = shell.home / "state"
-    assert stat.S_IMODE((shell.home / "backup.secret").stat().st_mode) == 0o600
+    for copy in ("backup.db", "backup.secret"):
+        assert stat.S_IMODE((shell.home / copy).stat().st_mode) == 0o600
     shutil.rmtree(state)
     state.mkdir(mode=0o700)
-    shutil.copy(shell.home / "backup.db", state / "runs.db")
+    (shell.home / "backup.db").rename(state / "runs.db")
     secret = (shell.home / "backup.secret").rename(state / "identity.secret").read_bytes()
-    (state / "runs.db").chmod(0o600)
     with serving(shell) as (_, url):
         for _ in range(2):
             assert shell.document("run", REF, "--server", url, "--json")["status"] == "success"
@@ -58,8 +58,14 @@ def beyond(place: str, other: str) -> bool:
 
 def test_what_lies_where_is_what_the_page_says(shell: Shell) -> None:
     shell("run", "intra-org/external-enrollment@1.0.0", "--with-control-plane")
+    control_plane = shell.start("control-plane", "--port", "0")
+    assert control_plane.stdout is not None
+    assert "listens on" in control_plane.stdout.readline()
     page = Path(__file__).parents[3].joinpath("docs/operations.md").read_text()
     listed = page.partition("## Where things lie")[2].partition("## Sizes")[0]
     found = {path.name for path in (shell.home / "state").iterdir()}
+    control_plane.terminate()
+    control_plane.communicate(timeout=TIMEOUT)
+    assert "control-plane.db.seed" in found
     assert {name for name in found if f"`{name}`" not in listed and not name.endswith(("-wal", "-shm"))} == set()
     assert shlex.split(commands("docs/operations.md")[0]) == ["aitp-playground", "doctor"]

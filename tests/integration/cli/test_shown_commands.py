@@ -60,7 +60,7 @@ ELSEWHERE = {
         "tests/integration/cli/test_completion.py",
         "test_what_the_shell_is_given_is_a_script_that_it_takes",
     ),
-    r"python3 -c \"import sqlite3; .*|install -m 0600 state/identity\.secret .*": (
+    r"\(umask 077; python3 -c \"import sqlite3; .*|install -m 0600 state/identity\.secret .*": (
         "tests/integration/cli/test_operations.py",
         "test_a_copy_that_was_made_of_a_server_at_work_is_one_to_go_on_from",
     ),
