@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from aitp_playground.store.chronicle_port import Position
 from aitp_playground.store.port import RunHeader, RunSummary, StoredEvent
 from aitp_playground.store.sqlite import SqliteRunStore
 from tests.bench.report import Figure
@@ -60,7 +61,6 @@ async def _fill(database: Path) -> list[str]:
     """A history of a million events, in commits of four; some places in it."""
     store = SqliteRunStore(str(database), state_dir=database.parent, max_waiting_events=STORED * 2)
     await store.open()
-    identity = await store.chronicle_id()
     for number in range(STORED // A_RUN):
         run_id = f"{number:08x}-0000-4000-8000-000000000000"
         await store.create(RunHeader(run_id=run_id, scenario_ref="bench/bench@1.0.0", created_at=time.time()))
@@ -77,9 +77,10 @@ async def _fill(database: Path) -> list[str]:
             )
             waiting.append(store.append(run_id, events, summary))
         await asyncio.gather(*waiting)
-    await store.close()
     commits = STORED // A_COMMIT
-    return [f"{identity}.{random.randrange(1, commits)}.0" for _ in range(RESUMED)]
+    places = [await store.chronicle_placed(Position(random.randrange(1, commits), 0)) for _ in range(RESUMED)]
+    await store.close()
+    return [f"{place.era}.{place.commit}.{place.seq}" for place in places]
 
 
 def _event(run_id: str, seq: int) -> StoredEvent:

@@ -71,7 +71,7 @@ async def test_spans_are_nested_as_the_calls_were_across_processes(traced: Playg
     ids = {span.span_id for span in spans}
     [root] = [span for span in spans if span.parent_id not in ids]
     assert (root.parent_id, root.name, root.service) == ("", f"run {GATE}", "aitp-playground")
-    assert root.attributes["aitp.run.status"] == "complete"
+    assert root.attributes["aitp.run.status"] == "success"
     steps = [span for span in below(spans, root) if span.name.startswith("step ")]
     assert [span.name.removeprefix("step ") for span in steps] == [
         event.get("step_id") for event in outcome.of("step.started")

@@ -15,6 +15,7 @@ from aitp_playground.api.access import KEYLESS
 from aitp_playground.cli import exits
 from aitp_playground.cli.group import COMMANDS, cli
 from aitp_playground.config import Settings
+from aitp_playground.control_plane import app as control_plane
 from tests.support import settings_reference
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,6 +99,23 @@ def test_every_route_is_on_the_page_and_says_whether_it_wants_a_key() -> None:
     assert {name for name, text in told.items() if text.startswith("no key")} == {
         name for name, path in routes.items() if path in KEYLESS
     }
+
+
+#: Of agents, and what is meant by it is not one route.
+_OF_AGENTS = re.compile(r"/(?:aitp|\.well-known|capabilities|admin)\b.*|.*…")
+
+
+def plain(route: str) -> str:
+    """Whatever its placeholders are called."""
+    return re.sub(r"\{[^}]*\}|<[^>]*>", "{}", route)
+
+
+@pytest.mark.parametrize("page", [*sorted(DOCS.glob("*.md")), ROOT / "README.md"], ids=lambda page: page.name)
+def test_a_route_that_a_page_names_is_there(page: Path) -> None:
+    ours = [route for resource in RESOURCES for route in resource.ROUTES]
+    there = {plain(f"{route.method} {route.path}") for route in (*ours, *control_plane.ROUTES)}
+    named = re.findall(r"`((?:GET|POST|PUT|PATCH|DELETE) (/[^` ?]*))", page.read_text())
+    assert {route for route, path in named if not _OF_AGENTS.fullmatch(path) and plain(route) not in there} == set()
 
 
 # -- the log -----------------------------------------------------------------------------------------------------------

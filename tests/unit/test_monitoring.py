@@ -18,6 +18,7 @@ from aitp_playground.config import Settings
 from aitp_playground.observability.metrics import Metrics
 from aitp_playground.steps import STEP_TYPES
 from tests.support.promql import OF_TARGETS, UP, exposed, faults, parts
+from tests.support.shown_commands import commands
 
 from .test_docs_links import anchors
 from .test_docs_pages import ROOT, rows
@@ -133,12 +134,13 @@ def test_promtool_takes_the_rules(promtool: str) -> None:
     assert f"{len(ALERTS)} rules found" in succeeds(promtool, "check", "rules", "alerts.yaml")
 
 
-def test_promtool_sees_each_alert_fire_and_not_fire(promtool: str) -> None:
-    assert "SUCCESS" in succeeds(promtool, "test", "rules", "alerts_test.yaml")
+@pytest.mark.parametrize("line", [line for line in commands("docs/observability.md") if line.startswith("promtool ")])
+def test_promtool_does_what_the_page_shows(promtool: str, line: str) -> None:
+    assert "SUCCESS" in succeeds(promtool, *line.split()[1:], cwd=ROOT)
 
 
 def test_promtool_takes_the_configuration(promtool: str, tmp_path: Path) -> None:
-    """With a key where it says that there is one: promtool looks."""
+    """As a whole, with a key where it says that there is one: promtool looks."""
     key = tmp_path / "key"
     key.write_text("secret")
     text = (PROMETHEUS / "prometheus.yaml").read_text()

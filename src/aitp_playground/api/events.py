@@ -2,8 +2,8 @@
 
 ``id`` is a place in this store: opaque, and good over restarts. A frame with an ``id`` and nothing else says how far a
 reader is: at the beginning, and when its filters let little through. ``stream.gap`` stands where runs were removed,
-``stream.reset`` where a place means nothing here: of another store, or beyond the end of this one; the stream then
-begins at its start.
+``stream.reset`` where a place means nothing here: of another store, or of what this one had before it was put back from
+a copy; the stream then begins at its start.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from aitp_playground.api.streaming import joined
 from aitp_playground.errors import RunNotFound
 from aitp_playground.events.codec import decode_json, encode_json
 from aitp_playground.events.selection import LEVELS, Selection, moment_of
+from aitp_playground.runs.chronicle import Chronicle
 from aitp_playground.store.chronicle_port import START, ChroniclePage, Entry, Position
 
 TAG = EVENTS
@@ -98,7 +99,7 @@ class StreamGap(TypedDict):
 
 
 class StreamReset(TypedDict):
-    """The place that was asked for is of another store, or beyond the end of this one: this begins at the start."""
+    """What was asked for is no place in the history of this store as it is now: this begins at the start."""
 
     type: Literal["stream.reset"]
 
@@ -120,46 +121,38 @@ async def stream_everything(request: web.Request) -> web.StreamResponse:
     follow = _FOLLOW.on(request)
     narrowed = _Narrowed(request)
     chronicle = request.app[BACKEND].chronicle
-    store = await chronicle.id()
-    place = _Place(store)
     head = await chronicle.head()
-    after, reset = await _begin(request, place, head, default=head if follow else START)
+    after, reset = await _begin(request, chronicle, head, default=head if follow else START)
     if request.method == hdrs.METH_HEAD:
         return web.Response(headers=HEADERS)
     run_id = narrowed.run_id
     pages = chronicle.follow(after, run_id) if follow else chronicle.pages(after, head, run_id)
-    return await pumped(request, _frames(pages, narrowed, place, after, reset=reset, endless=follow))
+    return await pumped(request, _frames(pages, narrowed, after, reset=reset, endless=follow))
 
 
-class _Place:
-    """Places of one store, as they are told to readers."""
-
-    def __init__(self, store: str) -> None:
-        self._store = store
-
-    def told(self, position: Position) -> bytes:
-        return b"%b.%d.%d" % (self._store.encode(), position.commit, position.seq)
-
-    def read(self, text: str) -> Position | None:
-        """None for a place of another store. Raises InvalidRequest for what is none."""
-        found = _ID.fullmatch(text)
-        if found is None:
-            _AFTER.refuse(_NO_PLACE)
-        return Position(int(found[2]), int(found[3])) if found[1] == self._store else None
+def _id(position: Position) -> bytes:
+    """A place as it is told to readers."""
+    return b"%b.%d.%d" % (position.era.encode(), position.commit, position.seq)
 
 
-async def _begin(request: web.Request, place: _Place, head: Position, *, default: Position) -> tuple[Position, bool]:
+async def _begin(
+    request: web.Request, chronicle: Chronicle, head: Position, *, default: Position
+) -> tuple[Position, bool]:
     """Where to begin, and whether that is not where it was asked to: a browser that reconnects has read further than
     the URL it began with says."""
     header = request.headers.get(_LAST.name, "").strip()
     given = _LAST.read(header) if header else _AFTER.of(request)
     if given is None:
         since = _SINCE.of(request)
-        return (default if since is None else await request.app[BACKEND].chronicle.since(since)), False
+        return await chronicle.placed(default) if since is None else await chronicle.since(since), False
     if given in _WORDS:
-        return (START if given == "start" else head), False
-    position = place.read(given)
-    return (START, True) if position is None or position > head else (position, False)
+        return await chronicle.placed(START) if given == "start" else head, False
+    found = _ID.fullmatch(given)
+    if found is None:
+        _AFTER.refuse(_NO_PLACE)
+    position = await chronicle.placed(Position(int(found[2]), int(found[3])))
+    lost = position > head or position.era != found[1]
+    return await chronicle.placed(START) if lost else position, lost
 
 
 class _Narrowed:
@@ -208,7 +201,6 @@ class _Narrowed:
 async def _frames(
     pages: AsyncGenerator[ChroniclePage],
     narrowed: _Narrowed,
-    place: _Place,
     after: Position,
     *,
     reset: bool,
@@ -216,17 +208,17 @@ async def _frames(
 ) -> AsyncGenerator[Generator[bytes]]:
     async with aclosing(pages):
         # Whoever is cut off before the first event comes back to here, not to wherever the stream is by then.
-        yield joined([RESET if reset else b"", b"id: %b\n\n" % place.told(after)])
+        yield joined([RESET if reset else b"", b"id: %b\n\n" % _id(after)])
         async for page in pages:
             wanted = await narrowed.of(page)
-            yield joined([*_gap(page), *_of(wanted, place), b"id: %b\n\n" % place.told(page.after)])
+            yield joined([*_gap(page), *_of(wanted), b"id: %b\n\n" % _id(page.after)])
         if not endless:
             yield joined([END])
 
 
-def _of(entries: list[Entry], place: _Place) -> Generator[bytes]:
+def _of(entries: list[Entry]) -> Generator[bytes]:
     for entry in entries:
-        yield b"id: %b\ndata: " % place.told(entry.position)
+        yield b"id: %b\ndata: " % _id(entry.position)
         yield entry.event.body
         yield b"\n\n"
 

@@ -5,9 +5,11 @@ Commands are imported when they are called, one file each, so that ``--help`` an
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import io
 import os
+import signal
 import sys
 from typing import TextIO
 
@@ -39,6 +41,7 @@ def main() -> None:
 
         register()
     code = _execute()
+    _end_quietly(code)
     _let_go(sys.stdout)
     _let_go(sys.stderr)
     sys.exit(code)
@@ -87,6 +90,16 @@ def _output_lost() -> OutputLost | None:
     except OSError as failure:
         return OutputLost(f"standard output cannot be written: {failure.strerror}")
     return None
+
+
+def _end_quietly(code: int) -> None:
+    """All is done but the end of the interpreter: one more Ctrl-C ends it at once, with ``code`` and without a word.
+
+    Once no thread is waited for any more it is ignored: from there on it would end the process with another code.
+    """
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(code))
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
 
 def _let_go(stream: TextIO) -> None:

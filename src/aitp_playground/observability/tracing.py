@@ -145,7 +145,7 @@ class Tracing:
         self._runs.pop(run_id, None)
         for step_id, opened in known.steps.items():
             self._export(run_id, opened, step_id, at, error="the run ended meanwhile")
-        known.root.attributes["aitp.run.status"] = event.type.removeprefix("run.")
+        known.root.attributes["aitp.run.status"] = TERMINAL_TYPES[event.type]
         error = None if event.type == "run.complete" else event.get("error") or event.get("cause") or event.type
         self._export(run_id, known.root, None, at, error=error, link=known.link)
 

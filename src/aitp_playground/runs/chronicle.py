@@ -35,9 +35,9 @@ class Chronicle:
         self._at: Position | None = None  # how far it has come
         self._failure: Exception | None = None
 
-    async def id(self) -> str:
-        """The store's own name."""
-        return await self._store.chronicle_id()
+    async def placed(self, position: Position) -> Position:
+        """The position with the era that it has here."""
+        return await self._store.chronicle_placed(position)
 
     async def head(self) -> Position:
         """Behind everything that is there now."""

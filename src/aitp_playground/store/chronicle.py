@@ -2,26 +2,35 @@
 
 Each append is a row of ``commits``, whose number comes from the transaction that writes the events. SQLite lets one
 transaction write at a time, so whoever sees a number sees every lower one, or will never see it: its run was removed.
+
+A database that is put back from a back-up gives numbers once more. The first commit of each process begins an era with
+a name of its own, and a place is told with that of its commit: who has one of the lost commits is known by it, however
+the copy came to be there.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 
 from aitp_playground.store.chronicle_port import ChroniclePage, Entry, Position
 from aitp_playground.store.port import StoredEvent
 
+#: The era of a commit: what came before the first is of that which is named like the database itself.
+_ERA = "coalesce((SELECT id FROM eras WHERE first <= {} ORDER BY first DESC LIMIT 1), (SELECT id FROM chronicle))"
 
-def identity(connection: sqlite3.Connection) -> str:
-    """The database's own name, made with it: positions of another one mean nothing here."""
-    return str(connection.execute("SELECT id FROM chronicle").fetchone()[0])
+
+def placed(connection: sqlite3.Connection, position: Position) -> Position:
+    """The position with the era that it has here."""
+    last = position.commit if position.seq else position.commit - 1
+    return replace(position, era=connection.execute(f"SELECT {_ERA.format('?')}", (last,)).fetchone()[0])
 
 
 def head(connection: sqlite3.Connection) -> Position:
     """Behind everything that is there now."""
     row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'commits'").fetchone()
-    return Position(1 if row is None else row[0] + 1, 0)
+    return placed(connection, Position(1 if row is None else row[0] + 1, 0))
 
 
 def since(connection: sqlite3.Connection, at: float) -> Position:
@@ -38,7 +47,7 @@ def since(connection: sqlite3.Connection, at: float) -> Position:
             high = middle
         else:
             low = row[0] + 1
-    return Position(low, 0)
+    return placed(connection, Position(low, 0))
 
 
 def page(
@@ -101,13 +110,13 @@ _OF_A_RUN = (
 def _entries(connection: sqlite3.Connection, after: Position, limit: int, run_id: str | None) -> Iterator[Entry]:
     tables = _OF_ALL if run_id is None else _OF_A_RUN
     rows = connection.execute(
-        f"SELECT number, run_id, seq, type, ts, body FROM {tables}"  # noqa: S608 - one of two constants
+        f"SELECT number, {_ERA.format('number')}, run_id, seq, type, ts, body FROM {tables}"  # noqa: S608 - constants
         " CROSS JOIN events ON events.run_key = commits.run_key AND seq BETWEEN first_seq AND last_seq"
         " WHERE number >= ? AND (number > ? OR seq > ?) ORDER BY number, seq LIMIT ?",
         (*(() if run_id is None else (run_id,)), after.commit, after.commit, after.seq, limit),
     )
     try:
-        for number, run_id, *event in rows:
-            yield Entry(Position(number, event[0]), run_id, StoredEvent(*event))
+        for number, era, run_id, *event in rows:
+            yield Entry(Position(number, event[0], era), run_id, StoredEvent(*event))
     finally:
         rows.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from aitp_playground.store.port import PAGE_BYTES, StoredEvent
@@ -10,10 +10,15 @@ from aitp_playground.store.port import PAGE_BYTES, StoredEvent
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """A place in the chronicle: behind the event ``seq`` of commit ``commit``, 0 before its first."""
+    """A place in the chronicle: behind the event ``seq`` of commit ``commit``, 0 before its first.
+
+    ``era``: of which history the last commit before it is, empty where nobody has asked the store. Another era's commit
+    of the same number is another one.
+    """
 
     commit: int
     seq: int
+    era: str = field(default="", compare=False)
 
 
 #: Before everything.
@@ -47,8 +52,9 @@ class ChroniclePage:
 class ChronicleStore(Protocol):
     """The events of all runs in the order of their commits, whichever process wrote them."""
 
-    async def chronicle_id(self) -> str:
-        """This store's own name: positions of another one mean nothing here."""
+    async def chronicle_placed(self, position: Position) -> Position:
+        """The position with the era that it has in this store. Who has it with another one has it of another store, or
+        of commits that this one does not have any more: it was put back from a copy."""
 
     async def chronicle_head(self) -> Position:
         """Behind every event that is stored now."""

@@ -15,9 +15,9 @@ class ChronicleReads:
 
     database: SqliteDatabase
 
-    async def chronicle_id(self) -> str:
+    async def chronicle_placed(self, position: Position) -> Position:
         """See the port."""
-        return await self.database.read(chronicle.identity)
+        return await self.database.read(partial(chronicle.placed, position=position))
 
     async def chronicle_head(self) -> Position:
         """See the port."""

@@ -158,6 +158,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         END
         """,
     ),
+    (
+        # From commit ``first`` on, history is of the era ``id``: a new one with the first commit of each process.
+        "CREATE TABLE eras (first INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE)",
+        # Who has a place before everything that is left misses nothing by beginning at the start.
+        """
+        CREATE TRIGGER eras_over AFTER INSERT ON eras BEGIN
+            DELETE FROM eras WHERE first < (
+                SELECT max(first) FROM eras WHERE first <= (SELECT min(number) FROM commits)
+            );
+        END
+        """,
+    ),
 )
 _ADDITION = re.compile(r"ALTER TABLE (\w+) ADD COLUMN (\w+)", re.ASCII)
 

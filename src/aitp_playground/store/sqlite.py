@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import sqlite3
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -69,6 +70,7 @@ class SqliteRunStore(ChronicleReads):
         self.failures = StoreFailures(path)
         self._owner = OwnerLock(state_dir / "owners")
         self.owner_id = self._owner.owner_id
+        self._era = secrets.token_hex(8)
         self._outbox = outbox
         #: The database below, for what is no run: its size, its pages.
         self.database = SqliteDatabase(
@@ -136,7 +138,7 @@ class SqliteRunStore(ChronicleReads):
     def append(self, run_id: str, events: Sequence[StoredEvent], summary: RunSummary) -> asyncio.Future[None]:
         """See the port."""
         events = tuple(events)
-        work = partial(writes.append, run_id=run_id, events=events, summary=summary)
+        work = partial(writes.append, run_id=run_id, events=events, summary=summary, era=self._era)
         # A run that cannot end on a full disk cannot be removed either.
         ends = any(event.type in TERMINAL_TYPES for event in events)
         size = sum([len(event.body) for event in events])

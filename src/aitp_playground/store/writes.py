@@ -83,8 +83,10 @@ def create(
     return RunRow(header, RunSummary(run_id=header.run_id, status="pending"))
 
 
-def append(connection: sqlite3.Connection, run_id: str, events: Sequence[StoredEvent], summary: RunSummary) -> None:
-    """Raises ``RunNotFound``, ``OutOfSequence``, ``CancelComesFirst``."""
+def append(
+    connection: sqlite3.Connection, run_id: str, events: Sequence[StoredEvent], summary: RunSummary, era: str
+) -> None:
+    """``era`` is this process's own. Raises ``RunNotFound``, ``OutOfSequence``, ``CancelComesFirst``."""
     key, status, stored, finished_at = _find(connection, run_id)
     if [event.seq for event in events] != list(range(stored + 1, stored + 1 + len(events))):
         seqs = f"{events[0].seq} to {events[-1].seq}"
@@ -98,7 +100,7 @@ def append(connection: sqlite3.Connection, run_id: str, events: Sequence[StoredE
     if summary.status != status and summary.status in _OTHER_ENDS and _cancel_requested(connection, key):
         raise CancelComesFirst(f"run {run_id} was cancelled before it could end as {summary.status}")
     _insert_events(connection, key, events)
-    number = _number(connection, key, events)
+    number = _number(connection, key, events, era)
     # This statement leaves every index alone, and is all that most appends need.
     connection.execute(
         "UPDATE runs SET event_count = ?, first_commit = coalesce(first_commit, ?),"
@@ -252,13 +254,15 @@ def _insert_events(connection: sqlite3.Connection, key: int, events: Sequence[St
             done += width
 
 
-def _number(connection: sqlite3.Connection, key: int, events: Sequence[StoredEvent]) -> int | None:
+def _number(connection: sqlite3.Connection, key: int, events: Sequence[StoredEvent], era: str) -> int | None:
     """Give this append its place among all (:mod:`aitp_playground.store.chronicle`); None for an empty one."""
     if not events:
         return None
-    return connection.execute(
+    number = connection.execute(
         "INSERT INTO commits (run_key, first_seq, last_seq) VALUES (?, ?, ?)", (key, events[0].seq, events[-1].seq)
     ).lastrowid
+    connection.execute("INSERT OR IGNORE INTO eras VALUES (?, ?)", (number, era))
+    return number
 
 
 def _replace_summary(connection: sqlite3.Connection, key: int, summary: RunSummary) -> None:

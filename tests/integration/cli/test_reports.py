@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -86,7 +87,7 @@ def test_an_unproven_run_and_one_that_did_not_come_to_its_steps_are_told(shell: 
     found = suites(shell.home / "report.xml")
     assert cases(found[idle]) == {"work": [], "proof": ["failure"]}
     assert "no claim was checked" in str(next(found[idle].iter("failure")).get("message"))
-    assert cases(found[dead]) == {"run": ["error"]}
+    assert cases(found[dead]) == {"work": ["skipped"], "run": ["error"]}
     assert shell("run", idle, "--junit", "report.xml").returncode == 0
     assert cases(suites(shell.home / "report.xml")[idle]) == {"work": []}
 
@@ -95,6 +96,35 @@ def test_what_could_not_be_tried_is_skipped_in_the_report(shell: Shell) -> None:
     ref = "intra-org/external-enrollment@1.0.0"
     shell("run", ref, "--junit", "report.xml")
     assert cases(suites(shell.home / "report.xml")[ref]) == {"self_enroll": ["skipped"]}
+
+
+STEPS = """
+      - {id: remark, type: meta, description: nothing to be done}
+      - {id: knock, agent: worker, capability: research.query, expect: [{path: $.topic, equals: something else}]}
+      - {id: later, agent: worker, capability: research.query}
+"""
+TEMPLATE = f"""\
+apiVersion: aitp.dev/v1
+kind: ScenarioTemplate
+metadata: {{name: longer, summary: More steps.}}
+spec:
+  workflow:
+    steps:{STEPS}"""
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_a_step_that_was_skipped_or_not_come_to_is_skipped_in_the_report(shell: Shell, *, remote: bool) -> None:
+    ref = shell.write_scenario("several")
+    template = shell.scenarios / "local/several/1.0.0/templates/longer.yaml"
+    template.parent.mkdir()
+    template.write_text(TEMPLATE)
+    with serving(shell) if remote else contextlib.nullcontext((None, "")) as (_, url):
+        where = ["--server", url] if remote else []
+        assert shell("run", ref, "-t", "longer", "--junit", "report.xml", *where).returncode == 1
+    suite = suites(shell.home / "report.xml")[f"{ref} (longer)"]
+    assert cases(suite) == {"remark": ["skipped"], "knock": ["failure"], "later": ["skipped"]}
+    assert counts(suite) == {"tests": "3", "failures": "1", "errors": "0", "skipped": "2"}
+    assert [each.get("message") for each in suite.iter("skipped")] == ["nothing to be done", "it was not come to"]
 
 
 def test_what_cannot_be_begun_any_more_costs_itself_alone(shell: Shell) -> None:

@@ -60,7 +60,7 @@ ELSEWHERE = {
         "tests/integration/cli/test_completion.py",
         "test_what_the_shell_is_given_is_a_script_that_it_takes",
     ),
-    r"python3 -c \"import sqlite3; .*|install -m 0600 state/identity\.secret .*": (
+    r"\(umask 077; python3 -c \"import sqlite3; .*|install -m 0600 state/identity\.secret .*": (
         "tests/integration/cli/test_operations.py",
         "test_a_copy_that_was_made_of_a_server_at_work_is_one_to_go_on_from",
     ),
@@ -68,13 +68,9 @@ ELSEWHERE = {
         "tests/integration/cli/test_doctor.py",
         "test_where_all_is_well_it_says_so_and_runs_two_agents",
     ),
-    r"promtool check config deploy/prometheus/.*": (
+    r"promtool (check config|test rules) .*": (
         "tests/unit/test_monitoring.py",
-        "test_promtool_takes_the_configuration",
-    ),
-    r"promtool test rules deploy/prometheus/.*": (
-        "tests/unit/test_monitoring.py",
-        "test_promtool_sees_each_alert_fire_and_not_fire",
+        "test_promtool_does_what_the_page_shows",
     ),
     r"aitp-playground tail --follow": (
         "tests/integration/cli/test_tail.py",

@@ -95,7 +95,7 @@ async def test_of_a_run_alone_no_other_commits_are_read(store: SqliteRunStore, i
         connection.set_trace_callback(asked.append)
         chronicle.page(connection, START, 10, 10_000, "b")
         connection.set_trace_callback(None)
-        (query,) = [query for query in asked if "number, run_id" in query]
+        (query,) = [query for query in asked if "number, coalesce" in query]
         return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}")]
 
     plan = await store.database.read(plan_of)
@@ -119,7 +119,13 @@ async def test_commits_of_two_processes_are_in_one_order(make_sqlite: MakeSqlite
         await append((first, second)[number % 2], "ab"[number % 2], (number + 1) // 2, (number + 1) // 2)
     assert told(await everything(first)) == told(await everything(second))
     assert len(told(await everything(first))) == 19
-    assert await first.chronicle_id() == await second.chronicle_id()
+    places = [
+        [(entry.position, entry.position.era) for entry in (await everything(one))[0].entries]
+        for one in (first, second)
+    ]
+    assert places[0] == places[1]
+    for place, era in places[0]:
+        assert (await first.chronicle_placed(place)).era == era
 
 
 async def test_runs_that_were_removed_leave_a_hole_that_is_told_to_who_comes_by(
@@ -200,6 +206,73 @@ async def test_so_many_removed_runs_are_known_by_name_and_the_rest_is_said_to_be
     for run_id, forgotten in (("first", True), ("never", True), ("last", False), ("there", False)):
         assert (await store.chronicle(START, run_id=run_id)).forgotten is forgotten, run_id
         assert not (await store.chronicle(middle, run_id=run_id)).forgotten
+
+
+async def eras(store: SqliteRunStore) -> list[str]:
+    """Those of every place that a reader from the start is told, in order."""
+    pages = await everything(store)
+    return [entry.position.era for page in pages for entry in page.entries] + [pages[-1].after.era]
+
+
+async def lost(store: SqliteRunStore, place: Position) -> bool:
+    return place > await store.chronicle_head() or (await store.chronicle_placed(place)).era != place.era
+
+
+async def test_places_are_kept_over_restarts_whatever_was_removed(make_sqlite: MakeSqlite) -> None:
+    places: list[Position] = []
+    for number in range(4):
+        store = await make_sqlite()
+        assert [await lost(store, place) for place in places] == [False] * len(places)
+        places.append(await store.chronicle_head())
+        await stored_run(store, 2, run_id=f"run-{number}")
+        [page] = await everything(store, places[-1])
+        places += [page.entries[0].position, page.after]
+        await store.close()
+    store = await make_sqlite()
+    await store.delete("run-2")
+    assert [await lost(store, place) for place in places] == [False] * len(places)
+    assert len(set(await eras(store))) == 3
+
+
+@pytest.mark.parametrize("put_back", ["another file", "in place"])
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_places_of_what_came_after_a_copy_that_was_put_back_are_lost_and_no_others(
+    make_sqlite: MakeSqlite, tmp_path: Path, put_back: str, restarted: bool
+) -> None:
+    path = tmp_path / "state" / "runs.db"
+    store = await make_sqlite()
+    await stored_run(store, 2, run_id="kept")
+    kept = (await everything(store))[0]
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(tmp_path / "copy")) as copy:
+        source.backup(copy)
+    if restarted:
+        await store.close()
+        store = await make_sqlite()
+    await stored_run(store, 2, run_id="gone")
+    gone = (await everything(store, kept.after))[0]
+    await store.close()
+    if put_back == "in place":
+        path.write_bytes((tmp_path / "copy").read_bytes())
+    else:
+        (tmp_path / "copy").replace(path)
+    store = await make_sqlite()
+    for number in range(3):
+        of_gone = [await lost(store, place) for place in (*(entry.position for entry in gone.entries), gone.after)]
+        assert of_gone == [True] * 3
+        assert [await lost(store, place) for place in (kept.entries[0].position, kept.after)] == [False] * 2
+        await stored_run(store, 2, run_id=f"new-{number}")
+
+
+async def test_eras_of_which_nothing_is_left_are_forgotten(make_sqlite: MakeSqlite) -> None:
+    for number in range(5):
+        store = await make_sqlite()
+        await stored_run(store, 2, finished_at=2000.0 + number, run_id=f"run-{number}")
+        await store.prune(2)
+        await store.close()
+    store = await make_sqlite()
+    left = await store.database.read(lambda connection: connection.execute("SELECT count(*) FROM eras").fetchone())
+    assert left[0] <= 3
+    assert len(set(await eras(store))) == 2
 
 
 async def test_what_was_stored_by_an_earlier_release_counts_as_a_commit_a_run(tmp_path: Path) -> None:

@@ -29,11 +29,12 @@ Run = Mapping[str, Any]
 @dataclass(frozen=True, slots=True)
 class Tried:
     """A ref and the run it became, as ``GET /runs/{id}`` has it, or why it became none; with neither it was not come
-    to."""
+    to. ``steps``: the ids of all that the run was to go through."""
 
     ref: str
     document: bytes | None = None
     failure: str | None = None
+    steps: Sequence[str] = ()
 
 
 def write_report(file: Path, tried: Sequence[Tried], *, require_proof: bool) -> None:
@@ -84,7 +85,7 @@ def _suites(tried: Sequence[Tried], *, require_proof: bool) -> ET.Element:
     root = ET.Element("testsuites", name="aitp-playground")
     for each in tried:
         if each.document is not None:
-            root.append(_suite(json.loads(each.document), require_proof=require_proof))
+            root.append(_suite(json.loads(each.document), each.steps, require_proof=require_proof))
             continue
         suite = ET.SubElement(root, "testsuite", name=_text(each.ref))
         case = _case(suite, each.ref, "run")
@@ -99,23 +100,29 @@ def _suites(tried: Sequence[Tried], *, require_proof: bool) -> ET.Element:
     return root
 
 
-def _suite(run: Run, *, require_proof: bool) -> ET.Element:
+def _suite(run: Run, steps: Sequence[str], *, require_proof: bool) -> ET.Element:
     ref = f"{run['scenario_ref']}" + (f" ({run['template']})" if run["template"] else "")
-    begun = datetime.fromtimestamp(run["created_at"], UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    suite = ET.Element("testsuite", name=_text(ref), timestamp=begun)
+    at = datetime.fromtimestamp(run["created_at"], UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    suite = ET.Element("testsuite", name=_text(ref), timestamp=at)
     suite.set("time", f"{max(0.0, (run['finished_at'] or run['created_at']) - run['created_at']):.3f}")
     told = {name: run[name] for name in ("run_id", "status", "proof", "scenario_digest", "run_label")}
     _properties(suite, told)
-    failed = False
+    failed, over = False, set()
     for started, ended in _steps(run["events"]):
+        over.add(started["step_id"])
         case = _case(suite, ref, str(started["step_id"]), ended["ts"] - started["ts"])
         payload = ended.get("payload") or {}
         _properties(case, {"step_type": payload.get("step_type"), "checked": payload.get("checked")})
         if ended["type"] == "step.failed":
             failed = True
             _outcome(case, "failure", ended.get("error"), ended["type"], _faults(ended))
-        elif ended["type"] == "step.skipped" and payload.get("unproven"):
-            _outcome(case, "skipped", ended.get("notes"))
+        elif ended["type"] == "step.skipped":
+            _outcome(case, "skipped", ended.get("notes") or "")
+    begun = {event["step_id"] for event in run["events"] if event["type"] == "step.started"}
+    for step in steps:
+        if step not in over:
+            why = "it was cut off" if step in begun else "it was not come to"
+            _outcome(_case(suite, ref, step), "skipped", why)
     if run["status"] != "success" and not failed:
         _outcome(_case(suite, ref, "run"), "error", run["error"] or run["status"], f"run.{run['status']}")
     if run["status"] == "success" and require_proof:

@@ -81,7 +81,8 @@ async def _run(
     view, lost = await _tell(running.directory, submitted.row.header.run_id, scenario, order, interrupts)
     if order.with_control_plane and not interrupts.asked.is_set():
         await _tell_what_the_control_plane_saw(settings, running.directory, view, order, interrupts)
-    return Told(view.row.summary.status, view.proof, lambda: run_document(view), lost)
+    steps = tuple(step.id for step in scenario.spec.workflow.steps)
+    return Told(view.row.summary.status, view.proof, lambda: run_document(view), lost, steps)
 
 
 async def _tell(

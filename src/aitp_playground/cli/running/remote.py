@@ -36,17 +36,17 @@ async def conduct(orders: Sequence[Order], server: str, api_key: str | None) -> 
 
             async def run(number: int) -> Told:
                 request, steps = meant[number]
-                body, lost = await _tell(client, await client.submit(request), steps, orders[number], interrupts)
+                body, lost = await _tell(client, await client.submit(request), len(steps), orders[number], interrupts)
                 document = orjson.loads(body)
-                return Told(document["status"], document["proof"], lambda: body, lost)
+                return Told(document["status"], document["proof"], lambda: body, lost, steps)
 
             return await one_by_one(orders, run, interrupts)
 
 
-async def _meant(client: ApiClient, order: Order) -> tuple[dict[str, Any], int]:
-    """What is asked of the server, and how many steps that has."""
+async def _meant(client: ApiClient, order: Order) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What is asked of the server, and the ids of the steps that it has."""
     spec = (await _scenario(client, order))["spec"]
-    return _request(order, spec["inputs"]["schema"]), len(spec["workflow"]["steps"])
+    return _request(order, spec["inputs"]["schema"]), tuple(step["id"] for step in spec["workflow"]["steps"])
 
 
 async def _scenario(client: ApiClient, order: Order) -> dict[str, Any]:

@@ -38,22 +38,24 @@ _WORDS = {
 @dataclass(frozen=True, slots=True)
 class Told:
     """A run that was followed to its end. ``document`` makes the body of ``GET /runs/{id}``; ``lost``: what was told
-    of it could not be written."""
+    of it could not be written; ``steps``: the ids of all that it was to go through."""
 
     status: str
     proof: str | None
     document: Callable[[], bytes]
     lost: OutputLost | None
+    steps: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What became of an order: its exit code, the document where one is wanted, and what kept it from being run,
-    followed or printed."""
+    """What became of an order: its exit code, the document where one is wanted and the steps that were meant, and what
+    kept it from being run, followed or printed."""
 
     code: int
     document: bytes | None = None
     failure: PlaygroundError | BrokenPipeError | None = None
+    steps: tuple[str, ...] = ()
 
 
 async def one_by_one(
@@ -76,21 +78,23 @@ async def one_by_one(
 
 
 async def _ended(order: Order, running: Awaitable[Told], interrupts: Interrupts) -> Ended:
-    document = None
+    document: bytes | None = None
+    steps: tuple[str, ...] = ()
     try:
         told = await running
+        steps = told.steps
         code = exit_code(told.status, told.proof, require_proof=order.require_proof)
         body = told.document() if order.as_json or order.kept else b""
         document = body if order.kept else None
         if order.as_json:
             await print_document(body, interrupts, line=order.as_line)
         elif told.lost is not None and code == SUCCESS:
-            return Ended(OUTPUT_LOST, document, told.lost)
+            return Ended(OUTPUT_LOST, document, told.lost, steps)
     except BrokenPipeError as failure:
-        return Ended(BROKEN_PIPE, document, failure)
+        return Ended(BROKEN_PIPE, document, failure, steps)
     except PlaygroundError as failure:
-        return Ended(exit_code_of(failure), document, failure)
-    return Ended(code, document)
+        return Ended(exit_code_of(failure), document, failure, steps)
+    return Ended(code, document, steps=steps)
 
 
 def report(junit: Path | None, orders: Sequence[Order], ended: Sequence[Ended]) -> int:
@@ -121,7 +125,7 @@ def _write_report(file: Path, orders: Sequence[Order], ended: Sequence[Ended]) -
     from aitp_playground.cli.running.junit import Tried, write_report
 
     tried = [
-        Tried(order.ref, each.document, str(each.failure) if each.failure is not None else None)
+        Tried(order.ref, each.document, str(each.failure) if each.failure is not None else None, each.steps)
         for order, each in zip(orders, ended, strict=False)
     ]
     not_tried = [Tried(order.ref) for order in orders[len(ended) :]]
