@@ -14,7 +14,7 @@ from aitp_playground import private_files
 from aitp_playground.errors import ConfigurationError
 
 SECRET_BYTES = 32
-_SECRET_FILE = "identity.secret"  # noqa: S105 - a file name
+SECRET_FILE = "identity.secret"  # noqa: S105 - a file name
 _PURPOSE = b"aitp-playground agent seed v1"
 #: The order of P-256's base point, FIPS 186-5 (SP 800-186, section 3.2.1.3).
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -25,7 +25,7 @@ def installation_secret(state_dir: Path) -> bytes:
 
     Raises ``ConfigurationError`` when the file is not a private, regular file of ours with 32 bytes.
     """
-    file = state_dir / _SECRET_FILE
+    file = state_dir / SECRET_FILE
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not file.is_symlink() and not file.exists():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,12 @@ WELL = {
 def findings(shell: Shell, *args: str, **env: str) -> tuple[int, dict[str, dict[str, Any]]]:
     done = shell("doctor", "--json", *args, env={"PORT": "0", **env})
     return done.returncode, {found["check"]: found for found in map(json.loads, done.stdout.splitlines())}
+
+
+@contextlib.contextmanager
+def receiver() -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield "{}:{}".format(*listening.getsockname())
 
 
 def found(shell: Shell, check: str, verdict: str, said: str, advice: str, **env: str) -> None:
@@ -54,6 +62,23 @@ def test_a_port_that_is_taken(shell: Shell) -> None:
         other.listen()
         port = str(other.getsockname()[1])
         found(shell, "port", "error", "cannot be listened on", "set PORT", PORT=port)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+def test_an_address_that_this_machine_does_not_have(shell: Shell, host: str) -> None:
+    _, all_of_them = findings(shell, "--quick", HOST=host, PORT="8777", PLAYGROUND_API_KEYS="a-key-of-some-length")
+    assert all_of_them["port"]["verdict"] == "error"
+    assert "set HOST to" in all_of_them["port"]["advice"]
+
+
+def test_a_secret_that_others_can_read(shell: Shell) -> None:
+    state = shell.home / "state"
+    state.mkdir(mode=0o700)
+    (state / "identity.secret").write_bytes(b"x" * 32)
+    (state / "identity.secret").chmod(0o644)
+    found(shell, "state directory", "error", "identity.secret cannot be trusted", "chmod 600")
+    (state / "identity.secret").chmod(0o600)
+    assert findings(shell, "--quick")[1]["state directory"]["verdict"] == "ok"
 
 
 def test_a_port_at_which_a_playground_is(shell: Shell) -> None:
@@ -148,9 +173,16 @@ def test_traces_that_nothing_exports(shell: Shell) -> None:
     (hidden / "sitecustomize.py").write_text("import sys\nsys.modules['opentelemetry'] = None\n")
     asked = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://user:secret@127.0.0.1:4318"}
     found(shell, "traces", "warning", "not installed", "make otel", **asked, PYTHONPATH=str(hidden))
-    _, all_of_them = findings(shell, "--quick", **asked)
-    assert (all_of_them["traces"]["verdict"], all_of_them["traces"]["said"]) == ("ok", "exported to 127.0.0.1:4318")
-    assert "traces" not in findings(shell, "--quick", **asked, OTEL_SDK_DISABLED="true")[1]
+    with receiver() as place:
+        asked = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://user:secret@{place}"}
+        _, all_of_them = findings(shell, "--quick", **asked)
+        assert (all_of_them["traces"]["verdict"], all_of_them["traces"]["said"]) == ("ok", f"exported to {place}")
+        assert "traces" not in findings(shell, "--quick", **asked, OTEL_SDK_DISABLED="true")[1]
+        for name in ("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"):
+            found(shell, "traces", "warning", f"{name} asks for grpc", "http/protobuf", **asked, **{name: "grpc"})
+        wrong = {"OTEL_TRACES_SAMPLER": "foo"}
+        found(shell, "traces", "warning", "OTEL_TRACES_SAMPLER=foo", "parentbased_traceidratio", **asked, **wrong)
+    found(shell, "traces", "warning", f"nobody takes them at {place}: Connection refused", "start the", **asked)
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ _MARKS = {"ok": "ok     ", "warning": "warning", "error": "ERROR  "}
 def command(as_json: bool, quick: bool) -> int:
     """Look at everything that a playground needs, and say what to do about what is wrong.
 
-    Settings, interpreter, limits, state directory, disk, run history, port, keys, protocol SDK, scenarios, language
-    model, Control Plane, and a run of two agents. Nothing is changed.
+    Settings, interpreter, limit of open files, state directory, disk, run history, files with keys, port, who is let
+    in, protocol SDK, traces, language model, scenarios, Control Plane, and a run of two agents. Nothing is changed.
 
     \b
     Exit codes: 0 all is well, or only warnings, 1 something will not work.
@@ -56,7 +56,7 @@ async def _findings(*, quick: bool) -> AsyncIterator[Finding]:
         yield error("settings", failure.message, "docs/settings.md says what each may be")
         return
     # Imported here: --help needs none of it.
-    from aitp_playground.cli.doctor import machine
+    from aitp_playground.cli.doctor import extras, machine
 
     broken = False
     for look in (
@@ -68,8 +68,8 @@ async def _findings(*, quick: bool) -> AsyncIterator[Finding]:
         machine.port,
         machine.door,
         machine.protocol_sdk,
-        machine.traces,
-        machine.language_model,
+        extras.traces,
+        extras.language_model,
     ):
         for finding in await asyncio.to_thread(list, look(settings)):
             broken = broken or (look is machine.protocol_sdk and finding.verdict == "error")

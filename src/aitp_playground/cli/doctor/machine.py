@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import platform
 import resource
@@ -20,9 +21,8 @@ from aitp_playground import __version__, sdk
 from aitp_playground.cli.doctor.findings import Finding, error, ok, warning
 from aitp_playground.config import Settings
 from aitp_playground.errors import ConfigurationError, StoreUnavailable
-from aitp_playground.events.narration import plain
-from aitp_playground.observability.tracing import NOT_INSTALLED, endpoint_of, exporter, receiver_of
-from aitp_playground.private_files import OTHERS
+from aitp_playground.hosting.keys import SECRET_FILE
+from aitp_playground.private_files import OTHERS, NotPrivate, read
 from aitp_playground.store.schema import check
 
 #: What a server with its agents may need of this machine.
@@ -76,9 +76,25 @@ def state_directory(settings: Settings) -> Iterator[Finding]:
             f"{path} is open to other users (mode {mode:04o}); keys in it are private, the history is as open as that",
             f"chmod 700 {path}",
         )
+    elif (fault := _distrusted(path / SECRET_FILE)) is not None:
+        advice = "chmod 600 it if nobody else has read it, else remove it: new keys are then made"
+        yield error("state directory", fault, advice)
     else:
         yield ok("state directory", str(path))
     yield from _room(there)
+
+
+def _distrusted(file: Path) -> str | None:
+    """Why the secret that is there will not be used."""
+    try:
+        read(file, 1)
+    except FileNotFoundError:
+        return None
+    except NotPrivate as failure:
+        return f"{file} cannot be trusted: {failure.strerror}"
+    except OSError as failure:
+        return f"{file} cannot be read: {failure.strerror}"
+    return None
 
 
 def _room(path: Path) -> Iterator[Finding]:
@@ -137,13 +153,20 @@ def port(settings: Settings) -> Iterator[Finding]:
                 tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 tried.bind(address)
     except OSError as failure:
-        if _is_a_playground(settings):
+        if failure.errno == errno.EADDRINUSE and _is_a_playground(settings):
             yield ok("port", f"a playground answers at {place}")
             return
-        advice = "end that program (ss -ltnp shows it), or set PORT to another one, 0 for any"
-        yield error("port", f"{place} cannot be listened on: {failure.strerror}", advice)
+        yield error("port", f"{place} cannot be listened on: {failure.strerror}", _advice_on(failure))
     else:
         yield ok("port", f"{place} is free")
+
+
+def _advice_on(failure: OSError) -> str:
+    if isinstance(failure, socket.gaierror) or failure.errno == errno.EADDRNOTAVAIL:
+        return "set HOST to a name or an address that this machine has (ip address lists them), such as 127.0.0.1"
+    if failure.errno == errno.EACCES:
+        return "ports below 1024 are for root: set PORT to another one, 0 for any"
+    return "end that program (ss -ltnp shows it), or set PORT to another one, 0 for any"
 
 
 def _is_a_playground(settings: Settings) -> bool:
@@ -202,34 +225,3 @@ def door(settings: Settings) -> Iterator[Finding]:
     else:
         keys = len(settings.playground_api_keys)
         yield ok("door", f"{keys} API keys" if keys else "open to this machine alone")
-
-
-def traces(_settings: Settings) -> Iterator[Finding]:
-    """Whether traces go where the standard variables say."""
-    if (endpoint := endpoint_of()) is None:
-        return
-    try:
-        made = exporter(endpoint)
-    except ConfigurationError as failure:
-        yield warning("traces", f"none are exported: {failure.message}", "correct that variable, or unset it")
-        return
-    if made is None:
-        yield warning("traces", NOT_INSTALLED, "pip install 'aitp-playground[otel]' (in a checkout: make otel)")
-        return
-    made.shutdown()
-    yield ok("traces", f"exported to {plain(receiver_of(endpoint))}")
-
-
-def language_model(settings: Settings) -> Iterator[Finding]:
-    """Whether agents that ask for a model get one."""
-    if settings.llm_provider == "none":
-        return
-    try:
-        settings.refuse_missing_model_key()
-    except ConfigurationError as failure:
-        yield error("language model", failure.message, "see above")
-        return
-    if (missing := settings.missing_model_package) is not None:
-        yield warning("language model", missing, "pip install 'aitp-playground[llm]' (in a checkout: make llm)")
-    else:
-        yield ok("language model", f"{settings.llm_provider}")
