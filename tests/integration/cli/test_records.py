@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.server
 import json
+import threading
 
 from aiohttp.test_utils import unused_port
 
@@ -54,6 +56,21 @@ def test_without_a_server_the_history_of_this_machine_is_shown(shell: Shell) -> 
     assert "only a playground that runs" in shell("cancel", run_id, env=nowhere).stderr
     gone = shell("runs", "--server", f"http://127.0.0.1:{nowhere['PORT']}")
     assert (gone.returncode, gone.stdout) == (1, "")
+
+
+def test_another_program_at_the_address_is_told_from_a_playground(shell: Shell) -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as other:
+        serving = threading.Thread(target=other.serve_forever)
+        serving.start()
+        try:
+            url = f"http://127.0.0.1:{other.server_address[1]}"
+            for command in (["runs"], ["tail"], ["run", REF], ["events", UNKNOWN]):
+                done = shell(*command, "--server", url)
+                assert done.returncode in (1, 2)
+                assert f"{url}{'/events' * (command == ['tail'])} is no playground" in done.stderr
+        finally:
+            other.shutdown()
+            serving.join()
 
 
 def test_the_beginning_of_an_id_is_enough(shell: Shell) -> None:

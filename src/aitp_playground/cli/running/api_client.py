@@ -123,7 +123,7 @@ class ApiClient:
             read_bufsize=_STREAM_BUFFER,
         ) as response:
             if response.status != 200:
-                raise refusal_of(response.status, await read_bounded(response, _STREAM_BUFFER))
+                raise refusal_of(self._base, response.status, await read_bounded(response, _STREAM_BUFFER))
             async for line in response.content:
                 if line.startswith(b"data:"):
                     yield line[5:].strip()
@@ -152,7 +152,7 @@ class ApiClient:
         except (aiohttp.ClientError, TimeoutError, ValueError) as failure:
             raise self._unreachable(failure) from failure
         if response.status >= 300:
-            raise refusal_of(response.status, answer)
+            raise refusal_of(self._base, response.status, answer)
         return answer
 
     def _unreachable(self, failure: Exception) -> Unreachable:
@@ -166,13 +166,13 @@ def what_failed(failure: Exception) -> str:
     return (isinstance(failure, OSError) and failure.strerror) or str(failure) or type(failure).__name__
 
 
-def refusal_of(status: int, body: bytes) -> PlaygroundError:
-    """What an answer that is no success says."""
+def refusal_of(base: str, status: int, body: bytes) -> PlaygroundError:
+    """What an answer that is no success says; one without the form of ours is of some other program, at ``base``."""
     try:
         fault = orjson.loads(body)["error"]
         code, message = str(fault["code"]), str(fault["message"])
     except (ValueError, TypeError, KeyError):
-        code, message = "", f"the server answered with status {status}"
+        code, message = "", f"{base} is no playground, or something stands before it: it answered with status {status}"
     if code == ScenarioNotFound.code:
         return ScenarioNotFound(message)
     if code == Unauthorized.code:

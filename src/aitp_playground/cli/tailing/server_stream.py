@@ -81,7 +81,7 @@ class ServerStream:
                 body = await read_bounded(response, _BUFFER)
                 if response.status in (502, 503, 504):
                     raise aiohttp.ClientError(f"it answered {response.status}")
-                raise refusal_of(response.status, body)
+                raise refusal_of(self._url, response.status, body)
             yield None
             place, data = None, None
             async for line in response.content:
