@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,15 +41,20 @@ async def tapped(
     root, refs = write_controls(base, controls)
     shutil.copytree(SHIPPED, root, dirs_exist_ok=True)
     file = base / "tap"
+    wrap_workers(root, "tapped.main", "TAP_WORKER", {"TAP_FILE": str(file)})
+    async with playground_at(base / "state", scenarios_dir=str(root), **settings) as running:
+        yield Tapped(running, file, refs, outside)
+
+
+def wrap_workers(root: Path, module: str, name: str, env: Mapping[str, str]) -> None:
+    """Have every manifest of this scenarios directory run ``module``, which finds in ``name`` what it is to run."""
     for path in (root / "_shared/agents").glob("*.yaml"):
         manifest = yaml.safe_load(path.read_text())
         entrypoint, host = manifest["spec"]["entrypoint"], manifest["spec"]["host"]
-        host["env"] = {"TAP_FILE": str(file), "TAP_WORKER": entrypoint["value"]}
+        host["env"] = {**env, name: entrypoint["value"]}
         host.pop("cwd", None)
-        entrypoint["value"] = "tapped.main"
+        entrypoint["value"] = module
         path.write_text(yaml.safe_dump(manifest))
-    async with playground_at(base / "state", scenarios_dir=str(root), **settings) as running:
-        yield Tapped(running, file, refs, outside)
 
 
 def judged(outcome: Outcome, messages: list[Document], outside: frozenset[str] = frozenset()) -> Oracle:

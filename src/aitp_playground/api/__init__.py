@@ -18,6 +18,7 @@ from aitp_playground.api import (
     scenarios,
     stream,
     telemetry,
+    trust,
     webhooks,
 )
 from aitp_playground.api.access import access
@@ -38,6 +39,7 @@ RESOURCES = (
     scenarios,
     runs,
     diff,
+    trust,
     stream,
     events,
     agents,

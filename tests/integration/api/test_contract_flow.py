@@ -118,7 +118,8 @@ async def all_that_can_be_asked_of_a_run(world: World, body: dict[str, Any]) -> 
     await ask("GET", path, 304, headers={"If-None-Match": tag})
     await ask("GET", f"{path}?after=1&limit=2")
     await ask("GET", f"{path}?events=false")
-    for part in ("status", "scenario", "narrate", "cp-audit", "cp-sessions", "cp-deliveries", "events?after=2"):
+    of_cp = ("cp-audit", "cp-sessions", "cp-deliveries")
+    for part in ("status", "scenario", "narrate", "trust", "trust?after=9", *of_cp, "events?after=2"):
         await ask("GET", f"{path}/{part}")
     for agent in {event["agent_id"] for event in events if event["type"] == "agent.ready"}:
         await ask("GET", f"{path}/agents/{agent}/log")
