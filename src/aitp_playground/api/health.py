@@ -13,6 +13,7 @@ from aitp_playground import sdk
 from aitp_playground.api.answers import answer
 from aitp_playground.api.backend import BACKEND
 from aitp_playground.api.contract.operations import STORE, Answer, Tag, operation
+from aitp_playground.cp_client.client import CpClient
 from aitp_playground.cp_client.reasons import Reason
 from aitp_playground.errors import Overloaded, StoreUnavailable
 
@@ -70,8 +71,17 @@ async def readyz(request: web.Request) -> web.Response:
             await directory.ping()
     except TimeoutError:
         raise StoreUnavailable("not ready: the store does not answer", retry_after=5) from None
-    state = {"breaker": cp.state, **({"cp_error": cp.trouble} if cp.trouble else {})} if cp.enabled else {}
-    return answer({"status": "ready", "control_plane": {"cp_enabled": cp.enabled, **state}})
+    return answer({"status": "ready", "control_plane": control_plane_state(cp)})
+
+
+def control_plane_state(cp: CpClient) -> ControlPlaneState:
+    """How it stands with it; nothing is asked."""
+    if not cp.enabled:
+        return {"cp_enabled": False}
+    state: ControlPlaneState = {"cp_enabled": True, "breaker": "open" if cp.state == "open" else "closed"}
+    if cp.trouble:
+        state["cp_error"] = cp.trouble
+    return state
 
 
 @operation("getCapabilities", "Get what the protocol SDK can do", Answer("What it can do.", Capabilities))

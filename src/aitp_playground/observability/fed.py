@@ -72,6 +72,10 @@ class FedMetrics(Collector):
             raise ValueError(f"{name} has no series for the directory {directory!r}")
         self._reads[name, directory] = read
 
+    def value(self, name: Fed) -> float:
+        """What it is now, of one without directories; NaN when its source fails."""
+        return _guarded(self._reads[name, ""])
+
     def collect(self) -> Iterator[Metric]:
         """For the registry."""
         for name, text in _HELP.items():

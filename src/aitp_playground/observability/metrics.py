@@ -79,6 +79,10 @@ class Metrics:
         """Let ``read`` say this value whenever the metrics are rendered; one that fails reads as NaN."""
         self._fed.feed(name, read, directory)
 
+    def fed(self, name: Fed) -> float:
+        """What is read now; NaN when that fails."""
+        return self._fed.value(name)
+
     # -- counting -----------------------------------------------------------------------------------------------------
 
     def observe_event(self, event: RunEvent) -> None:

@@ -258,7 +258,7 @@ async def what_the_control_plane_has(world: World) -> None:
 async def the_service_itself(world: World) -> None:
     for path in ("/healthz", "/readyz", "/openapi.json", "/docs", "/docs/docs.css", "/docs/docs.js"):
         await world.stranger.ask("GET", path)
-    for path in ("/capabilities", "/metrics"):
+    for path in ("/capabilities", "/metrics", "/status"):
         await world.api.ask("GET", path)
         await world.stranger.ask("GET", path, 401)
 

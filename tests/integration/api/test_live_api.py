@@ -335,3 +335,19 @@ async def test_what_does_not_exist_of_a_run_that_does_is_named(api: Api) -> None
     for request in ({"params": {"after": "-1"}}, {"headers": {"Last-Event-ID": "x"}}):
         code, body = await api.ask("GET", f"/runs/{run_id}/events", **request)
         assert (code, body["error"]["code"]) == (422, "invalid_request")
+
+
+async def test_the_status_says_what_goes_on(api: Api) -> None:
+    idle = await api.get("/status")
+    assert idle["store"]["writable"] is True
+    assert (idle["keys"], idle["control_plane"]) == (False, {"cp_enabled": False})
+    assert "reporting" not in idle
+    assert idle["runs"]["draining"] is None
+    run_id = await api.start(scenario_ref=ACT, inputs={"act": "sleep", "seconds": 600})
+    await api.stream(run_id, until="step.started")
+    async with asyncio.timeout(PATIENCE), api.http.get(f"/runs/{run_id}/events"):
+        busy = await api.get("/status")
+    assert busy["runs"]["running"] == idle["runs"]["running"] + 1
+    assert busy["runs"]["agents"] == idle["runs"]["agents"] + 1
+    assert busy["streams"]["open"] >= 1
+    assert await api.ask("POST", f"/runs/{run_id}/cancel", json={})
