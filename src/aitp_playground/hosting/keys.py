@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +16,7 @@ from aitp_playground import private_files
 from aitp_playground.errors import ConfigurationError
 
 SECRET_BYTES = 32
-SECRET_FILE = "identity.secret"  # noqa: S105 - a file name
+_SECRET_FILE = "identity.secret"  # noqa: S105 - a file name
 _PURPOSE = b"aitp-playground agent seed v1"
 #: The order of P-256's base point, FIPS 186-5 (SP 800-186, section 3.2.1.3).
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -25,14 +27,20 @@ def installation_secret(state_dir: Path) -> bytes:
 
     Raises ``ConfigurationError`` when the file is not a private, regular file of ours with 32 bytes.
     """
-    file = state_dir / SECRET_FILE
-    try:
+    file = state_dir / _SECRET_FILE
+    with _usable(file):
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not file.is_symlink() and not file.exists():
+        if not _is_there(file):
             private_files.create(file, secrets.token_bytes(SECRET_BYTES))
         return _read(file)
-    except OSError as failure:
-        raise ConfigurationError(f"STATE_DIR: {file} cannot be used: {failure.strerror or failure}") from failure
+
+
+def check_secret(state_dir: Path) -> None:
+    """Look at the one that is there, if one is, and make none. Raises as :func:`installation_secret`."""
+    file = state_dir / _SECRET_FILE
+    with _usable(file):
+        if _is_there(file):
+            _read(file)
 
 
 def derive_seed(
@@ -51,6 +59,18 @@ def derive_seed(
         if 0 < int.from_bytes(seed, "big") < _P256_ORDER:
             return seed
     raise AssertionError
+
+
+@contextlib.contextmanager
+def _usable(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as failure:
+        raise ConfigurationError(f"STATE_DIR: {file} cannot be used: {failure.strerror or failure}") from failure
+
+
+def _is_there(file: Path) -> bool:
+    return file.is_symlink() or file.exists()
 
 
 def _read(file: Path) -> bytes:

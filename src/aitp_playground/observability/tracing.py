@@ -33,8 +33,9 @@ log = structlog.get_logger(__name__)
 
 #: What asks for traces, and how to have them.
 ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+NO_SDK: Final = "OTEL_EXPORTER_OTLP_ENDPOINT is set and the OpenTelemetry SDK is not installed: no traces are exported."
 NOT_INSTALLED: Final = (
-    "OTEL_EXPORTER_OTLP_ENDPOINT is set and the OpenTelemetry SDK is not installed: no traces are exported. Install it "
+    f"{NO_SDK} Install it "
     "(pip install 'aitp-playground[otel]', in a checkout make otel), or set OTEL_SDK_DISABLED=true."
 )
 #: Runs whose spans are being made; the oldest gives way.

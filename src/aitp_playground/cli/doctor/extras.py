@@ -12,7 +12,7 @@ from aitp_playground.cli.doctor.findings import Finding, error, ok, warning
 from aitp_playground.config import Settings
 from aitp_playground.errors import ConfigurationError
 from aitp_playground.events.narration import plain
-from aitp_playground.observability.tracing import NOT_INSTALLED, endpoint_of, exporter, receiver_of
+from aitp_playground.observability.tracing import NO_SDK, endpoint_of, exporter, receiver_of
 
 #: What is sent, and how; the SDK heeds neither variable, and takes the word of neither.
 _PROTOCOL: Final = "http/protobuf"
@@ -33,8 +33,7 @@ def traces(_settings: Settings) -> Iterator[Finding]:
         yield warning("traces", f"none are exported: {failure.message}", "correct that variable, or unset it")
         return
     if made is None:
-        said = NOT_INSTALLED.partition(" Install it")[0]
-        yield warning("traces", said, "pip install 'aitp-playground[otel]' (in a checkout: make otel)")
+        yield warning("traces", NO_SDK, "pip install 'aitp-playground[otel]' (in a checkout: make otel)")
         return
     made.shutdown()
     where = plain(receiver_of(endpoint))

@@ -21,8 +21,7 @@ from aitp_playground import __version__, sdk
 from aitp_playground.cli.doctor.findings import Finding, error, ok, warning
 from aitp_playground.config import Settings
 from aitp_playground.errors import ConfigurationError, StoreUnavailable
-from aitp_playground.hosting.keys import SECRET_FILE
-from aitp_playground.private_files import OTHERS, NotPrivate, read
+from aitp_playground.private_files import OTHERS
 from aitp_playground.store.schema import check
 
 #: What a server with its agents may need of this machine.
@@ -76,7 +75,7 @@ def state_directory(settings: Settings) -> Iterator[Finding]:
             f"{path} is open to other users (mode {mode:04o}); keys in it are private, the history is as open as that",
             f"chmod 700 {path}",
         )
-    elif (fault := _distrusted(path / SECRET_FILE)) is not None:
+    elif (fault := _distrusted(path)) is not None:
         advice = "chmod 600 it if nobody else has read it, else remove it: new keys are then made"
         yield error("state directory", fault, advice)
     else:
@@ -84,16 +83,15 @@ def state_directory(settings: Settings) -> Iterator[Finding]:
     yield from _room(there)
 
 
-def _distrusted(file: Path) -> str | None:
+def _distrusted(state_dir: Path) -> str | None:
     """Why the secret that is there will not be used."""
+    # Imported here: an installation whose parts do not load has to be told of all the same.
+    from aitp_playground.hosting.keys import check_secret
+
     try:
-        read(file, 1)
-    except FileNotFoundError:
-        return None
-    except NotPrivate as failure:
-        return f"{file} cannot be trusted: {failure.strerror}"
-    except OSError as failure:
-        return f"{file} cannot be read: {failure.strerror}"
+        check_secret(state_dir)
+    except ConfigurationError as failure:
+        return failure.message
     return None
 
 

@@ -24,7 +24,7 @@ from aitp_playground.cli.running.result import exit_code, print_document
 from aitp_playground.cli.terminal.lines import say
 from aitp_playground.errors import PlaygroundError
 
-_WORST_FIRST = (BROKEN_PIPE, CANCELLED, FAILED, WRONG, OUTPUT_LOST, UNPROVEN)
+#: What each code of a run that is not as it should be means; the worst stands first.
 _WORDS = {
     BROKEN_PIPE: "nobody reads its output",
     CANCELLED: "cancelled",
@@ -118,7 +118,7 @@ def report(junit: Path | None, orders: Sequence[Order], ended: Sequence[Ended]) 
     for each in ended:
         if each.failure is not None and (len(orders) == 1 or each.code == BROKEN_PIPE):
             raise each.failure
-    return next((code for code in _WORST_FIRST if code in codes), SUCCESS)
+    return next((code for code in _WORDS if code in codes), SUCCESS)
 
 
 def _write_report(file: Path, orders: Sequence[Order], ended: Sequence[Ended]) -> None:
